@@ -1,0 +1,273 @@
+//! A credential: one certificate chain with the private key that belongs to its leaf.
+//!
+//! Owns what the rest of Portunus may ask of a credential and the digest that binds sessions to
+//! it. A [`Credential`] is made in [`crate::store`] from a chain and a key whose public keys were
+//! compared byte for byte, so one that exists can sign. Knows nothing of how it is chosen; that
+//! is [`crate::resolver`].
+
+use std::fmt;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use aws_lc_rs::digest::{self, SHA256};
+use rustls::sign::CertifiedKey;
+
+use crate::load::{Chain, PrivateKey};
+use crate::name::NamePattern;
+
+/// A certificate chain and its private key, ready to sign.
+pub struct Credential {
+    certified: Arc<CertifiedKey>,
+    names: Box<[NamePattern]>,
+    not_before: i64,
+    not_after: i64,
+    issuer: Box<str>,
+    kind: KeyKind,
+    label: Arc<str>,
+    ordinal: usize,
+    chain_path: PathBuf,
+    key_path: PathBuf,
+    fingerprint: [u8; 32],
+    chain_digest: [u8; 32],
+    context: [u8; 32],
+}
+
+impl Credential {
+    /// Joins a chain and the key of its leaf; `None` if they do not belong together.
+    pub(crate) fn join(
+        ordinal: usize,
+        chain: Located<'_, Chain>,
+        key: Located<'_, PrivateKey>,
+    ) -> Option<Self> {
+        let leaf = &chain.item.leaf;
+        let kind = *leaf.kind.as_ref().ok()?;
+        if leaf.public_key != key.item.public_key {
+            return None;
+        }
+        let certificates = chain.item.certificates.clone();
+        Some(Self {
+            certified: Arc::new(CertifiedKey::new(certificates, Arc::clone(&key.item.signing))),
+            names: leaf.names.clone(),
+            not_before: leaf.not_before,
+            not_after: leaf.not_after,
+            issuer: leaf.issuer.clone(),
+            kind,
+            label: label(chain.path, ordinal),
+            ordinal,
+            chain_path: chain.path.to_path_buf(),
+            key_path: key.path.to_path_buf(),
+            fingerprint: leaf.fingerprint,
+            chain_digest: chain.item.digest,
+            context: context(&leaf.names, &leaf.issuer),
+        })
+    }
+
+    /// The object that rustls presents and signs with.
+    #[must_use]
+    pub fn key(&self) -> &Arc<CertifiedKey> {
+        &self.certified
+    }
+
+    /// The DNS names of the leaf, sorted. Empty for one that can only be the default.
+    #[must_use]
+    pub fn names(&self) -> &[NamePattern] {
+        &self.names
+    }
+
+    /// Start of validity, in seconds since 1970.
+    #[must_use]
+    pub fn not_before(&self) -> i64 {
+        self.not_before
+    }
+
+    /// End of validity, in seconds since 1970.
+    #[must_use]
+    pub fn not_after(&self) -> i64 {
+        self.not_after
+    }
+
+    /// Where `now` (seconds since 1970) stands in its validity.
+    #[must_use]
+    pub fn validity(&self, now: i64) -> Validity {
+        if now > self.not_after {
+            Validity::Expired
+        } else if now < self.not_before {
+            Validity::Pending
+        } else {
+            Validity::Valid
+        }
+    }
+
+    /// The issuer's distinguished name.
+    #[must_use]
+    pub fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
+    /// The algorithm of the key.
+    #[must_use]
+    pub fn key_kind(&self) -> KeyKind {
+        self.kind
+    }
+
+    /// A stable and unique name: the chain's path as configured, with `#2` and so on for the
+    /// further chains of one file.
+    #[must_use]
+    pub fn label(&self) -> &Arc<str> {
+        &self.label
+    }
+
+    /// The file that the chain came from.
+    #[must_use]
+    pub fn chain_path(&self) -> &Path {
+        &self.chain_path
+    }
+
+    /// The file that the private key came from; it may be the same one.
+    #[must_use]
+    pub fn key_path(&self) -> &Path {
+        &self.key_path
+    }
+
+    /// SHA-256 of the leaf, in hexadecimal, as `openssl x509 -fingerprint` shows without colons.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        let mut text = String::with_capacity(self.fingerprint.len() * 2);
+        for byte in self.fingerprint {
+            // Writing to a string cannot fail.
+            let _ = write!(text, "{byte:02x}");
+        }
+        text
+    }
+
+    /// What a session is bound to: names and issuer, but neither serial nor dates, so that a
+    /// renewed certificate keeps the sessions of the one that it replaces.
+    #[must_use]
+    pub fn context(&self) -> [u8; 32] {
+        self.context
+    }
+
+    /// Which chain of its file it is, counted from zero.
+    pub(crate) fn ordinal(&self) -> usize {
+        self.ordinal
+    }
+
+    /// SHA-256 of the leaf.
+    pub(crate) fn fingerprint_bytes(&self) -> &[u8; 32] {
+        &self.fingerprint
+    }
+
+    /// SHA-256 of the whole chain.
+    pub(crate) fn chain_digest(&self) -> &[u8; 32] {
+        &self.chain_digest
+    }
+}
+
+/// Shows what it is, never the key.
+impl fmt::Debug for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credential")
+            .field("label", &self.label)
+            .field("kind", &self.kind)
+            .field("not_after", &self.not_after)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Something that was read, with the file that it came from.
+pub(crate) struct Located<'a, T> {
+    pub(crate) path: &'a Path,
+    pub(crate) item: &'a T,
+}
+
+impl<T> Clone for Located<'_, T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Located<'_, T> {}
+
+/// Where a moment stands in the validity of a certificate, the most useful first.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Validity {
+    /// Within its dates.
+    Valid,
+    /// Not yet valid: a renewal that was installed early, or a clock that is wrong.
+    Pending,
+    /// Past its end.
+    Expired,
+}
+
+/// The algorithm of a private key, the one that we would rather sign with first.
+///
+/// The order is by cost and by how many clients can verify it: P-256 signs in 15 µs, RSA-2048
+/// takes eighteen times as long; Ed25519 is as fast, but no browser offers it.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum KeyKind {
+    /// ECDSA on NIST P-256.
+    EcdsaP256,
+    /// Ed25519.
+    Ed25519,
+    /// ECDSA on NIST P-384.
+    EcdsaP384,
+    /// ECDSA on NIST P-521.
+    EcdsaP521,
+    /// RSA, with the size of the modulus in bits.
+    Rsa(u16),
+}
+
+impl KeyKind {
+    /// Two kinds of one class serve the same clients, so one of them suffices for a name.
+    pub(crate) fn class(self) -> Self {
+        match self {
+            Self::Rsa(_) => Self::Rsa(0),
+            Self::EcdsaP256 | Self::Ed25519 | Self::EcdsaP384 | Self::EcdsaP521 => self,
+        }
+    }
+}
+
+impl fmt::Display for KeyKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::EcdsaP256 => f.write_str("ECDSA P-256"),
+            Self::Ed25519 => f.write_str("Ed25519"),
+            Self::EcdsaP384 => f.write_str("ECDSA P-384"),
+            Self::EcdsaP521 => f.write_str("ECDSA P-521"),
+            Self::Rsa(bits) => write!(f, "RSA {bits}"),
+        }
+    }
+}
+
+/// How a chain of a file is called: people count from one, and the first needs no number.
+pub(crate) fn label(chain_path: &Path, ordinal: usize) -> Arc<str> {
+    match ordinal {
+        0 => chain_path.display().to_string().into(),
+        _ => format!("{}#{}", chain_path.display(), ordinal + 1).into(),
+    }
+}
+
+/// Each part is preceded by its length, so that no two lists of names read alike.
+fn context(names: &[NamePattern], issuer: &str) -> [u8; 32] {
+    let mut digest = digest::Context::new(&SHA256);
+    digest.update(b"portunus credential v1");
+    let mut part = |bytes: &[u8]| {
+        digest.update(&(bytes.len() as u64).to_be_bytes());
+        digest.update(bytes);
+    };
+    part(&(names.len() as u64).to_be_bytes());
+    for name in names {
+        part(name.to_string().as_bytes());
+    }
+    part(issuer.as_bytes());
+    digest_bytes(digest.finish())
+}
+
+/// A SHA-256 digest as an array.
+pub(crate) fn digest_bytes(digest: digest::Digest) -> [u8; 32] {
+    let mut bytes = [0; 32];
+    // SHA-256 gives 32 bytes; zip rather than a copy that could panic.
+    bytes.iter_mut().zip(digest.as_ref()).for_each(|(to, from)| *to = *from);
+    bytes
+}

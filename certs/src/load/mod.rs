@@ -1,0 +1,291 @@
+//! Files to chains and keys.
+//!
+//! Owns the reading of one file: its size, its mode, its sections, and the words for what is wrong
+//! with it. A file holds chains, keys, or both, in any number; which key belongs to which chain is
+//! found in [`crate::store`], by comparing public keys and never by file name. A file is good or
+//! bad as a whole: one that is being written looks like a bad one, and half of a good one would be
+//! worse than the last good one.
+
+mod certificate;
+mod key;
+mod pem;
+
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::CertificateDer;
+use thiserror::Error;
+use zeroize::Zeroizing;
+
+pub(crate) use certificate::Chain;
+pub(crate) use key::PrivateKey;
+
+/// The files that the configured paths stand for, and the paths that could not be looked at.
+#[derive(Debug, Default)]
+pub(crate) struct Listing {
+    /// In configured order, the files of a folder by name; each once.
+    pub(crate) files: Vec<PathBuf>,
+    /// Paths of the configuration that are missing or unreadable.
+    pub(crate) unseen: Vec<(PathBuf, LoadError)>,
+}
+
+/// Lists `paths`: a named file always, of a folder the files whose extension says certificate or
+/// key. Names that start with a dot are left alone; Kubernetes keeps its own state in such.
+pub(crate) fn list(paths: &[PathBuf]) -> Listing {
+    let mut listing = Listing::default();
+    for path in paths {
+        match fs::metadata(path) {
+            Ok(metadata) if metadata.is_dir() => match folder(path) {
+                Ok(files) => listing.files.extend(files),
+                Err(error) => listing.unseen.push((path.clone(), error.into())),
+            },
+            Ok(_) => listing.files.push(path.clone()),
+            Err(error) => listing.unseen.push((path.clone(), error.into())),
+        }
+    }
+    let mut seen = std::collections::HashSet::new();
+    listing.files.retain(|path| seen.insert(path.clone()));
+    listing
+}
+
+fn folder(path: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let hidden = name.as_encoded_bytes().starts_with(b".");
+        let extension = Path::new(&name).extension().map(|e| e.to_ascii_lowercase());
+        let ours = extension.is_some_and(|e| EXTENSIONS.iter().any(|ours| e == *ours));
+        // What is not known to be a folder is read, so that a dangling link is reported.
+        if ours && !hidden && !fs::metadata(entry.path()).is_ok_and(|found| found.is_dir()) {
+            files.push(entry.path());
+        }
+    }
+    files.sort_unstable();
+    Ok(files)
+}
+
+/// The bytes of a file as they are on disk, wiped when dropped.
+pub(crate) struct Contents {
+    pub(crate) bytes: Zeroizing<Vec<u8>>,
+    /// Permission bits; zero where the platform has none.
+    pub(crate) mode: u32,
+}
+
+/// Reads a file of at most [`FILE_BYTES_MAX`].
+pub(crate) fn read(path: &Path) -> Result<Contents, LoadError> {
+    // A FIFO would block the opening for ever; a folder is no file either.
+    let metadata = fs::metadata(path)?;
+    if !metadata.is_file() {
+        return Err(LoadError::NotAFile);
+    }
+    if metadata.len() > FILE_BYTES_MAX {
+        return Err(LoadError::TooLarge { bytes: metadata.len() });
+    }
+    let file = File::open(path)?;
+    // One allocation, with room to notice growth: a buffer that grows leaves copies behind.
+    let room = usize::try_from(metadata.len()).unwrap_or_default() + 1;
+    let mut bytes = Zeroizing::new(Vec::with_capacity(room));
+    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > FILE_BYTES_MAX {
+        return Err(LoadError::TooLarge { bytes: bytes.len() as u64 });
+    }
+    Ok(Contents { bytes, mode: mode(&metadata) })
+}
+
+#[cfg(unix)]
+fn mode(metadata: &fs::Metadata) -> u32 {
+    use std::os::unix::fs::PermissionsExt as _;
+    metadata.permissions().mode() & 0o7777
+}
+
+#[cfg(not(unix))]
+fn mode(_metadata: &fs::Metadata) -> u32 {
+    0
+}
+
+/// What a good file holds.
+pub(crate) struct Parsed {
+    pub(crate) chains: Vec<Chain>,
+    pub(crate) keys: Vec<PrivateKey>,
+}
+
+/// Reads chains and keys out of the bytes of a file.
+pub(crate) fn parse(bytes: &[u8], provider: &CryptoProvider) -> Result<Parsed, LoadError> {
+    let mut certificates = Vec::new();
+    let mut keys = Vec::new();
+    for section in pem::sections(bytes)? {
+        if section.kind == pem::Kind::Certificate {
+            certificates.push((section.line, CertificateDer::from(section.der.to_vec())));
+        } else {
+            keys.push(key::load(&section, provider)?);
+        }
+    }
+    Ok(Parsed { chains: certificate::chains(certificates)?, keys })
+}
+
+/// Why a file, or a pair, is not served.
+#[derive(Clone, Debug, Error)]
+pub enum LoadError {
+    /// The base64 between BEGIN and END is damaged.
+    #[error("line {line}: the section `{label}` is not valid base64")]
+    Base64 {
+        /// Line of its BEGIN.
+        line: usize,
+        /// What stands behind BEGIN.
+        label: String,
+    },
+    /// Not a certificate.
+    #[error("line {line}: the certificate cannot be read: {reason}")]
+    Certificate {
+        /// Line of its BEGIN.
+        line: usize,
+        /// What the parser said.
+        reason: Box<str>,
+    },
+    /// More certificates than any chain has.
+    #[error("line {line}: the chain has more than {CHAIN_CERTIFICATES_MAX} certificates")]
+    ChainTooLong {
+        /// Line of its first certificate.
+        line: usize,
+    },
+    /// Binary instead of text.
+    #[error("is DER, not PEM; convert it with `openssl x509 -inform der` or `openssl pkey`")]
+    Der,
+    /// No bytes at all.
+    #[error("is empty")]
+    Empty,
+    /// A key that asks for a passphrase.
+    #[error("line {line}: the private key is encrypted; decrypt it with `openssl pkey`")]
+    EncryptedKey {
+        /// Line of its BEGIN.
+        line: usize,
+    },
+    /// The new certificate is past its end while the one in use is not.
+    #[error("the new certificate has expired, and the one in use has not")]
+    Expired,
+    /// The operating system refused.
+    #[error("cannot be read{}", hint(_0))]
+    Io(#[source] Arc<io::Error>),
+    /// Not a private key.
+    #[error("line {line}: the private key cannot be read")]
+    Key {
+        /// Line of its BEGIN.
+        line: usize,
+    },
+    /// Others may read the key, and the configuration forbids that.
+    #[error("holds a private key and its mode is {mode:04o}; 0600 is expected")]
+    KeyMode {
+        /// Permission bits.
+        mode: u32,
+    },
+    /// The chain is the wrong way round.
+    #[error(
+        "line {line}: an authority stands before the certificate of line {leaf} that it \
+             issued; the leaf must come first"
+    )]
+    LeafNotFirst {
+        /// Line of the authority.
+        line: usize,
+        /// Line of the leaf.
+        leaf: usize,
+    },
+    /// A BEGIN or END that is not complete.
+    #[error("line {line}: a BEGIN or END line is damaged or stands alone")]
+    Marker {
+        /// That line.
+        line: usize,
+    },
+    /// Nothing is there under this path.
+    #[error("does not exist; create it, or correct the path in the configuration")]
+    Missing,
+    /// A key whose certificate is not there.
+    #[error("no certificate in {searched} matches the private key in {path}")]
+    NoCertificate {
+        /// What was searched.
+        searched: String,
+        /// Where the key is.
+        path: String,
+    },
+    /// A certificate whose key is not there.
+    #[error("no private key in {searched} matches the certificate in {path}")]
+    NoKey {
+        /// What was searched.
+        searched: String,
+        /// Where the certificate is.
+        path: String,
+    },
+    /// A folder, a socket, a pipe.
+    #[error("is not a regular file")]
+    NotAFile,
+    /// The file that a credential in use came from is gone, but its other half is there.
+    #[error("is gone while its other half is there; the credential in use stays")]
+    HalfGone,
+    /// Everything is gone at once.
+    #[error("every certificate is gone; the credentials in use stay")]
+    AllGone,
+    /// The new certificate is not valid yet; the one in use stays until it is.
+    #[error("the new certificate is not valid yet; it waits for its time")]
+    NotYetValid,
+    /// No section that we know.
+    #[error("holds neither a certificate nor a private key in PEM")]
+    NothingUsable,
+    /// Larger than any certificate file.
+    #[error("has {bytes} bytes; {FILE_BYTES_MAX} is the most")]
+    TooLarge {
+        /// Its size.
+        bytes: u64,
+    },
+    /// A key that we do not sign with, or that clients do not accept.
+    #[error("line {line}: {algorithm} keys are not supported")]
+    UnsupportedKey {
+        /// Line of its BEGIN.
+        line: usize,
+        /// What it is.
+        algorithm: Box<str>,
+    },
+    /// A certificate for a key that we do not sign with.
+    #[error("certificates with {algorithm} are not supported")]
+    UnsupportedCertificate {
+        /// What it is.
+        algorithm: Box<str>,
+    },
+    /// A section without its END, as in a file that is being written.
+    #[error("line {line}: the section `{label}` has no end")]
+    Unterminated {
+        /// Line of its BEGIN.
+        line: usize,
+        /// What stands behind BEGIN.
+        label: String,
+    },
+    /// Two bytes a character.
+    #[error("is UTF-16; save it as UTF-8 or ASCII")]
+    Utf16,
+}
+
+impl From<io::Error> for LoadError {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::NotFound => Self::Missing,
+            _ => Self::Io(Arc::new(error)),
+        }
+    }
+}
+
+/// The way out, where there is one to tell.
+fn hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => "; let the user that this process runs as read it",
+        _ => "",
+    }
+}
+
+/// Far above a chain with its key, even with post-quantum signatures.
+pub const FILE_BYTES_MAX: u64 = 1 << 20;
+/// Public chains have two to four.
+pub const CHAIN_CERTIFICATES_MAX: usize = 16;
+/// Of a folder, only these are read.
+pub const EXTENSIONS: [&str; 5] = ["pem", "crt", "cer", "key", "cert"];

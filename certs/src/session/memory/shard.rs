@@ -1,0 +1,267 @@
+//! One shard of the memory: a map, a queue in order of arrival, and the rules of forgetting.
+//!
+//! Owns the bound on bytes and the expiry. Pure: time is an argument, nothing locks.
+//!
+//! Every session lives equally long, so the order of arrival is also the order of expiry, and one
+//! queue serves both: eviction and expiry take from its front. A session that was taken leaves its
+//! place in the queue behind, and such places are swept when they outnumber the living.
+
+use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasherDefault, Hash, Hasher};
+use std::time::Duration;
+
+use zeroize::Zeroizing;
+
+use super::SessionStats;
+use crate::session::ContextId;
+
+#[derive(Default)]
+pub(super) struct Shard {
+    entries: HashMap<Key, Entry, BuildHasherDefault<Verbatim>>,
+    queue: VecDeque<(Key, u64)>,
+    limits: Limits,
+    bytes: usize,
+    next_ticket: u64,
+    stored: u64,
+    hits: u64,
+    misses: u64,
+    expired: u64,
+    policy: u64,
+    evictions: u64,
+}
+
+impl Shard {
+    pub(super) fn put(&mut self, key: Key, mut entry: Entry, now: Duration) -> bool {
+        let bytes = entry.bytes();
+        let Limits { bytes_max, entry_bytes_max, .. } = self.limits;
+        if entry.value.len() > entry_bytes_max || bytes > bytes_max {
+            return false;
+        }
+        self.remove(&key);
+        self.expire(now, EXPIRED_PER_PUT);
+        while self.bytes + bytes > bytes_max && self.evict() {}
+        entry.ticket = self.next_ticket;
+        self.queue.push_back((key, entry.ticket));
+        self.next_ticket += 1;
+        self.bytes += bytes;
+        self.stored += 1;
+        self.entries.insert(key, entry);
+        true
+    }
+
+    /// Whether `key` may be used in this manner, counted.
+    pub(super) fn look_up(
+        &mut self,
+        key: &Key,
+        context: ContextId,
+        usage: Use,
+        now: Duration,
+    ) -> bool {
+        match self.entries.get(key) {
+            None => self.misses += 1,
+            Some(entry) if entry.is_expired(self.limits, now) => {
+                self.expired += 1;
+                self.remove(key);
+            }
+            Some(entry) if entry.context != context || entry.usage != usage => self.policy += 1,
+            Some(_) => {
+                self.hits += 1;
+                return true;
+            }
+        }
+        false
+    }
+
+    /// The session itself, which stays.
+    pub(super) fn copy_of(&self, key: &Key) -> Option<Vec<u8>> {
+        self.entries.get(key).map(|entry| entry.value.to_vec())
+    }
+
+    /// The session itself, which is there no longer.
+    pub(super) fn take(&mut self, key: &Key) -> Option<Vec<u8>> {
+        self.remove(key).map(|entry| entry.value.to_vec())
+    }
+
+    fn remove(&mut self, key: &Key) -> Option<Entry> {
+        let entry = self.entries.remove(key)?;
+        self.bytes -= entry.bytes();
+        self.sweep();
+        Some(entry)
+    }
+
+    /// Drops the oldest session; false if there is none.
+    fn evict(&mut self) -> bool {
+        while let Some((key, ticket)) = self.queue.pop_front() {
+            if self.entries.get(&key).is_some_and(|entry| entry.ticket == ticket) {
+                self.remove(&key);
+                self.evictions += 1;
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Drops at most `most` sessions that are past their time, so that no put pays for all.
+    fn expire(&mut self, now: Duration, most: usize) {
+        for _ in 0..most {
+            let Some((key, ticket)) = self.queue.front().copied() else {
+                return;
+            };
+            match self.entries.get(&key) {
+                Some(entry) if entry.ticket == ticket => {
+                    if !entry.is_expired(self.limits, now) {
+                        return;
+                    }
+                    self.queue.pop_front();
+                    self.remove(&key);
+                }
+                _ => drop(self.queue.pop_front()),
+            }
+        }
+    }
+
+    /// Keeps the places that nobody holds any more from outnumbering the others; each sweep pays
+    /// for itself with the removals before it.
+    fn sweep(&mut self) {
+        if self.queue.len() > 2 * self.entries.len() + QUEUE_SLACK {
+            let entries = &self.entries;
+            self.queue.retain(|(key, ticket)| {
+                entries.get(key).is_some_and(|entry| entry.ticket == *ticket)
+            });
+        }
+    }
+
+    pub(super) fn limit(&mut self, limits: Limits, now: Duration) {
+        self.limits = limits;
+        self.expire(now, usize::MAX);
+        while self.bytes > limits.bytes_max && self.evict() {}
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.entries.clear();
+        self.queue.clear();
+        self.bytes = 0;
+    }
+
+    pub(super) fn add_to(&self, stats: &mut SessionStats) {
+        stats.sessions += self.entries.len() as u64;
+        stats.bytes += self.bytes as u64;
+        stats.stored += self.stored;
+        stats.hits += self.hits;
+        stats.misses += self.misses;
+        stats.expired += self.expired;
+        stats.policy += self.policy;
+        stats.evictions += self.evictions;
+    }
+}
+
+pub(super) struct Entry {
+    /// The session, which is secret.
+    value: Zeroizing<Box<[u8]>>,
+    context: ContextId,
+    stored_at: Duration,
+    /// Which place in the queue is its own; an older one under the same id is not.
+    ticket: u64,
+    usage: Use,
+}
+
+impl Entry {
+    pub(super) fn new(context: ContextId, usage: Use, value: &[u8], now: Duration) -> Self {
+        Self { value: Zeroizing::new(value.into()), context, stored_at: now, ticket: 0, usage }
+    }
+
+    fn bytes(&self) -> usize {
+        self.value.len() + ENTRY_OVERHEAD_BYTES
+    }
+
+    fn is_expired(&self, limits: Limits, now: Duration) -> bool {
+        now.saturating_sub(self.stored_at) >= limits.lifetime
+    }
+}
+
+#[derive(Clone, Copy, Default)]
+pub(super) struct Limits {
+    pub(super) bytes_max: usize,
+    pub(super) entry_bytes_max: usize,
+    pub(super) lifetime: Duration,
+}
+
+/// How often a session may be used, which follows from its protocol version.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Use {
+    /// TLS 1.3: once (RFC 8446 appendix C.4).
+    Single,
+    /// TLS 1.2: until it expires.
+    Repeated,
+}
+
+impl Use {
+    /// Reads the version from the front of a session as rustls writes it: whether there is a
+    /// server name, the name with its length, the version. Anything else is refused rather than
+    /// kept under the wrong rule.
+    pub(super) fn of(session: &[u8]) -> Option<Self> {
+        let version = match session.split_first()? {
+            (0, rest) => rest,
+            (1, rest) => {
+                let (length, rest) = rest.split_first()?;
+                rest.get(usize::from(*length)..)?
+            }
+            _ => return None,
+        };
+        match version {
+            [3, 4, ..] => Some(Self::Single),
+            [3, 3, ..] => Some(Self::Repeated),
+            _ => None,
+        }
+    }
+}
+
+/// A session id of the length that rustls makes, and that we look up.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(in crate::session) struct Key(pub(super) [u8; 32]);
+
+impl TryFrom<&[u8]> for Key {
+    type Error = std::array::TryFromSliceError;
+
+    fn try_from(bytes: &[u8]) -> Result<Self, Self::Error> {
+        bytes.try_into().map(Self)
+    }
+}
+
+/// Ids in the map are random bytes from rustls, so their first eight are a hash already. Ids in
+/// look-ups are anybody's choice, but a look-up inserts nothing and compares the whole id, so
+/// chosen ones cannot make a long chain.
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let [a, b, c, d, e, f, g, h, ..] = self.0;
+        state.write_u64(u64::from_ne_bytes([a, b, c, d, e, f, g, h]));
+    }
+}
+
+/// Passes a [`Key`]'s own bytes through.
+#[derive(Default)]
+struct Verbatim(u64);
+
+impl Hasher for Verbatim {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    fn write_u64(&mut self, value: u64) {
+        self.0 = value;
+    }
+}
+
+/// What a session costs beside its own bytes, in the worst case: a slot of the map at its lowest
+/// load (120 bytes at 7/16), two places in a queue that has just doubled (4 × 40), and the
+/// allocator's share of the value.
+pub(super) const ENTRY_OVERHEAD_BYTES: usize = 460;
+/// More than arrive at once, so the expired never pile up.
+const EXPIRED_PER_PUT: usize = 4;
+const QUEUE_SLACK: usize = 64;

@@ -1,0 +1,189 @@
+//! TLS sessions, each bound to the policy that made it.
+//!
+//! Owns the [`ContextId`], the digest of everything that must be the same for a session to be
+//! resumed, and [`ScopedStore`], the view of the session cache that one connection gets. rustls
+//! itself compares only the cipher suite and the server name when it resumes; it checks neither
+//! the client-authentication policy nor the certificate nor the age. All of that is here.
+//!
+//! Knows nothing of sites and listeners beyond the bytes that identify them. The memory itself is
+//! [`memory`].
+
+pub mod memory;
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use aws_lc_rs::digest::{self, SHA256};
+use rustls::ProtocolVersion;
+use rustls::server::StoresServerSessions;
+
+use crate::credential::{Credential, digest_bytes};
+use memory::{Key, SessionCache};
+
+/// The policy that a session belongs to. Equal ids, and only those, may share sessions.
+#[derive(Clone, Copy, Eq, Hash, PartialEq)]
+pub struct ContextId([u8; 32]);
+
+impl ContextId {
+    /// The only way to an id. A connection takes the shorter way through [`SiteContext`], which
+    /// this is made of.
+    #[must_use]
+    pub fn new(fields: &ContextFields<'_>, credential: &Credential) -> Self {
+        SiteContext::new(fields).with_credential(credential)
+    }
+
+    /// The id as bytes, for use as associated data.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for ContextId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [a, b, c, d, ..] = self.0;
+        write!(f, "ContextId({a:02x}{b:02x}{c:02x}{d:02x}…)")
+    }
+}
+
+/// What a configuration says that a session must not cross.
+#[derive(Clone, Copy, Debug)]
+pub struct ContextFields<'a> {
+    /// What kind of front end: plain TLS, or TLS after the dialogue of some protocol.
+    pub listener_class: &'a str,
+    /// The listener's name.
+    pub listener: &'a str,
+    /// What identifies the site on its listener.
+    pub site: &'a str,
+    /// The lowest version that the site speaks.
+    pub min_version: ProtocolVersion,
+    /// The application protocols that the site offers, in order.
+    pub alpn: &'a [Vec<u8>],
+    /// Digest of the client-authentication policy: mode, authorities, revocation lists. `None`
+    /// where clients stay anonymous.
+    pub client_auth: Option<&'a [u8]>,
+}
+
+/// The part of a [`ContextId`] that is known when a configuration is built.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct SiteContext([u8; 32]);
+
+impl SiteContext {
+    /// Digests the fields. Each is preceded by its length, so that no two sets of fields give the
+    /// same bytes, and the version in front changes with the list.
+    #[must_use]
+    pub fn new(fields: &ContextFields<'_>) -> Self {
+        // Destructured, so that a new field cannot be forgotten here.
+        let ContextFields { listener_class, listener, site, min_version, alpn, client_auth } =
+            *fields;
+        let mut digest = digest::Context::new(&SHA256);
+        digest.update(b"portunus context v1");
+        let mut part = |bytes: &[u8]| {
+            digest.update(&(bytes.len() as u64).to_be_bytes());
+            digest.update(bytes);
+        };
+        part(listener_class.as_bytes());
+        part(listener.as_bytes());
+        part(site.as_bytes());
+        part(&u16::from(min_version).to_be_bytes());
+        part(&(alpn.len() as u64).to_be_bytes());
+        alpn.iter().for_each(|protocol| part(protocol));
+        match client_auth {
+            None => part(b"anonymous"),
+            Some(policy) => {
+                part(b"authenticated");
+                part(policy);
+            }
+        }
+        Self(digest_bytes(digest.finish()))
+    }
+
+    /// The id for a connection that is served with `credential`; one hash of 83 bytes.
+    #[must_use]
+    pub fn with_credential(&self, credential: &Credential) -> ContextId {
+        let mut digest = digest::Context::new(&SHA256);
+        digest.update(b"portunus session v1");
+        digest.update(&self.0);
+        digest.update(&credential.context());
+        ContextId(digest_bytes(digest.finish()))
+    }
+}
+
+/// One connection's view of the session cache.
+///
+/// This is the only type that gives sessions to a `ServerConfig`: the cache itself does not
+/// implement [`StoresServerSessions`], so a front end cannot forget to say in which context it
+/// resumes. Make one for each connection, since it also counts that connection's look-ups.
+///
+/// Security consequences:
+///
+/// - An entry of another context is a miss and stays where it is. A session that was made without
+///   a client certificate therefore cannot be resumed where one is demanded, nor one host's
+///   session at another host.
+/// - A hello may offer hundreds of identities; [`TAKES_MAX`] are looked up, and only keys of the
+///   length that we hand out. Further ones are misses, which cost a full handshake and no more.
+///   The count spans the second hello after a HelloRetryRequest.
+/// - `take` deletes what it returns before anybody else can see it. TLS 1.3 sessions can only be
+///   taken and TLS 1.2 sessions can only be looked at, so that no session is used in the manner
+///   of the other version.
+/// - Forgetting is always safe. Entries that are too old, too large or too many are forgotten.
+pub struct ScopedStore {
+    cache: Arc<SessionCache>,
+    context: ContextId,
+    takes: AtomicU8,
+    gets: AtomicU8,
+}
+
+impl ScopedStore {
+    /// A view for one connection, in one context.
+    #[must_use]
+    pub fn new(cache: Arc<SessionCache>, context: ContextId) -> Self {
+        Self { cache, context, takes: AtomicU8::new(TAKES_MAX), gets: AtomicU8::new(GETS_MAX) }
+    }
+
+    /// The key, if it is one of ours and the budget allows a look.
+    fn admit(&self, key: &[u8], budget: &AtomicU8) -> Option<Key> {
+        let key = Key::try_from(key).ok()?;
+        let spend = |left: u8| left.checked_sub(1);
+        match budget.fetch_update(Ordering::Relaxed, Ordering::Relaxed, spend) {
+            Ok(_) => Some(key),
+            Err(_) => {
+                self.cache.count_truncated();
+                None
+            }
+        }
+    }
+}
+
+impl StoresServerSessions for ScopedStore {
+    fn put(&self, key: Vec<u8>, value: Vec<u8>) -> bool {
+        match Key::try_from(key.as_slice()) {
+            Ok(key) => self.cache.put(key, self.context, value),
+            Err(_) => false,
+        }
+    }
+
+    fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
+        self.cache.get(&self.admit(key, &self.gets)?, self.context)
+    }
+
+    fn take(&self, key: &[u8]) -> Option<Vec<u8>> {
+        self.cache.take(&self.admit(key, &self.takes)?, self.context)
+    }
+
+    fn can_cache(&self) -> bool {
+        self.cache.is_enabled()
+    }
+}
+
+impl fmt::Debug for ScopedStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ScopedStore").field("context", &self.context).finish_non_exhaustive()
+    }
+}
+
+/// TLS 1.3 identities that are looked up for one connection; clients send one or two.
+pub const TAKES_MAX: u8 = 2;
+/// TLS 1.2 session ids that are looked up for one connection; a hello holds one.
+pub const GETS_MAX: u8 = 1;

@@ -1,0 +1,189 @@
+//! What a reload did, in words.
+//!
+//! Owns the account that a reload gives: whether anything changed, what was skipped and why, what
+//! is served but should be looked at. Knows nothing of how the decision was made.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::load::LoadError;
+use crate::name::NamePattern;
+
+/// The account of one reload.
+#[derive(Clone, Debug, Default)]
+pub struct ReloadReport {
+    /// Whether another index is served now.
+    pub changed: bool,
+    /// Whether what was skipped or warned of is not what the reload before said; where neither
+    /// this nor `changed` holds, there is nothing to tell anybody.
+    pub news: bool,
+    /// How many credentials are served.
+    pub loaded: usize,
+    /// How many of them are the last good of files that are bad, gone in half, or not yet due.
+    pub kept: usize,
+    /// How many renewed certificates wait for the start of their validity.
+    pub pending: usize,
+    /// Labels of credentials that are served no longer.
+    pub removed: Vec<Arc<str>>,
+    /// Labels of credentials that are new or were replaced.
+    pub updated: Vec<Arc<str>>,
+    /// Files that were not taken, each with the reason.
+    pub skipped: Vec<Skipped>,
+    /// What is served but should be looked at.
+    pub warnings: Vec<Warning>,
+}
+
+impl ReloadReport {
+    /// Whether nothing at all is served, so that every handshake will fail.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.loaded == 0
+    }
+
+    /// Every skipped file and every warning, one line each, causes included.
+    pub fn lines(&self) -> impl Iterator<Item = String> {
+        let skipped = self.skipped.iter().map(ToString::to_string);
+        skipped.chain(self.warnings.iter().map(ToString::to_string))
+    }
+}
+
+impl fmt::Display for ReloadReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let verb = if self.changed { "changed" } else { "unchanged" };
+        write!(f, "certificates {verb}: {} loaded", self.loaded)?;
+        for (count, what) in [
+            (self.updated.len(), "new"),
+            (self.removed.len(), "removed"),
+            (self.kept, "kept from before"),
+            (self.pending, "waiting for their time"),
+            (self.skipped.len(), "skipped"),
+            (self.warnings.len(), "warnings"),
+        ] {
+            if count > 0 {
+                write!(f, ", {count} {what}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A file that was not taken.
+#[derive(Clone, Debug)]
+pub struct Skipped {
+    /// The file, as configured.
+    pub path: PathBuf,
+    /// Why.
+    pub error: LoadError,
+}
+
+impl fmt::Display for Skipped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // These two sentences name the file themselves.
+        if !matches!(self.error, LoadError::NoKey { .. } | LoadError::NoCertificate { .. }) {
+            write!(f, "{}: ", self.path.display())?;
+        }
+        write!(f, "{}", self.error)?;
+        let mut cause = std::error::Error::source(&self.error);
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}
+
+/// Something that is served, and that somebody should look at.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Warning {
+    /// A chain in which some certificate did not issue the one before it.
+    BrokenChain {
+        /// Which credential.
+        label: Arc<str>,
+    },
+    /// Past its end and served all the same, for want of a better one.
+    Expired {
+        /// Which credential.
+        label: Arc<str>,
+        /// Its end, in seconds since 1970.
+        not_after: i64,
+    },
+    /// Others may read the key.
+    KeyMode {
+        /// The file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// Only the leaf, although clients will need an intermediate.
+    ///
+    /// Certificates of a private authority are often issued by the root that clients trust, and
+    /// to warn of those would be to cry wolf. So a lone leaf is warned of if an intermediate of
+    /// its issuer's name lies among the files, or, where no file tells whether the issuer is a
+    /// root, if the leaf says where the issuer's certificate is to be had: public authorities
+    /// always say so, and never issue from a root.
+    MissingIntermediate {
+        /// Which credential.
+        label: Arc<str>,
+        /// The issuer that clients will look for.
+        issuer: Box<str>,
+    },
+    /// Two credentials hold one name for the same clients.
+    NameConflict {
+        /// The name.
+        name: NamePattern,
+        /// Which one is served.
+        winner: Arc<str>,
+        /// Which one is not.
+        loser: Arc<str>,
+    },
+    /// No DNS name: it can only be the default.
+    NoNames {
+        /// Which credential.
+        label: Arc<str>,
+    },
+    /// Not valid yet and served all the same, for want of a better one.
+    NotYetValid {
+        /// Which credential.
+        label: Arc<str>,
+        /// Its start, in seconds since 1970.
+        not_before: i64,
+    },
+    /// A DNS name in the certificate that is none.
+    OddName {
+        /// Which credential.
+        label: Arc<str>,
+        /// What stands there.
+        name: Box<str>,
+    },
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::BrokenChain { label } => {
+                write!(f, "{label}: a certificate of the chain did not issue the one before it")
+            }
+            Self::Expired { label, .. } => write!(f, "{label}: has expired and is served"),
+            Self::KeyMode { path, mode } => {
+                let path = path.display();
+                write!(f, "{path}: holds a private key and its mode is {mode:04o}; use 0600")
+            }
+            Self::MissingIntermediate { label, issuer } => {
+                write!(f, "{label}: holds only the leaf; clients will miss its issuer {issuer}")
+            }
+            Self::NameConflict { name, winner, loser } => {
+                write!(f, "{loser}: {name} is served from {winner}, which also has it")
+            }
+            Self::NoNames { label } => {
+                write!(f, "{label}: has no DNS name; it is used only where no name is asked for")
+            }
+            Self::NotYetValid { label, .. } => {
+                write!(f, "{label}: is not valid yet and is served")
+            }
+            Self::OddName { label, name } => {
+                write!(f, "{label}: the name {name:?} is no host name and is ignored")
+            }
+        }
+    }
+}
