@@ -1,0 +1,160 @@
+//! The admin listener: what the process says about itself to those who run it.
+//!
+//! Owns a thread with a runtime of its own, so that it answers while the data plane is overloaded.
+//! What it answers, and to whom, is in `page`. Refuses to know connections and sites.
+
+mod page;
+
+use std::convert::Infallible;
+use std::io;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use portunus_certs::store::CertificateStore;
+use tokio::runtime::{self, Runtime};
+use tokio::sync::{Semaphore, oneshot};
+use tokio::task::LocalSet;
+use tokio::time::timeout;
+use tracing::debug;
+
+use crate::config;
+use crate::metrics::Metrics;
+use crate::net::listen::{BindError, ListenSocket};
+use crate::net::{Keepalive, ListenAddr, Socket};
+use crate::phase::PhaseWatch;
+
+use page::Pages;
+
+/// The running admin listener; it ends when this is dropped.
+#[derive(Debug)]
+pub struct Admin {
+    _stop: oneshot::Sender<Infallible>,
+}
+
+/// What is told.
+#[derive(Debug)]
+pub struct About {
+    /// The numbers.
+    pub metrics: Arc<Metrics>,
+    /// Where the process stands.
+    pub phase: PhaseWatch,
+    /// Without any, nobody can be served.
+    pub certificates: Arc<CertificateStore>,
+}
+
+impl About {
+    /// Whether new clients should come.
+    fn is_ready(&self) -> bool {
+        self.phase.now().is_ready() && !self.certificates.load().is_empty()
+    }
+}
+
+/// Binds the address and answers on a thread of its own; returns the address with its real port.
+pub fn start(
+    config: &config::Admin,
+    keepalive: Keepalive,
+    about: About,
+) -> Result<(Admin, ListenAddr), AdminError> {
+    let runtime = runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(AdminError::Thread)?;
+    let bound = {
+        let _entered = runtime.enter();
+        ListenSocket::bind(&config.listen, &keepalive)
+    };
+    let socket = match bound {
+        Ok(socket) => socket,
+        Err(error) => {
+            // The caller may be a task, where a runtime must not be waited for.
+            runtime.shutdown_background();
+            return Err(AdminError::Bind(error));
+        }
+    };
+    let addr = socket.addr().clone();
+    let pages = Arc::new(Pages::new(about, config.token.clone()));
+    let (stop, stopped) = oneshot::channel();
+    thread::Builder::new()
+        .name("admin".to_owned())
+        .spawn(move || serve(&runtime, &socket, &pages, stopped))
+        .map_err(AdminError::Thread)?;
+    Ok((Admin { _stop: stop }, addr))
+}
+
+fn serve(
+    runtime: &Runtime,
+    socket: &ListenSocket,
+    pages: &Arc<Pages>,
+    stopped: oneshot::Receiver<Infallible>,
+) {
+    let tasks = LocalSet::new();
+    let accept = tasks.run_until(async {
+        let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        loop {
+            // The semaphore is never closed.
+            let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
+            match socket.accept().await {
+                Ok((stream, ..)) => {
+                    let pages = Arc::clone(pages);
+                    tokio::task::spawn_local(async move {
+                        answer(stream, pages).await;
+                        drop(slot);
+                    });
+                }
+                Err(error) => {
+                    debug!(listener = "admin", %error, "cannot accept connections");
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
+        }
+    });
+    runtime.block_on(async {
+        tokio::select! {
+            () = accept => {}
+            _ = stopped => {}
+        }
+    });
+}
+
+/// Answers the requests of one connection, within a bound of time.
+async fn answer(stream: Socket, pages: Arc<Pages>) {
+    let service = service_fn(move |request| {
+        let answer = pages.answer(&request);
+        async move { Ok::<_, Infallible>(answer) }
+    });
+    let serve = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(HEAD_BYTES_MAX)
+        .serve_connection(TokioIo::new(stream), service);
+    // Who breaks off or is too slow has no answer coming.
+    let _ = timeout(CONNECTION_TIMEOUT, serve).await;
+}
+
+/// Why the admin listener could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum AdminError {
+    /// The address could not be bound.
+    #[error("admin listener")]
+    Bind(#[source] BindError),
+    /// The thread or its runtime could not be started.
+    #[error("the thread of the admin listener could not start")]
+    Thread(#[source] io::Error),
+}
+
+/// Connections at once; scrapers and probes are few.
+const CONNECTIONS_MAX: usize = 32;
+
+/// From the first byte of a request head to its last.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A scraper that keeps its connection opens a new one now and then.
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// Bytes of a request head.
+const HEAD_BYTES_MAX: usize = 16 * 1024;
+
+/// After an error of accepting.
+const PAUSE: Duration = Duration::from_millis(100);

@@ -1,0 +1,197 @@
+//! What each path of the admin listener answers, and to whom.
+//!
+//! Owns the paths, and the rules that keep a web page in somebody's browser from asking: a request
+//! that a page sends has an `Origin`, and one to a name that an attacker points at this machine has
+//! a foreign `Host`. Every path reads; none changes anything. Refuses to know sockets.
+
+use std::net::IpAddr;
+
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, ORIGIN, WWW_AUTHENTICATE};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+
+use crate::config::Secret;
+use crate::log::Chain;
+
+use super::About;
+
+/// What the paths answer from.
+#[derive(Debug)]
+pub(super) struct Pages {
+    about: About,
+    token: Option<Secret>,
+}
+
+impl Pages {
+    pub(super) fn new(about: About, token: Option<Secret>) -> Self {
+        Self { about, token }
+    }
+
+    /// The answer to a request; its body is not read.
+    pub(super) fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+        self.answer_to(request.method(), request.uri().path(), request.headers())
+    }
+
+    fn answer_to(&self, method: &Method, path: &str, headers: &HeaderMap) -> Response<Full<Bytes>> {
+        if headers.contains_key(ORIGIN) || (self.token.is_none() && !is_local(headers)) {
+            return text(StatusCode::FORBIDDEN, "not for web pages\n");
+        }
+        if method != Method::GET && method != Method::HEAD {
+            return text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n");
+        }
+        match path {
+            "/livez" => text(StatusCode::OK, "alive\n"),
+            "/readyz" if self.about.is_ready() => text(StatusCode::OK, "ready\n"),
+            "/readyz" => text(StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
+            _ if !self.has_token(headers) => unauthorized(),
+            "/metrics" => self.metrics(),
+            "/" => text(StatusCode::OK, "/livez\n/metrics\n/readyz\n"),
+            _ => text(StatusCode::NOT_FOUND, "paths: /livez /metrics /readyz\n"),
+        }
+    }
+
+    fn metrics(&self) -> Response<Full<Bytes>> {
+        match self.about.metrics.encode() {
+            Ok(exposition) => {
+                respond(StatusCode::OK, prometheus::TEXT_FORMAT, Bytes::from(exposition))
+            }
+            Err(error) => {
+                tracing::error!(error = %Chain(&error), "metrics cannot be encoded");
+                text(StatusCode::INTERNAL_SERVER_ERROR, "metrics cannot be encoded\n")
+            }
+        }
+    }
+
+    /// Whether no token is asked for, or the right one is shown.
+    fn has_token(&self, headers: &HeaderMap) -> bool {
+        let Some(token) = &self.token else { return true };
+        let shown = headers.get(AUTHORIZATION).map(|value| value.as_bytes());
+        let shown = shown.and_then(|value| value.strip_prefix(b"Bearer ")).unwrap_or_default();
+        aws_lc_rs::constant_time::verify_slices_are_equal(shown, token.expose().as_bytes()).is_ok()
+    }
+}
+
+/// Whether the host is one by which only this machine is meant, or an address: a name could be
+/// pointed here by somebody else.
+fn is_local(headers: &HeaderMap) -> bool {
+    let Some(host) = headers.get(HOST) else { return true };
+    let Ok(host) = host.to_str() else { return false };
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
+        _ => host,
+    };
+    let name = name.trim_start_matches('[').trim_end_matches(']');
+    name.is_empty() || name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok()
+}
+
+fn text(status: StatusCode, body: &'static str) -> Response<Full<Bytes>> {
+    respond(status, "text/plain; charset=utf-8", Bytes::from_static(body.as_bytes()))
+}
+
+fn unauthorized() -> Response<Full<Bytes>> {
+    let mut response = text(StatusCode::UNAUTHORIZED, "the token of `admin.token` is asked for\n");
+    let scheme = http::HeaderValue::from_static("Bearer");
+    response.headers_mut().insert(WWW_AUTHENTICATE, scheme);
+    response
+}
+
+fn respond(status: StatusCode, kind: &'static str, body: Bytes) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, http::HeaderValue::from_static(kind));
+    headers.insert("x-content-type-options", http::HeaderValue::from_static("nosniff"));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use portunus_certs::issue::DevelopmentCa;
+    use portunus_certs::store::{CertificateStore, StoreOptions};
+    use rustls::crypto::aws_lc_rs;
+    use rustls::pki_types::UnixTime;
+
+    use super::*;
+    use crate::metrics::Metrics;
+    use crate::phase::{Phase, PhaseTeller, PhaseWatch};
+
+    fn status(pages: &Pages, path: &str, headers: &[(&'static str, &'static str)]) -> u16 {
+        let headers = headers.iter().map(|(name, value)| {
+            let name = http::HeaderName::from_static(name);
+            (name, http::HeaderValue::from_static(value))
+        });
+        pages.answer_to(&Method::GET, path, &headers.collect()).status().as_u16()
+    }
+
+    fn pages(token: Option<Secret>) -> (Pages, PhaseTeller) {
+        let (teller, phase) = PhaseTeller::new();
+        let folder = tempfile::tempdir().expect("a folder");
+        let ca = DevelopmentCa::new(UnixTime::now()).expect("an authority");
+        let issued = ca.issue(&["localhost"], UnixTime::now()).expect("a certificate");
+        issued.write(folder.path(), "localhost").expect("the folder can be written");
+        (Pages::new(about(phase, folder.path()), token), teller)
+    }
+
+    fn about(phase: PhaseWatch, certificates: &Path) -> About {
+        let options = StoreOptions {
+            paths: vec![certificates.to_owned()],
+            strict_permissions: false,
+            provider: Arc::new(aws_lc_rs::default_provider()),
+        };
+        let (certificates, _) = CertificateStore::open(options, UnixTime::now());
+        let metrics = Arc::new(Metrics::new().expect("distinct names"));
+        About { metrics, phase, certificates: Arc::new(certificates) }
+    }
+
+    #[test]
+    fn without_a_certificate_nobody_should_come() {
+        let (teller, phase) = PhaseTeller::new();
+        let folder = tempfile::tempdir().expect("a folder");
+        let pages = Pages::new(about(phase, folder.path()), None);
+        teller.enter(Phase::Running);
+        assert_eq!(status(&pages, "/readyz", &[]), 503);
+    }
+
+    #[test]
+    fn readiness_follows_the_phase_and_never_comes_back() {
+        let (pages, teller) = pages(None);
+        let expected = [
+            (Phase::Starting, 503),
+            (Phase::Running, 200),
+            (Phase::Leaving, 503),
+            (Phase::Running, 503),
+            (Phase::Draining, 503),
+        ];
+        for (phase, code) in expected {
+            teller.enter(phase);
+            assert_eq!(status(&pages, "/readyz", &[]), code, "{phase:?}");
+            assert_eq!(status(&pages, "/livez", &[]), 200, "{phase:?}");
+        }
+    }
+
+    #[test]
+    fn web_pages_are_not_answered() {
+        let (pages, _teller) = pages(None);
+        for host in ["localhost", "localhost:9090", "127.0.0.1:9090", "[::1]:9090", "[::1]"] {
+            assert_eq!(status(&pages, "/metrics", &[("host", host)]), 200, "{host}");
+        }
+        for host in ["evil.example", "evil.example:9090", "localhost.evil.example"] {
+            assert_eq!(status(&pages, "/metrics", &[("host", host)]), 403, "{host}");
+        }
+        let origin = ("origin", "http://localhost:9090");
+        assert_eq!(status(&pages, "/metrics", &[("host", "localhost"), origin]), 403);
+    }
+
+    #[test]
+    fn a_token_is_asked_for_but_not_of_probes() {
+        let (pages, _teller) = pages(Some(Secret::new("let me in")));
+        assert_eq!(status(&pages, "/livez", &[("host", "pod.example")]), 200);
+        assert_eq!(status(&pages, "/metrics", &[]), 401);
+        assert_eq!(status(&pages, "/metrics", &[("authorization", "Bearer let me")]), 401);
+        assert_eq!(status(&pages, "/metrics", &[("authorization", "Bearer let me in")]), 200);
+    }
+}

@@ -1,0 +1,129 @@
+//! One address that can be dialled, and what is known of it.
+//!
+//! Owns the load that balancing looks at, the gauge that says whether the last attempt to connect
+//! succeeded, and the connections that wait for their next request. Read next: `connect`.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use prometheus::IntGauge;
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use super::connect::{DialError, dial};
+use super::pool::Pool;
+use super::upstream::Upstream;
+use crate::config::Limits;
+use crate::log::Chain;
+use crate::metrics::BackendMetrics;
+use crate::net::{EndpointAddr, EndpointName, Socket};
+
+/// An endpoint after resolution.
+#[derive(Debug)]
+pub(super) struct Endpoint {
+    /// The place of its name in the configuration of the backend.
+    pub(super) place: usize,
+    pub(super) addr: EndpointAddr,
+    pub(super) pool: Pool<Box<Upstream>>,
+    in_flight: AtomicUsize,
+    up: IntGauge,
+    /// What the log was last told, and when.
+    told: Mutex<Option<(Standing, Instant)>>,
+}
+
+/// Whether an endpoint can be connected to.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Standing {
+    Down,
+    Up,
+}
+
+impl Endpoint {
+    pub(super) fn new(
+        place: usize,
+        name: &EndpointName,
+        addr: EndpointAddr,
+        limits: &Limits,
+        metrics: &BackendMetrics,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            place,
+            addr,
+            pool: Pool::new(limits.http.pool_idle_max, limits.http.pool_idle_timeout),
+            in_flight: AtomicUsize::new(0),
+            up: metrics.endpoint_up(&name.to_string()),
+            told: Mutex::default(),
+        })
+    }
+
+    /// Connections and requests that are going on, those that are being connected included.
+    pub(super) fn load(&self) -> usize {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Connects, and remembers whether that worked.
+    pub(super) async fn dial(
+        &self,
+        limits: &Limits,
+        metrics: &BackendMetrics,
+    ) -> Result<Socket, DialError> {
+        let start = Instant::now();
+        let result = dial(&self.addr, limits.connect_timeout, &limits.keepalive).await;
+        match &result {
+            Ok(_) => {
+                metrics.connect_duration.observe(start.elapsed().as_secs_f64());
+                if self.is_news(Standing::Up) {
+                    info!(backend = metrics.name(), endpoint = %self.addr, "endpoint is up again");
+                }
+            }
+            Err(error) => {
+                metrics.errors.of(error.failure()).inc();
+                if self.is_news(Standing::Down) {
+                    let (backend, error) = (metrics.name(), Chain(error));
+                    warn!(backend, endpoint = %self.addr, %error, "endpoint is down");
+                }
+            }
+        }
+        self.up.set(i64::from(result.is_ok()));
+        result
+    }
+
+    /// Whether the log is to be told: when the standing changes, but not each time if it changes
+    /// with each attempt. That an endpoint is up is expected at first.
+    fn is_news(&self, standing: Standing) -> bool {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_news = match *told {
+            None => standing == Standing::Down,
+            Some((last, at)) => last != standing && at.elapsed() >= PAUSE_OF_NEWS,
+        };
+        if is_news {
+            *told = Some((standing, Instant::now()));
+        }
+        is_news
+    }
+}
+
+/// A connection or a request at an endpoint; counts as load as long as it lives.
+#[derive(Debug)]
+pub(super) struct Load(Arc<Endpoint>);
+
+impl Load {
+    pub(super) fn new(endpoint: Arc<Endpoint>) -> Self {
+        endpoint.in_flight.fetch_add(1, Ordering::Relaxed);
+        Self(endpoint)
+    }
+
+    pub(super) fn endpoint(&self) -> &Arc<Endpoint> {
+        &self.0
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Between two lines of the log about one endpoint.
+const PAUSE_OF_NEWS: Duration = Duration::from_secs(5);

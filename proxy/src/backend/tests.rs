@@ -1,0 +1,176 @@
+//! Endpoints that refuse, that do not exist, that come and go.
+
+use std::net::SocketAddr;
+
+use tokio::net::{TcpListener, UnixListener};
+
+use super::*;
+use crate::drain::Drain;
+use crate::metrics::Metrics;
+
+async fn listening() -> (TcpListener, String) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap().to_string();
+    (listener, addr)
+}
+
+/// An address where nobody listens.
+async fn refusing() -> String {
+    listening().await.1
+}
+
+fn backend(endpoints: &[String], balance: Balance) -> (Arc<Backend>, Metrics) {
+    let metrics = Metrics::new().unwrap();
+    let config = config::Backend {
+        name: "app".into(),
+        endpoints: endpoints.iter().map(|name| name.parse().unwrap()).collect(),
+        balance,
+        resolve_interval: Duration::from_secs(30),
+    };
+    (Backend::new(&config, Arc::default(), metrics.backend("app")), metrics)
+}
+
+fn text(metrics: &Metrics) -> String {
+    String::from_utf8(metrics.encode().unwrap()).unwrap()
+}
+
+fn peer(dedicated: &Dedicated) -> SocketAddr {
+    let Socket::Tcp(tcp) = &dedicated.socket else { unreachable!("all endpoints are TCP") };
+    tcp.peer_addr().unwrap()
+}
+
+#[tokio::test]
+async fn the_next_endpoint_is_tried_when_one_refuses() {
+    let (_listener, open) = listening().await;
+    let refusing = refusing().await;
+    let (backend, metrics) = backend(&[refusing.clone(), open.clone()], Balance::RoundRobin);
+    for _ in 0..4 {
+        assert_eq!(peer(&backend.connect().await.unwrap()).to_string(), open);
+    }
+    let text = text(&metrics);
+    for line in [
+        "portunus_backend_errors_total{backend=\"app\",reason=\"connect_refused\"} 2".to_owned(),
+        "portunus_backend_retries_total{backend=\"app\"} 2".to_owned(),
+        format!("portunus_endpoint_up{{backend=\"app\",endpoint=\"{open}\"}} 1"),
+        format!("portunus_endpoint_up{{backend=\"app\",endpoint=\"{refusing}\"}} 0"),
+        "portunus_backend_connections_active{backend=\"app\"} 0".to_owned(),
+    ] {
+        assert!(text.contains(&line), "{line} is not in\n{text}");
+    }
+}
+
+#[tokio::test]
+async fn an_error_names_the_backend_and_the_endpoint() {
+    let refusing = refusing().await;
+    let (backend, _) = backend(std::slice::from_ref(&refusing), Balance::P2c);
+    let error = backend.connect().await.unwrap_err();
+    let expected = format!("cannot connect to endpoint {refusing} of backend `app`");
+    assert_eq!(error.to_string(), expected);
+    assert_eq!(error.failure(), BackendFailure::ConnectRefused);
+    let source = std::error::Error::source(&error).unwrap();
+    assert_eq!(source.to_string(), "connection refused");
+    assert!(matches!(error, ConnectError::Dial { all_tried: true, .. }));
+}
+
+#[tokio::test]
+async fn no_more_endpoints_are_tried_than_the_limit_allows() {
+    let mut endpoints = Vec::new();
+    for _ in 0..5 {
+        endpoints.push(refusing().await);
+    }
+    let (backend, metrics) = backend(&endpoints, Balance::P2c);
+    let error = backend.connect().await.unwrap_err();
+    assert!(matches!(error, ConnectError::Dial { all_tried: false, .. }));
+    let tried = Limits::default().connect_attempts_max;
+    let line = format!(
+        "portunus_backend_errors_total{{backend=\"app\",reason=\"connect_refused\"}} {tried}"
+    );
+    assert!(text(&metrics).contains(&line), "{line}");
+}
+
+#[tokio::test]
+async fn connections_that_are_held_are_load() {
+    let (_one, first) = listening().await;
+    let (_two, second) = listening().await;
+    let (backend, _) = backend(&[first.clone(), second], Balance::P2c);
+    let mut held = Vec::new();
+    for _ in 0..20 {
+        held.push(backend.connect().await.unwrap());
+    }
+    let on_first = held.iter().filter(|held| peer(held).to_string() == first).count();
+    assert_eq!(on_first, 10);
+}
+
+#[tokio::test]
+async fn unix_sockets_are_endpoints() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("app.sock");
+    let name = format!("unix:{}", path.display());
+    let (backend, _) = backend(&[name], Balance::P2c);
+    let error = backend.connect().await.unwrap_err();
+    assert_eq!(error.failure(), BackendFailure::ConnectRefused);
+    let _listener = UnixListener::bind(&path).unwrap();
+    assert!(matches!(backend.connect().await.unwrap().socket, Socket::Unix(_)));
+}
+
+#[tokio::test]
+async fn a_name_is_resolved_before_it_is_needed() {
+    let (listener, _) = listening().await;
+    let port = listener.local_addr().unwrap().port();
+    let (backend, _) = backend(&[format!("localhost:{port}")], Balance::P2c);
+    let error = backend.connect().await.unwrap_err();
+    assert_eq!(error.failure(), BackendFailure::NoEndpoint);
+    backend.resolve_now().await;
+    backend.connect().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_name_without_an_answer_keeps_its_addresses() {
+    let (_listener, open) = listening().await;
+    let (backend, metrics) = backend(&["nobody.invalid:80".to_owned(), open], Balance::P2c);
+    let addr = EndpointAddr::Tcp("127.0.0.1:9".parse().unwrap());
+    let known = Endpoint::new(0, &backend.names[0], addr, &backend.limits, &backend.metrics);
+    let mut endpoints = backend.endpoints.load().to_vec();
+    endpoints.push(known);
+    backend.endpoints.store(Arc::new(endpoints));
+    let before = backend.endpoints.load_full();
+    backend.resolve_now().await;
+    let after = backend.endpoints.load_full();
+    assert_eq!(after.len(), 2);
+    for endpoint in after.iter() {
+        assert!(before.iter().any(|same| Arc::ptr_eq(same, endpoint)), "carried over by identity");
+    }
+    assert!(
+        text(&metrics)
+            .contains("portunus_backend_errors_total{backend=\"app\",reason=\"resolve\"} 1")
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn maintenance_ends_with_the_process() {
+    let (backend, _) = backend(&["127.0.0.1:9".to_owned()], Balance::P2c);
+    let (drain, watch) = Drain::new();
+    watch.spawn(backend.maintain(watch.clone()));
+    drop(watch);
+    assert_eq!(drain.drain(Duration::from_secs(3600)).await, 0);
+}
+
+#[tokio::test]
+async fn an_attempt_waits_its_turn_to_connect_but_not_for_ever() {
+    let (_listener, addr) = listening().await;
+    let config = config::Backend {
+        name: "app".into(),
+        endpoints: vec![addr.parse().unwrap()],
+        balance: Balance::P2c,
+        resolve_interval: Duration::from_secs(30),
+    };
+    let connect_timeout = Duration::from_millis(50);
+    let limits = Limits { connects_max: 1, connect_timeout, ..Limits::default() };
+    let metrics = Metrics::new().unwrap();
+    let backend = Backend::new(&config, Arc::new(limits), metrics.backend("app"));
+    let turn = backend.turns.acquire().await.unwrap();
+    let error = backend.connect().await.unwrap_err();
+    assert_eq!(error.failure(), BackendFailure::ConnectTimeout);
+    drop(turn);
+    backend.connect().await.unwrap();
+}

@@ -1,0 +1,215 @@
+//! The body of a request on its way to a backend, and what the client did wrong with it.
+//!
+//! Owns [`Upload`], which passes frames on as they come, within the limits on silence and slowness,
+//! and [`UploadProgress`], from which the exchange reads whether the body was sent completely and
+//! whose fault it is if not. Time counts only while the client is waited for: a slow backend is not
+//! held against it. Refuses to know what the exchange does about it. Read next: `upstream`.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::time::Instant;
+
+use super::alarm::Alarm;
+use crate::config::HttpLimits;
+
+/// The body of a request on its way to a backend.
+#[derive(Debug)]
+pub struct Upload {
+    body: Incoming,
+    /// `None` if there is no body at all.
+    pace: Option<Box<Pace>>,
+}
+
+impl Upload {
+    /// Wraps the body of a client. `trailers` drops the fields that must not pass.
+    pub fn new(body: Incoming, limits: &HttpLimits, trailers: fn(&mut HeaderMap)) -> Self {
+        let pace = if body.is_end_stream() { None } else { Some(Pace::new(limits, trailers)) };
+        Self { body, pace }
+    }
+
+    /// How far it is; `None` if there is no body at all.
+    pub fn progress(&self) -> Option<Arc<UploadProgress>> {
+        self.pace.as_ref().map(|pace| Arc::clone(&pace.progress))
+    }
+}
+
+impl Body for Upload {
+    type Data = Bytes;
+    type Error = UploadError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
+        let this = &mut *self;
+        let Some(pace) = &mut this.pace else { return Poll::Ready(None) };
+        let frame = match Pin::new(&mut this.body).poll_frame(cx) {
+            Poll::Pending => {
+                let error = ready!(pace.poll_waited_too_long(cx));
+                return Poll::Ready(Some(Err(pace.fail(error))));
+            }
+            Poll::Ready(None) => {
+                pace.progress.set(UploadState::Sent);
+                return Poll::Ready(None);
+            }
+            Poll::Ready(Some(Err(error))) => {
+                return Poll::Ready(Some(Err(pace.fail(UploadError::Client(error)))));
+            }
+            Poll::Ready(Some(Ok(frame))) => frame,
+        };
+        if let Err(error) = pace.count(&frame) {
+            return Poll::Ready(Some(Err(pace.fail(error))));
+        }
+        let frame = match frame.into_trailers() {
+            Ok(mut fields) => {
+                (pace.trailers)(&mut fields);
+                Frame::trailers(fields)
+            }
+            Err(frame) => frame,
+        };
+        if frame.is_trailers() || this.body.is_end_stream() {
+            pace.progress.set(UploadState::Sent);
+        }
+        Poll::Ready(Some(Ok(frame)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.pace.is_none() || self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// What the client sent too late or not at all.
+#[derive(Debug, thiserror::Error)]
+pub enum UploadError {
+    /// The client broke off, or broke the framing.
+    #[error("the body of the request is not complete")]
+    Client(#[source] hyper::Error),
+    /// The client sent nothing for too long.
+    #[error("no part of the request body came for {0:?}")]
+    Silent(Duration),
+    /// The client sends less than it must.
+    #[error("the request body comes at less than {0} bytes a second")]
+    Slow(u64),
+}
+
+/// How far a request body is, for the exchange that it belongs to.
+#[derive(Debug)]
+pub struct UploadProgress {
+    state: AtomicU8,
+    frames: AtomicU64,
+}
+
+/// How far a request body is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum UploadState {
+    /// The backend has not taken all that is there.
+    Sending,
+    /// The next part has not come from the client.
+    Waiting,
+    /// All of it was handed over.
+    Sent,
+    /// The client broke off, or broke the framing.
+    Broken,
+    /// The client was too slow.
+    Late,
+}
+
+impl UploadProgress {
+    /// How far it is now.
+    pub fn state(&self) -> UploadState {
+        match self.state.load(Ordering::Relaxed) {
+            0 => UploadState::Sending,
+            1 => UploadState::Waiting,
+            2 => UploadState::Sent,
+            3 => UploadState::Broken,
+            _ => UploadState::Late,
+        }
+    }
+
+    /// How many parts of it were handed over: a number that grows as long as anything moves.
+    pub fn frames(&self) -> u64 {
+        self.frames.load(Ordering::Relaxed)
+    }
+
+    fn set(&self, state: UploadState) {
+        self.state.store(state as u8, Ordering::Relaxed);
+    }
+}
+
+/// Whether the client is fast enough.
+#[derive(Debug)]
+struct Pace {
+    progress: Arc<UploadProgress>,
+    silence_max: Duration,
+    rate_min: u64,
+    bytes: u64,
+    /// Time spent waiting for the client.
+    waited: Duration,
+    waiting_since: Option<Instant>,
+    alarm: Alarm,
+    trailers: fn(&mut HeaderMap),
+}
+
+impl Pace {
+    fn new(limits: &HttpLimits, trailers: fn(&mut HeaderMap)) -> Box<Self> {
+        Box::new(Self {
+            progress: Arc::new(UploadProgress {
+                state: AtomicU8::new(UploadState::Sending as u8),
+                frames: AtomicU64::new(0),
+            }),
+            silence_max: limits.request_body_timeout,
+            rate_min: limits.request_body_rate_min,
+            bytes: 0,
+            waited: Duration::ZERO,
+            waiting_since: None,
+            alarm: Alarm::default(),
+            trailers,
+        })
+    }
+
+    /// Ready when the client was silent for too long.
+    fn poll_waited_too_long(&mut self, cx: &mut Context<'_>) -> Poll<UploadError> {
+        let since = *self.waiting_since.get_or_insert_with(Instant::now);
+        self.progress.set(UploadState::Waiting);
+        ready!(self.alarm.poll_at(cx, since + self.silence_max));
+        Poll::Ready(UploadError::Silent(self.silence_max))
+    }
+
+    /// Counts what came.
+    fn count(&mut self, frame: &Frame<Bytes>) -> Result<(), UploadError> {
+        self.progress.set(UploadState::Sending);
+        self.progress.frames.fetch_add(1, Ordering::Relaxed);
+        self.bytes += frame.data_ref().map_or(0, Bytes::len) as u64;
+        if let Some(since) = self.waiting_since.take() {
+            self.waited += since.elapsed();
+        }
+        let least = self.rate_min.saturating_mul(self.waited.as_secs());
+        if self.waited > RATE_GRACE && self.bytes < least {
+            return Err(UploadError::Slow(self.rate_min));
+        }
+        Ok(())
+    }
+
+    fn fail(&self, error: UploadError) -> UploadError {
+        self.progress.set(match error {
+            UploadError::Client(_) => UploadState::Broken,
+            UploadError::Silent(_) | UploadError::Slow(_) => UploadState::Late,
+        });
+        error
+    }
+}
+
+/// How long a client may be waited for before its rate is looked at.
+const RATE_GRACE: Duration = Duration::from_secs(10);

@@ -1,0 +1,180 @@
+//! Values that hold several others: lists of texts, repeated sections, named sections.
+//!
+//! Owns how they are walked, in the order of the file, and how many there may be, so that no
+//! configuration can ask for more than the rest of the program was built for. Refuses to know any
+//! key. Read next: `schema`.
+
+use std::marker::PhantomData;
+
+use serde_json::{Value as Json, json};
+use toml::de::DeValue;
+
+use super::error::{Place, Problem};
+use super::section::{Item, Key, LIST, Properties, Reader, Section, Table};
+use super::text::{Text, Written};
+use super::value::Kind;
+
+/// A list of texts: at least one, and at most so many.
+pub(super) struct Texts(pub(super) usize);
+
+impl Kind for Texts {
+    type Value = Vec<Written>;
+
+    fn parse(
+        &self,
+        place: &Place,
+        value: &DeValue<'_>,
+        reader: &mut Reader<'_>,
+    ) -> Option<Vec<Written>> {
+        let Some(list) = value.as_array() else {
+            reader.wrong_type(place, LIST, value);
+            return None;
+        };
+        if !count_is_good(place, list.len(), self.0, reader) {
+            return None;
+        }
+        let mut texts = Vec::new();
+        for (index, entry) in list.iter().enumerate() {
+            let place = place.entry(index, entry.span().start);
+            texts.extend(Text.parse(&place, entry.get_ref(), reader));
+        }
+        Some(texts)
+    }
+
+    fn json(&self) -> Json {
+        json!({ "type": "array", "items": Text.json(), "minItems": 1, "maxItems": self.0 })
+    }
+
+    fn written(&self, value: &Vec<Written>) -> Json {
+        value.iter().map(|text| Text.written(text)).collect()
+    }
+}
+
+/// A section with the place where it was written.
+#[derive(Debug)]
+pub(super) struct Entry<S> {
+    pub(super) name: String,
+    pub(super) place: Place,
+    pub(super) section: S,
+}
+
+/// Sections that are repeated (`[[site]]`), none or at most so many.
+pub(super) struct Repeated<S>(pub(super) usize, pub(super) PhantomData<S>);
+
+impl<S: Section> Key for Repeated<S> {
+    type Value = Vec<Entry<S>>;
+
+    fn read(&self, item: &Item<'_>, reader: &mut Reader<'_>) -> Self::Value {
+        let list = match item.value {
+            Some(DeValue::Array(list)) => list,
+            Some(other) => {
+                reader.wrong_type(&item.place, "repeated sections in double brackets", other);
+                return Vec::new();
+            }
+            None => return Vec::new(),
+        };
+        if !count_is_good(&item.place, list.len(), self.0, reader) {
+            return Vec::new();
+        }
+        let mut entries = Vec::new();
+        for (index, entry) in list.iter().enumerate() {
+            let place = item.place.entry(index, entry.span().start);
+            let section = match entry.get_ref() {
+                DeValue::Table(table) => Table::present(place.clone(), table).read(reader),
+                other => {
+                    reader.wrong_type(&place, "a section", other);
+                    continue;
+                }
+            };
+            entries.push(Entry { name: String::new(), place, section });
+        }
+        entries
+    }
+
+    fn json(&self) -> Json {
+        json!({ "type": "array", "items": Properties::of::<S>(), "maxItems": self.0 })
+    }
+}
+
+/// Sections with names that the operator gives (`[backend.app]`): at least one, at most so many.
+pub(super) struct Named<S> {
+    pub(super) max: usize,
+    /// What to write if there is none.
+    pub(super) example: &'static str,
+    pub(super) section: PhantomData<S>,
+}
+
+impl<S: Section> Key for Named<S> {
+    type Value = Vec<Entry<S>>;
+
+    fn read(&self, item: &Item<'_>, reader: &mut Reader<'_>) -> Self::Value {
+        let table = match item.value {
+            Some(DeValue::Table(entries)) => Table::present(item.place.clone(), entries),
+            Some(other) => {
+                reader.wrong_type(&item.place, "a section", other);
+                return Vec::new();
+            }
+            None => Table::absent(&item.place.key),
+        };
+        let items = table.items();
+        if items.is_empty() {
+            let hint = || Some(format!("add one: `{}`", self.example));
+            reader.errors.report(&item.place, Problem::Empty, hint);
+        }
+        if items.len() > self.max {
+            reader.errors.report(&item.place, Problem::TooMany(self.max), || None);
+            return Vec::new();
+        }
+        let mut entries = Vec::new();
+        for (name, item) in items {
+            if !is_name(name) {
+                let hint = || Some(format!("as in `{}`", self.example));
+                reader.errors.report(&item.place, Problem::BadName, hint);
+                // The name would stand in the path of every key below.
+                if name.len() > NAME_BYTES_MAX {
+                    continue;
+                }
+            }
+            match item.value {
+                Some(DeValue::Table(table)) => {
+                    let section = Table::present(item.place.clone(), table).read(reader);
+                    entries.push(Entry { name: name.to_owned(), place: item.place, section });
+                }
+                Some(other) => reader.wrong_type(&item.place, "a section", other),
+                None => {}
+            }
+        }
+        entries
+    }
+
+    fn json(&self) -> Json {
+        json!({
+            "type": "object",
+            "propertyNames": { "pattern": "^[a-z0-9_-]{1,64}$" },
+            "additionalProperties": Properties::of::<S>(),
+            "minProperties": 1,
+            "maxProperties": self.max,
+        })
+    }
+
+    fn required(&self) -> bool {
+        true
+    }
+}
+
+/// Names are labels of metrics and parts of key paths.
+fn is_name(name: &str) -> bool {
+    let letter = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_');
+    (1..=NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(letter)
+}
+
+fn count_is_good(place: &Place, count: usize, max: usize, reader: &mut Reader<'_>) -> bool {
+    if count == 0 {
+        reader.errors.report(place, Problem::Empty, || None);
+    } else if count > max {
+        reader.errors.report(place, Problem::TooMany(max), || None);
+    }
+    (1..=max).contains(&count)
+}
+
+const NAME_BYTES_MAX: usize = 64;

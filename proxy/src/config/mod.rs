@@ -1,0 +1,322 @@
+//! What the operator asked for, resolved: addresses, durations, sizes, references that exist.
+//!
+//! Owns [`Config`], the vocabulary of the rest of the crate. What may be written in TOML is in
+//! `schema`, how it becomes this is in `validate` ([`Config::parse`]), how a file is read is in
+//! `load` ([`Config::load`]). Paths in the file that are relative are relative to its folder.
+//! Nothing below this folder deserialises. Refuses to know sockets, TLS and HTTP. Read next:
+//! `snapshot`, which turns a listener's part into what a connection needs.
+
+mod error;
+mod list;
+mod listeners;
+mod load;
+mod number;
+mod reference;
+mod schema;
+mod section;
+mod suggest;
+mod text;
+mod units;
+mod validate;
+mod value;
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use portunus_certs::name::NamePattern;
+
+pub use self::error::{ConfigError, ConfigErrors, Problem};
+pub use self::load::{FILE_DEFAULT, LoadError, ReadError};
+pub use self::reference::ReferenceError;
+pub use self::units::UnitError;
+pub use self::validate::json_schema;
+use crate::net::{EndpointName, Keepalive, ListenAddr};
+
+/// The whole configuration of a process.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The process.
+    pub server: Server,
+    /// What is logged, and how.
+    pub log: Log,
+    /// The admin listener; `None` switches it off.
+    pub admin: Option<Admin>,
+    /// Where certificates come from.
+    pub certificates: Certificates,
+    /// Sessions kept for resumption.
+    pub resumption: Resumption,
+    /// Every timeout and cap.
+    pub limits: Arc<Limits>,
+    /// At least one, names unique, in the order of the file.
+    pub listeners: Vec<Listener>,
+    /// At least one, names unique, in the order of the file.
+    pub backends: Vec<Backend>,
+}
+
+/// The process.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Server {
+    /// Worker threads of the data plane.
+    pub workers: NonZeroUsize,
+    /// Connections held at once over all listeners.
+    pub connections_max: usize,
+    /// How long connections are still accepted after readiness became false.
+    pub drain_delay: Duration,
+    /// How long connections get to finish after the listeners closed.
+    pub drain_timeout: Duration,
+}
+
+/// What is logged, and how.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Log {
+    /// A level or a list of `target=level` directives.
+    pub level: String,
+    /// Text for people or JSON for machines.
+    pub format: LogFormat,
+}
+
+/// How a log line looks.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    Text,
+}
+
+/// The admin listener.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Admin {
+    /// Loopback or a unix socket, or anything if there is a token.
+    pub listen: ListenAddr,
+    /// What a request must show as `Authorization: Bearer …`; required beyond this machine.
+    pub token: Option<Secret>,
+}
+
+/// A text that is never printed.
+#[derive(Clone, Eq, PartialEq)]
+pub struct Secret(Arc<str>);
+
+impl Secret {
+    /// Keeps `text`.
+    pub fn new(text: &str) -> Self {
+        Self(text.into())
+    }
+
+    /// The text itself, for the one place that compares it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
+/// Where certificates come from.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Certificates {
+    /// Files and folders.
+    pub paths: Vec<PathBuf>,
+    /// How often the contents are compared even if no event told of a change.
+    pub poll_interval: Duration,
+    /// How long the files must have been quiet before they are read.
+    pub settle: Duration,
+    /// Refuse private keys that others than their owner can read, instead of warning.
+    pub strict_permissions: bool,
+}
+
+/// Sessions kept for resumption.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Resumption {
+    /// Whether there is any.
+    pub mode: ResumptionMode,
+    /// Bytes of memory for all sessions of the process.
+    pub memory: usize,
+    /// How long a session can be resumed.
+    pub lifetime: Duration,
+    /// The largest session that is kept, in bytes.
+    pub session_bytes_max: usize,
+}
+
+/// Which sessions are kept.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum ResumptionMode {
+    /// None: every handshake is a full one.
+    Off,
+    /// On our side: TLS 1.2 session ids, TLS 1.3 single-use tickets.
+    Stateful,
+}
+
+/// Every timeout and cap; times are from the moment that the name says.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Limits {
+    /// From accept to the complete ClientHello.
+    pub client_hello_timeout: Duration,
+    /// Bytes of TLS records until the ClientHello is complete.
+    pub client_hello_bytes_max: usize,
+    /// From accept to the finished handshake.
+    pub handshake_timeout: Duration,
+    /// Handshakes going on at once; further connections are reset.
+    pub handshakes_max: usize,
+    /// Handshakes going on at once from one IPv4 address or IPv6 /64.
+    pub handshakes_per_source_max: usize,
+    /// To connect to one endpoint.
+    pub connect_timeout: Duration,
+    /// Endpoints tried for one connection or request.
+    pub connect_attempts_max: usize,
+    /// Connection attempts going on at once, for each backend; further ones wait their turn.
+    pub connects_max: usize,
+    /// Nothing moved in either direction of a tunnel.
+    pub tunnel_idle_timeout: Duration,
+    /// Nothing moved in the remaining direction after the other has ended.
+    pub half_close_timeout: Duration,
+    /// TCP keepalive and user timeout, on both sides.
+    pub keepalive: Keepalive,
+    /// HTTP.
+    pub http: HttpLimits,
+}
+
+/// What a configuration without `[limits]` has, for one worker.
+impl Default for Limits {
+    fn default() -> Self {
+        validate::limits(&validate::defaults("limits"), NonZeroUsize::MIN)
+    }
+}
+
+/// Timeouts and caps of HTTP listeners.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct HttpLimits {
+    /// From the first wait for a request head to its end.
+    pub request_head_timeout: Duration,
+    /// Silence between two requests.
+    pub keepalive_timeout: Duration,
+    /// Requests on one connection.
+    pub requests_max: u64,
+    /// Fields of a request head.
+    pub header_fields_max: usize,
+    /// Bytes of a request head.
+    pub header_bytes_max: usize,
+    /// Bytes of a request target.
+    pub uri_bytes_max: usize,
+    /// Silence within a request body.
+    pub request_body_timeout: Duration,
+    /// Bytes per second that a request body must reach after its first ten seconds.
+    pub request_body_rate_min: u64,
+    /// From the complete request to the head of the response.
+    pub response_head_timeout: Duration,
+    /// Silence within a response body of a backend.
+    pub response_body_timeout: Duration,
+    /// The client takes nothing of what is there for it.
+    pub write_timeout: Duration,
+    /// How long a connection to an endpoint waits for its next request.
+    pub pool_idle_timeout: Duration,
+    /// Connections that wait, per endpoint.
+    pub pool_idle_max: usize,
+    /// Concurrent HTTP/2 streams of one connection.
+    pub h2_streams_max: u32,
+    /// Flow-control window of an HTTP/2 stream, in bytes.
+    pub h2_stream_window: u32,
+    /// Flow-control window of an HTTP/2 connection, in bytes.
+    pub h2_connection_window: u32,
+    /// Bytes of response that wait for the window of an HTTP/2 stream.
+    pub h2_send_buffer: usize,
+}
+
+/// What a configuration without `[limits.http]` has.
+impl Default for HttpLimits {
+    fn default() -> Self {
+        validate::http_limits(&validate::defaults("limits.http"))
+    }
+}
+
+/// A named set of listening sockets with one protocol.
+#[derive(Clone, Debug)]
+pub struct Listener {
+    /// The name in the configuration, in logs and metrics.
+    pub name: Arc<str>,
+    /// At least one.
+    pub addresses: Vec<ListenAddr>,
+    /// What is spoken inside TLS.
+    pub mode: Mode,
+    /// The oldest version of TLS that is accepted.
+    pub tls_version_min: TlsVersion,
+    /// What a client without a server name gets.
+    pub no_sni: NoSni,
+    /// Who is served.
+    pub sites: Sites,
+}
+
+/// What is spoken inside TLS.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Mode {
+    /// HTTP/1.1 or HTTP/2, chosen by ALPN.
+    Http,
+    /// Bytes.
+    Tcp,
+}
+
+/// A version of TLS.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum TlsVersion {
+    /// RFC 5246.
+    V1_2,
+    /// RFC 8446.
+    V1_3,
+}
+
+/// What a client without a server name gets.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum NoSni {
+    /// The first certificate, and the first site.
+    Default,
+    /// The alert `unrecognized_name`.
+    Reject,
+}
+
+/// Who is served on a listener.
+#[derive(Clone, Debug)]
+pub enum Sites {
+    /// Every name that a certificate is there for, by one backend (an index into the backends).
+    Any(usize),
+    /// The names of the sites; at least one.
+    Named(Vec<Site>),
+}
+
+/// Names served on a listener.
+#[derive(Clone, Debug)]
+pub struct Site {
+    /// At least one.
+    pub hosts: Vec<NamePattern>,
+    /// An index into the backends.
+    pub backend: usize,
+}
+
+/// A named group of endpoints.
+#[derive(Clone, Debug)]
+pub struct Backend {
+    /// The name in the configuration, in logs and metrics.
+    pub name: Arc<str>,
+    /// At least one, no two alike.
+    pub endpoints: Vec<EndpointName>,
+    /// Who is next.
+    pub balance: Balance,
+    /// How often names of endpoints are resolved again.
+    pub resolve_interval: Duration,
+}
+
+/// How an endpoint is chosen.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Balance {
+    /// The less busy one of two that chance names.
+    P2c,
+    /// One after the other.
+    RoundRobin,
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,236 @@
+//! From what was written to what it means: references resolved, contradictions found.
+//!
+//! Owns the rules that join several keys, and the values that are worked out at start. A wrong
+//! value has been reported where it was read, and is stepped over here, so that one fault makes
+//! one error. Nothing in here panics, whatever the text. Listeners and backends have their rules
+//! in `listeners`. Read next: `config`, the result.
+
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use toml::de::DeTable;
+
+use super::error::{Collector, ConfigErrors, Place, Problem};
+use super::listeners::{Taken, backend, listen_addr, listener};
+use super::reference::Surroundings;
+use super::schema::{
+    CertificatesSection, HttpSection, LimitsSection, LogSection, ResumptionSection, Root,
+    ServerSection,
+};
+use super::section::{Properties, Reader, Section, Table, one_of};
+use super::text::Written;
+use super::{Admin, Certificates, Config, HttpLimits, Limits, Log, Resumption, Server, suggest};
+use crate::net::Keepalive;
+
+impl Config {
+    /// Understands `text`, which stands in `file` (the name that errors show). Relative paths
+    /// become relative to `folder`. Reads the environment where the text refers to it, and files
+    /// where it names them as secrets; nothing else.
+    pub fn parse(text: &str, file: &str, folder: &Path) -> Result<Self, ConfigErrors> {
+        Self::parse_in(text, file, &Surroundings::of_process(folder))
+    }
+
+    pub(super) fn parse_in(
+        text: &str,
+        file: &str,
+        surroundings: &Surroundings<'_>,
+    ) -> Result<Self, ConfigErrors> {
+        let mut reader = Reader { errors: Collector::new(file, text), surroundings };
+        let (table, faults) = DeTable::parse_recoverable(text);
+        for fault in faults {
+            // Only the message: the rest of the error shows the line, where a secret may stand.
+            let at = fault.span().map(|span| span.start);
+            reader.errors.report_syntax(at, fault.message());
+        }
+        if !reader.errors.is_empty() {
+            return Err(reader.errors.finish());
+        }
+        let root = Table::present(Place::default(), table.get_ref()).read(&mut reader);
+        let config = resolve(root, &mut reader);
+        if reader.errors.is_empty() { Ok(config) } else { Err(reader.errors.finish()) }
+    }
+}
+
+/// The JSON schema of the file, for editors.
+pub fn json_schema() -> serde_json::Value {
+    let mut schema = Properties::of::<Root>();
+    if let Some(schema) = schema.as_object_mut() {
+        schema.insert("$schema".to_owned(), "http://json-schema.org/draft-07/schema#".into());
+        schema.insert("title".to_owned(), "Portunus configuration".into());
+    }
+    schema
+}
+
+/// A section of which no key was written.
+pub(super) fn defaults<S: Section>(key: &str) -> S {
+    let surroundings = Surroundings::of_process(Path::new(""));
+    let mut reader = Reader { errors: Collector::new("", ""), surroundings: &surroundings };
+    Table::absent(key).read(&mut reader)
+}
+
+fn resolve(root: Root, reader: &mut Reader<'_>) -> Config {
+    let server = server(&root.server, reader.surroundings);
+    let limits = limits(&root.limits, server.workers);
+    let mut taken = Taken::new();
+    let admin = match root.admin.listen.text.as_str() {
+        "off" => None,
+        _ => listen_addr(&root.admin.listen, &mut taken, reader)
+            .map(|listen| Admin { listen, token: root.admin.token }),
+    };
+    check_token(admin.as_ref(), &root.admin.listen, reader);
+    let names = root.backend.iter().enumerate().map(|(at, entry)| (entry.name.as_str(), at));
+    let names = names.collect();
+    let listeners = root.listener.iter();
+    Config {
+        server,
+        log: log(&root.log, reader),
+        admin,
+        certificates: certificates(&root.certificates, reader),
+        resumption: resumption(&root.resumption),
+        limits: Arc::new(limits),
+        listeners: listeners
+            .filter_map(|entry| listener(entry, &names, &mut taken, reader))
+            .collect(),
+        backends: root.backend.iter().map(|entry| backend(entry, reader)).collect(),
+    }
+}
+
+fn server(section: &ServerSection, surroundings: &Surroundings<'_>) -> Server {
+    Server {
+        workers: NonZeroUsize::new(section.workers).unwrap_or(surroundings.processors),
+        connections_max: match section.max_connections {
+            0 => connections_max(surroundings.open_files),
+            number => number,
+        },
+        drain_delay: section.drain_delay,
+        drain_timeout: section.drain_timeout,
+    }
+}
+
+/// Two files for each connection and a tenth of one to spare, besides those of the process itself.
+fn connections_max(open_files: u64) -> usize {
+    let fitting = open_files.saturating_sub(256).saturating_mul(5) / 11;
+    usize::try_from(fitting).unwrap_or(usize::MAX).clamp(CONNECTIONS_MIN, CONNECTIONS_DEFAULT)
+}
+
+pub(super) fn limits(section: &LimitsSection, workers: NonZeroUsize) -> Limits {
+    Limits {
+        // The handshake's deadline counts from the same moment and would win anyway.
+        client_hello_timeout: section.client_hello_timeout.min(section.handshake_timeout),
+        client_hello_bytes_max: section.client_hello_size,
+        handshake_timeout: section.handshake_timeout,
+        handshakes_max: match section.handshakes {
+            0 => workers.get().saturating_mul(HANDSHAKES_PER_WORKER),
+            number => number,
+        },
+        handshakes_per_source_max: section.handshakes_per_source,
+        connect_timeout: section.connect_timeout,
+        connect_attempts_max: section.connect_attempts,
+        connects_max: section.connects,
+        tunnel_idle_timeout: section.tunnel_idle_timeout,
+        half_close_timeout: section.half_close_timeout,
+        keepalive: Keepalive {
+            idle: section.tcp_keepalive_idle,
+            interval: section.tcp_keepalive_interval,
+            probes: section.tcp_keepalive_probes,
+            user_timeout: section.tcp_user_timeout,
+        },
+        http: http_limits(&section.http),
+    }
+}
+
+pub(super) fn http_limits(section: &HttpSection) -> HttpLimits {
+    HttpLimits {
+        request_head_timeout: section.request_head_timeout,
+        keepalive_timeout: section.keepalive_timeout,
+        requests_max: section.requests,
+        header_fields_max: section.header_fields,
+        header_bytes_max: section.header_size,
+        uri_bytes_max: section.uri_size,
+        request_body_timeout: section.request_body_timeout,
+        request_body_rate_min: section.request_body_rate,
+        response_head_timeout: section.response_head_timeout,
+        response_body_timeout: section.response_body_timeout,
+        write_timeout: section.write_timeout,
+        pool_idle_timeout: section.pool_idle_timeout,
+        pool_idle_max: section.pool_idle,
+        h2_streams_max: section.h2_streams,
+        h2_stream_window: section.h2_stream_window,
+        h2_connection_window: section.h2_connection_window,
+        h2_send_buffer: section.h2_send_buffer,
+    }
+}
+
+fn log(section: &LogSection, reader: &mut Reader<'_>) -> Log {
+    let known = |level: &str| LEVELS.iter().any(|known| known.eq_ignore_ascii_case(level));
+    let letter = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b':' | b'-');
+    let good = |directive: &str| match directive.split_once('=') {
+        Some((target, level)) => !target.is_empty() && target.bytes().all(letter) && known(level),
+        None => known(directive),
+    };
+    let directives: Vec<&str> = section.level.text.split(',').map(str::trim).collect();
+    if !directives.iter().all(|directive| good(directive)) {
+        let hint = || match suggest::nearest(&section.level.quote(), LEVELS) {
+            Some(meant) => Some(format!("did you mean `{meant}`?")),
+            None => Some(format!("expected {}", one_of(LEVELS.into_iter()))),
+        };
+        let problem = Problem::LogLevel(section.level.quote());
+        reader.errors.report(&section.level.place, problem, hint);
+    }
+    Log { level: directives.join(","), format: section.format }
+}
+
+/// Metrics name every host and endpoint that is served, so they are not for everyone.
+fn check_token(admin: Option<&Admin>, written: &Written, reader: &mut Reader<'_>) {
+    if let Some(Admin { listen, token: None }) = admin
+        && !listen.is_local()
+        && !reader.errors.is_blamed("admin.token")
+    {
+        let hint = || Some("listen on 127.0.0.1 or unix:PATH, or set a token".to_owned());
+        reader.errors.report(&written.place, Problem::TokenMissing, hint);
+    }
+}
+
+fn certificates(section: &CertificatesSection, reader: &mut Reader<'_>) -> Certificates {
+    let mut paths: Vec<PathBuf> = Vec::new();
+    for written in &section.paths {
+        if written.text.is_empty() || written.text.contains('\0') {
+            reader.errors.report(&written.place, Problem::BadPath, || None);
+            continue;
+        }
+        let path = reader.surroundings.folder.join(&written.text);
+        if paths.contains(&path) {
+            let problem = Problem::Duplicate(written.quote());
+            reader.errors.report(&written.place, problem, || None);
+        }
+        paths.push(path);
+    }
+    Certificates {
+        paths,
+        poll_interval: section.poll_interval,
+        settle: section.settle,
+        strict_permissions: section.strict_permissions,
+    }
+}
+
+fn resumption(section: &ResumptionSection) -> Resumption {
+    Resumption {
+        mode: section.mode,
+        memory: section.memory,
+        lifetime: section.lifetime,
+        session_bytes_max: section.max_session,
+    }
+}
+
+/// The levels of `tracing`, and none of them.
+const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+
+/// About half a second of one core's work on RSA handshakes.
+const HANDSHAKES_PER_WORKER: usize = 1_024;
+
+/// Where the open files do not allow more, and nobody said another number.
+const CONNECTIONS_MIN: usize = 16;
+
+/// The most that are held unless the operator asks for more.
+const CONNECTIONS_DEFAULT: usize = 50_000;

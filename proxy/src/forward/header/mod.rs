@@ -1,0 +1,19 @@
+//! What may pass between a client and a backend, as pure functions of message heads.
+//!
+//! Owns the rules: which requests are refused, which fields belong to one hop, which names are
+//! reserved for this program since backends believe them. hyper has parsed what comes here; it
+//! leaves these decisions to its caller. Refuses to know connections and configuration. The order
+//! is law: refuse, then strip what is reserved or for one hop, then set our own fields, so that no
+//! client can have them removed. Read next: `request`, then `response`.
+
+mod host;
+mod name;
+mod request;
+mod response;
+#[cfg(test)]
+mod tests;
+
+pub use host::{Host, HostError};
+pub(in crate::forward) use request::X_REQUEST_ID;
+pub use request::{Forwarded, Protocol, Refusal, Vetted, forward, vet};
+pub use response::{BadResponse, clean, clean_trailers};

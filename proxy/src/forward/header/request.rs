@@ -1,0 +1,277 @@
+//! Requests: which are refused, and what of the others reaches the backend.
+
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, TE, TRANSFER_ENCODING, UPGRADE,
+};
+use http::request::Parts;
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version};
+
+use super::host::{Host, HostError};
+use super::name::{Fate, fate, is_hop, is_protected};
+use crate::config::HttpLimits;
+
+/// A request that may be forwarded.
+#[derive(Debug)]
+pub struct Vetted {
+    /// Whom it is for.
+    pub host: Host,
+    /// What it asks to speak.
+    pub protocol: Protocol,
+}
+
+/// What a request asks to speak after the answer.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Protocol {
+    /// HTTP, like before.
+    Http,
+    /// WebSocket (RFC 6455), if the backend agrees.
+    WebSocket,
+}
+
+/// Why a request is not forwarded: the status, and the sentence for the client.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("{words}")]
+pub struct Refusal {
+    /// The status of the answer.
+    pub status: StatusCode,
+    /// What is wrong.
+    pub words: &'static str,
+}
+
+impl Refusal {
+    const fn new(status: StatusCode, words: &'static str) -> Self {
+        Self { status, words }
+    }
+
+    const fn bad(words: &'static str) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, words)
+    }
+}
+
+impl From<HostError> for Refusal {
+    fn from(_: HostError) -> Self {
+        Self::bad("The host of the request is not a host name.")
+    }
+}
+
+/// Decides whether a request may be forwarded. `fallback` is the host of a request of HTTP/1.0
+/// without a `Host` field, which that version allows.
+pub fn vet(parts: &Parts, fallback: Option<&str>, limits: &HttpLimits) -> Result<Vetted, Refusal> {
+    if parts.method == Method::CONNECT {
+        return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "CONNECT is not served here."));
+    }
+    let host = host(parts, fallback)?;
+    check_target(&parts.uri, &parts.method, limits)?;
+    check_framing(parts)?;
+    if parts.headers.len() > limits.header_fields_max {
+        let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+        return Err(Refusal::new(status, "The request has too many header fields."));
+    }
+    check_nominees(&parts.headers)?;
+    Ok(Vetted { host, protocol: protocol(parts) })
+}
+
+fn host(parts: &Parts, fallback: Option<&str>) -> Result<Host, Refusal> {
+    let uri = &parts.uri;
+    let mut fields = parts.headers.get_all(HOST).iter();
+    let field = fields.next();
+    if fields.next().is_some() {
+        return Err(Refusal::bad("The request has more than one Host field."));
+    }
+    let Some(authority) = uri.authority() else {
+        return match (field, fallback) {
+            (Some(value), _) => Ok(Host::new(value.clone())?),
+            (None, Some(name)) if parts.version == Version::HTTP_10 => Ok(host_of_text(name)?),
+            (None, _) => Err(Refusal::bad("The request has no Host field.")),
+        };
+    };
+    // The request target `name` without a scheme belongs to CONNECT alone (RFC 9112 §3.2.3).
+    if !matches!(uri.scheme_str(), Some("http" | "https")) {
+        return Err(Refusal::bad("The request target is neither a path nor a URL."));
+    }
+    match field {
+        Some(value) if !value.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes()) => {
+            Err(Refusal::bad("The request target and the Host field differ."))
+        }
+        None if parts.version < Version::HTTP_2 => {
+            Err(Refusal::bad("The request has no Host field."))
+        }
+        Some(value) => Ok(Host::new(value.clone())?),
+        None => Ok(host_of_text(authority.as_str())?),
+    }
+}
+
+fn host_of_text(text: &str) -> Result<Host, HostError> {
+    Host::new(HeaderValue::from_str(text).map_err(|_| HostError)?)
+}
+
+fn check_target(uri: &Uri, method: &Method, limits: &HttpLimits) -> Result<(), Refusal> {
+    let target = uri.path_and_query().map_or("", PathAndQuery::as_str);
+    match target.as_bytes() {
+        [b'/', ..] => {}
+        b"*" if *method == Method::OPTIONS => {}
+        _ => return Err(Refusal::bad("The request target is neither a path nor a URL.")),
+    }
+    if target.len() > limits.uri_bytes_max {
+        let words = "The request target is too long.";
+        return Err(Refusal::new(StatusCode::URI_TOO_LONG, words));
+    }
+    Ok(())
+}
+
+/// hyper has checked `Content-Length`, refused `Transfer-Encoding` in HTTP/1.0, and in the presence
+/// of both goes by the latter. It accepts other codings before `chunked` and undoes only that one,
+/// so that a backend would take coded bytes for plain ones.
+fn check_framing(parts: &Parts) -> Result<(), Refusal> {
+    let mut codings = parts.headers.get_all(TRANSFER_ENCODING).iter();
+    if let Some(coding) = codings.next() {
+        if codings.next().is_some() {
+            return Err(Refusal::bad("The request has more than one Transfer-Encoding field."));
+        }
+        if parts.headers.contains_key(CONTENT_LENGTH) {
+            return Err(Refusal::bad("The request has two lengths."));
+        }
+        if !coding.as_bytes().eq_ignore_ascii_case(b"chunked") {
+            let words = "The only transfer coding that is understood here is chunked.";
+            return Err(Refusal::new(StatusCode::NOT_IMPLEMENTED, words));
+        }
+    }
+    match parts.headers.get(EXPECT) {
+        Some(value) if !value.as_bytes().eq_ignore_ascii_case(b"100-continue") => {
+            Err(Refusal::new(StatusCode::EXPECTATION_FAILED, "The request expects the unknown."))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn check_nominees(headers: &HeaderMap) -> Result<(), Refusal> {
+    if nominees(headers).any(is_protected) {
+        return Err(Refusal::bad("The Connection field names a field that it must not name."));
+    }
+    Ok(())
+}
+
+/// The names in `Connection` fields.
+pub(super) fn nominees(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    let values = headers.get_all(CONNECTION).into_iter();
+    // Bytes beyond ASCII cannot name a field.
+    let texts = values.filter_map(|value| value.to_str().ok());
+    texts.flat_map(|text| text.split(',')).map(str::trim).filter(|name| !name.is_empty())
+}
+
+fn protocol(parts: &Parts) -> Protocol {
+    let asks = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"websocket");
+    let mut upgrades = parts.headers.get_all(UPGRADE).iter();
+    let is_upgrade = parts.version == Version::HTTP_11
+        && parts.method == Method::GET
+        && upgrades.next().is_some_and(asks)
+        && upgrades.next().is_none()
+        && !has_framing(&parts.headers)
+        && nominees(&parts.headers).any(|name| name.eq_ignore_ascii_case("upgrade"));
+    if is_upgrade { Protocol::WebSocket } else { Protocol::Http }
+}
+
+/// Whether a body follows, in which the first bytes of another protocol could hide.
+fn has_framing(headers: &HeaderMap) -> bool {
+    headers.contains_key(TRANSFER_ENCODING)
+        || headers.get(CONTENT_LENGTH).is_some_and(|length| length != "0")
+}
+
+/// What we say about a request to the backend.
+#[derive(Debug)]
+pub struct Forwarded<'a> {
+    /// The address of the client, if it has one.
+    pub client: Option<&'a HeaderValue>,
+    /// The port that the client connected to, if there is one.
+    pub port: Option<&'a HeaderValue>,
+    /// The id of the request.
+    pub request_id: HeaderValue,
+}
+
+/// Turns the head of a vetted request into what the backend gets: origin form, HTTP/1.1, without
+/// what is for one hop or reserved, with our own fields. `has_body` says whether anything follows.
+pub fn forward(parts: &mut Parts, vetted: &Vetted, ours: Forwarded<'_>, has_body: bool) {
+    if parts.uri.authority().is_some() {
+        let target = std::mem::take(&mut parts.uri).into_parts().path_and_query;
+        parts.uri = target.map_or_else(Uri::default, Uri::from);
+    }
+    let accepts_trailers = accepts_trailers(&parts.headers);
+    strip(&mut parts.headers);
+    let headers = &mut parts.headers;
+    if parts.version == Version::HTTP_2 {
+        join_cookies(headers);
+    }
+    if has_body {
+        if !headers.contains_key(CONTENT_LENGTH) {
+            headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        }
+    } else if parts.version == Version::HTTP_2 && expects_body(&parts.method) {
+        // Without a length some backends answer 411 to a request that HTTP/2 frames as empty.
+        headers.entry(CONTENT_LENGTH).or_insert(HeaderValue::from_static("0"));
+    }
+    if vetted.protocol == Protocol::WebSocket {
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    } else if accepts_trailers {
+        // RFC 9110 §10.1.4: whoever sends TE says that it is for this connection.
+        headers.insert(CONNECTION, HeaderValue::from_static("te"));
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+    }
+    headers.insert(HOST, vetted.host.value().clone());
+    if let Some(client) = ours.client {
+        headers.insert(X_FORWARDED_FOR, client.clone());
+    }
+    if let Some(port) = ours.port {
+        headers.insert(X_FORWARDED_PORT, port.clone());
+    }
+    headers.insert(X_FORWARDED_HOST, vetted.host.value().clone());
+    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("https"));
+    headers.insert(X_REQUEST_ID, ours.request_id);
+    parts.version = Version::HTTP_11;
+}
+
+fn accepts_trailers(headers: &HeaderMap) -> bool {
+    headers
+        .get_all(TE)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .any(|value| value.split(',').any(|coding| coding.trim().eq_ignore_ascii_case("trailers")))
+}
+
+fn expects_body(method: &Method) -> bool {
+    matches!(*method, Method::POST | Method::PUT | Method::PATCH)
+}
+
+/// Removes what is for one hop, what `Connection` names, and what is reserved.
+fn strip(headers: &mut HeaderMap) {
+    let nominated: Vec<HeaderName> = nominees(headers)
+        .filter(|name| !is_hop(&name.to_ascii_lowercase()) && !name.eq_ignore_ascii_case("close"))
+        .filter_map(|name| HeaderName::from_bytes(name.as_bytes()).ok())
+        .collect();
+    let doomed = |name: &&HeaderName| fate(name.as_str()) != Fate::Pass;
+    let stripped: Vec<HeaderName> = headers.keys().filter(doomed).cloned().collect();
+    for name in nominated.iter().chain(&stripped) {
+        headers.remove(name);
+    }
+}
+
+/// HTTP/2 allows a cookie in several fields, HTTP/1.1 does not (RFC 9113 §8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    let mut crumbs = headers.get_all(COOKIE).iter();
+    if crumbs.next().is_none() || crumbs.next().is_none() {
+        return;
+    }
+    let crumbs: Vec<&[u8]> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    // Values joined by a valid separator are a valid value.
+    if let Ok(cookie) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..])) {
+        headers.insert(COOKIE, cookie);
+    }
+}
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+/// Names a request in answers of ours, and to the backend.
+pub(in crate::forward) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");

@@ -1,0 +1,70 @@
+//! Responses: which cannot be forwarded, and what of the others reaches the client.
+
+use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE};
+use http::response::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+
+use super::name::{is_forbidden_trailer, is_hop, is_protected};
+use super::request::{Protocol, nominees};
+
+/// Why a response is not forwarded.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum BadResponse {
+    /// Two lengths, or a coding that we do not undo: where it ends is anybody's guess.
+    #[error("the framing of the response is ambiguous")]
+    Framing,
+    /// It changes the protocol, and nobody asked for that.
+    #[error("the response changes the protocol without having been asked")]
+    Unasked,
+}
+
+/// Checks the head of a response and removes what is for one hop. The framing towards the client
+/// is made by hyper.
+pub fn clean(parts: &mut Parts, asked: Protocol) -> Result<(), BadResponse> {
+    let headers = &mut parts.headers;
+    check_framing(headers)?;
+    let switches = parts.status == StatusCode::SWITCHING_PROTOCOLS;
+    if switches && (asked != Protocol::WebSocket || !is_websocket(headers)) {
+        return Err(BadResponse::Unasked);
+    }
+    let nominated: Vec<HeaderName> = nominees(headers)
+        .filter(|name| !is_protected(name) && !name.eq_ignore_ascii_case("close"))
+        .filter_map(|name| HeaderName::from_bytes(name.as_bytes()).ok())
+        .collect();
+    let doomed = |name: &&HeaderName| is_hop(name.as_str());
+    let stripped: Vec<HeaderName> = headers.keys().filter(doomed).cloned().collect();
+    for name in nominated.iter().chain(&stripped) {
+        headers.remove(name);
+    }
+    if switches {
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    }
+    Ok(())
+}
+
+/// Removes what has no place behind a body, in either direction.
+pub fn clean_trailers(trailers: &mut HeaderMap) {
+    let doomed: Vec<HeaderName> =
+        trailers.keys().filter(|name| is_forbidden_trailer(name)).cloned().collect();
+    for name in doomed {
+        trailers.remove(&name);
+    }
+}
+
+fn check_framing(headers: &HeaderMap) -> Result<(), BadResponse> {
+    let lengths = headers.get_all(CONTENT_LENGTH).iter().count();
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    let is_sound = match (codings.next(), codings.next()) {
+        (None, _) => lengths <= 1,
+        (Some(coding), None) => lengths == 0 && coding.as_bytes().eq_ignore_ascii_case(b"chunked"),
+        (Some(_), Some(_)) => false,
+    };
+    if is_sound { Ok(()) } else { Err(BadResponse::Framing) }
+}
+
+fn is_websocket(headers: &HeaderMap) -> bool {
+    let mut upgrades = headers.get_all(UPGRADE).iter();
+    upgrades.next().is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
+        && upgrades.next().is_none()
+}

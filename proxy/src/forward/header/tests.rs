@@ -1,0 +1,315 @@
+//! Tables and properties of the rules for heads.
+
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version};
+use proptest::prelude::*;
+
+use super::name::{Fate, fate, is_protected, is_reserved};
+use super::*;
+use crate::config::HttpLimits;
+
+fn request(target: &str, fields: &[(&str, &str)]) -> Parts {
+    let mut request = Request::builder().uri(target);
+    for (name, value) in fields {
+        request = request.header(*name, *value);
+    }
+    request.body(()).unwrap().into_parts().0
+}
+
+fn status(parts: &Parts) -> Option<StatusCode> {
+    vet(parts, None, &HttpLimits::default()).err().map(|refusal| refusal.status)
+}
+
+/// What the backend gets of a request.
+fn forwarded(mut parts: Parts, has_body: bool) -> Parts {
+    let vetted = vet(&parts, None, &HttpLimits::default()).unwrap();
+    let client = HeaderValue::from_static("192.0.2.7");
+    let port = HeaderValue::from_static("443");
+    let request_id = HeaderValue::from_static("id");
+    let ours = Forwarded { client: Some(&client), port: Some(&port), request_id };
+    forward(&mut parts, &vetted, ours, has_body);
+    parts
+}
+
+#[test]
+fn hosts_are_names_or_addresses() {
+    let good = [
+        ("app.example", "app.example"),
+        ("app.example:8443", "app.example"),
+        ("app.example.", "app.example."),
+        ("a_b.example", "a_b.example"),
+        ("192.0.2.1:80", "192.0.2.1"),
+        ("[2001:db8::1]", "[2001:db8::1]"),
+        ("[::1]:8443", "[::1]"),
+    ];
+    for (value, name) in good {
+        assert_eq!(Host::new(value.parse().unwrap()).unwrap().name(), name);
+    }
+    let bad = [
+        "", ":80", "a:", "a:b", "a:+1", "a:99999", "a:1:2", "a,b", "a b", "u@a", "a/b", "a?b",
+        "a#b", "a%2eb", "a\\b", "[::1", "[::1]x", "[a]", "[]", "::1", "a;b", "http://a", "*",
+        "a\tb",
+    ];
+    for value in bad {
+        assert_eq!(Host::new(value.parse().unwrap()), Err(HostError), "{value:?}");
+    }
+    assert_eq!(Host::new(HeaderValue::from_bytes(b"\xc3\xa4.example").unwrap()), Err(HostError));
+    assert_eq!(Host::new("a".repeat(256).parse().unwrap()), Err(HostError));
+}
+
+#[test]
+fn names_are_folded_before_they_are_compared() {
+    let reserved = [
+        "x-forwarded-for",
+        "x_forwarded_for",
+        "x.forwarded.for",
+        "x-forwarded_proto",
+        "x-forwarded-prefix",
+        "x-real-ip",
+        "x_real_ip",
+        "x-request-id",
+        "forwarded",
+        "via",
+        "client-cert",
+        "client_cert",
+        "client-cert-chain",
+        "x-client-cert",
+        "x-client-cert-dn",
+        "x-ssl-client-verify",
+        "x_ssl_cn",
+        "ssl-client-cert",
+        "ssl_client_verify",
+    ];
+    for name in reserved {
+        assert!(is_reserved(name) && is_protected(name), "{name}");
+    }
+    for name in
+        ["x-forwarded", "forwarded-for", "x-real", "client", "viaduct", "ssl-client", "x-ssl"]
+    {
+        assert_eq!(fate(name), Fate::Pass, "{name}");
+    }
+    for name in
+        ["connection", "te", "upgrade", "keep-alive", "proxy", "proxy-authorization", "expect"]
+    {
+        assert_eq!(fate(name), Fate::Hop, "{name}");
+    }
+}
+
+#[test]
+fn what_belongs_to_one_hop_stays_and_what_is_reserved_is_ours() {
+    let fields = [
+        ("host", "app.example"),
+        ("connection", "close, X-Secret"),
+        ("connection", "keep-alive , x-other"),
+        ("x-secret", "1"),
+        ("x-other", "2"),
+        ("keep-alive", "timeout=5"),
+        ("proxy-connection", "keep-alive"),
+        ("proxy-authorization", "Basic eA=="),
+        ("proxy", "evil"),
+        ("http2-settings", "AAMAAABk"),
+        ("upgrade", "h2c"),
+        ("te", "gzip, deflate"),
+        ("expect", "100-continue"),
+        ("x-forwarded-for", "6.6.6.6"),
+        ("x_forwarded_for", "6.6.6.6"),
+        ("x-forwarded-for", "6.6.6.7"),
+        ("forwarded", "for=6.6.6.6"),
+        ("ssl_client_verify", "SUCCESS"),
+        ("x-request-id", "mine"),
+        ("accept", "*/*"),
+        ("x-custom_name", "passes"),
+    ];
+    let parts = forwarded(request("/a?b", &fields), false);
+    let mut names: Vec<_> = parts.headers.keys().map(HeaderName::as_str).collect();
+    names.sort_unstable();
+    let expected = [
+        "accept",
+        "host",
+        "x-custom_name",
+        "x-forwarded-for",
+        "x-forwarded-host",
+        "x-forwarded-port",
+        "x-forwarded-proto",
+        "x-request-id",
+    ];
+    assert_eq!(names, expected);
+    assert_eq!(parts.headers.get_all("x-forwarded-for").iter().collect::<Vec<_>>(), ["192.0.2.7"]);
+    assert_eq!(parts.headers["x-request-id"], "id");
+}
+
+#[test]
+fn the_target_becomes_a_path() {
+    for (target, path) in [
+        ("/a%2f//b?c=d%20e", "/a%2f//b?c=d%20e"),
+        ("https://app.example/a?b", "/a?b"),
+        ("http://app.example", "/"),
+    ] {
+        let parts = forwarded(request(target, &[("host", "APP.example")]), false);
+        assert_eq!(parts.uri.to_string(), path);
+        assert!(parts.uri.authority().is_none());
+    }
+}
+
+#[test]
+fn http_2_needs_no_host_field() {
+    let mut parts = request("https://app.example/", &[]);
+    assert_eq!(status(&parts), Some(StatusCode::BAD_REQUEST));
+    parts.version = Version::HTTP_2;
+    let parts = forwarded(parts, true);
+    assert_eq!(parts.version, Version::HTTP_11);
+    assert_eq!(parts.headers["host"], "app.example");
+    assert_eq!(parts.headers["transfer-encoding"], "chunked");
+}
+
+#[test]
+fn http_1_0_may_leave_the_host_to_the_server_name() {
+    let mut parts = request("/", &[]);
+    parts.version = Version::HTTP_10;
+    assert_eq!(status(&parts), Some(StatusCode::BAD_REQUEST));
+    let vetted = vet(&parts, Some("app.example"), &HttpLimits::default()).unwrap();
+    assert_eq!(vetted.host.name(), "app.example");
+}
+
+#[test]
+fn responses_lose_what_belongs_to_one_hop() {
+    let (mut parts, ()) = Response::builder()
+        .header("connection", "keep-alive, x-hop, content-length")
+        .header("keep-alive", "timeout=5")
+        .header("x-hop", "1")
+        .header("proxy-authenticate", "Basic")
+        .header("upgrade", "h2")
+        .header("content-length", "5")
+        .header("x-forwarded-for", "what the backend says is its own business")
+        .header("trailer", "x-sum")
+        .body(())
+        .unwrap()
+        .into_parts();
+    clean(&mut parts, Protocol::Http).unwrap();
+    let mut names: Vec<_> = parts.headers.keys().map(HeaderName::as_str).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["content-length", "trailer", "x-forwarded-for"]);
+}
+
+#[test]
+fn a_change_of_protocol_must_have_been_asked_for() {
+    let cases = [
+        (Protocol::WebSocket, "websocket", Ok(())),
+        (Protocol::WebSocket, "WebSocket", Ok(())),
+        (Protocol::WebSocket, "h2c", Err(BadResponse::Unasked)),
+        (Protocol::Http, "websocket", Err(BadResponse::Unasked)),
+    ];
+    for (asked, upgrade, expected) in cases {
+        let response = Response::builder().status(101).header("upgrade", upgrade);
+        let (mut parts, ()) = response.body(()).unwrap().into_parts();
+        assert_eq!(clean(&mut parts, asked), expected, "{asked:?} {upgrade}");
+    }
+}
+
+/// The spellings that a backend might take for one and the same name.
+fn spelling(name: &'static str) -> impl Strategy<Value = String> {
+    let spell = |byte: u8, choice: u8| match (byte, choice % 4) {
+        (b'-', 0) => '_',
+        (b'-', 1) => '.',
+        (byte, 2) => char::from(byte.to_ascii_uppercase()),
+        (byte, _) => char::from(byte),
+    };
+    let choices = prop::collection::vec(any::<u8>(), name.len());
+    choices.prop_map(move |choices| name.bytes().zip(choices).map(|(b, c)| spell(b, c)).collect())
+}
+
+fn reserved_name() -> impl Strategy<Value = String> {
+    prop::sample::select(vec![
+        "x-forwarded-for",
+        "x-forwarded-proto",
+        "x-forwarded-host",
+        "x-forwarded-port",
+        "x-real-ip",
+        "forwarded",
+        "via",
+        "client-cert",
+        "client-cert-chain",
+        "x-client-cert-subject",
+        "x-ssl-client-cert",
+        "ssl-client-verify",
+        "x-request-id",
+    ])
+    .prop_flat_map(spelling)
+}
+
+fn hop_name() -> impl Strategy<Value = String> {
+    prop::sample::select(vec![
+        "keep-alive",
+        "proxy-connection",
+        "proxy-authorization",
+        "te",
+        "upgrade",
+        "http2-settings",
+    ])
+    .prop_map(str::to_owned)
+}
+
+fn any_name() -> impl Strategy<Value = String> {
+    prop_oneof![reserved_name(), hop_name(), "[a-z][a-z0-9-]{0,12}"]
+}
+
+fn trailer_name() -> impl Strategy<Value = String> {
+    let names = ["host", "content-length", "transfer-encoding", "authorization", "x-sum"];
+    prop::sample::select(names.to_vec()).prop_map(str::to_owned)
+}
+
+proptest! {
+    #[test]
+    fn no_reserved_name_of_a_client_survives(
+        names in prop::collection::vec(any_name(), 0..30),
+    ) {
+        let mut parts = request("/", &[("host", "app.example")]);
+        for name in &names {
+            let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
+            let deciding = ["host", "connection", "expect", "transfer-encoding"];
+            prop_assume!(!deciding.contains(&name.as_str()));
+            parts.headers.append(name, HeaderValue::from_static("evil"));
+        }
+        let parts = forwarded(parts, false);
+        for (name, value) in &parts.headers {
+            prop_assert!(fate(name.as_str()) != Fate::Hop, "{name}");
+            prop_assert!(!is_reserved(name.as_str()) || value != "evil", "{name}");
+        }
+    }
+
+    #[test]
+    fn what_connection_names_is_gone_or_refused(name in "[a-zA-Z][a-zA-Z0-9_.-]{0,12}") {
+        let connection = format!("close, {name}");
+        let mut parts = request("/", &[("host", "app.example"), ("connection", &connection)]);
+        let field = HeaderName::from_bytes(name.as_bytes()).unwrap();
+        if field != "host" {
+            parts.headers.append(&field, HeaderValue::from_static("evil"));
+        }
+        if is_protected(&name) {
+            prop_assert_eq!(status(&parts), Some(StatusCode::BAD_REQUEST));
+        } else if status(&parts).is_none() {
+            prop_assert!(!forwarded(parts, false).headers.contains_key(&field));
+        }
+    }
+
+    #[test]
+    fn no_value_is_taken_for_a_host_that_is_not_one(value in "[ -~]{0,20}") {
+        if let Ok(host) = Host::new(HeaderValue::from_str(&value).unwrap()) {
+            prop_assert!(!value.contains([',', '@', '/', '?', '#', ' ', '%', '\\', ';']));
+            prop_assert!(value.starts_with(host.name()) && !host.name().is_empty());
+        }
+    }
+
+    #[test]
+    fn trailers_are_never_what_heads_are_made_of(
+        names in prop::collection::vec(prop_oneof![reserved_name(), trailer_name()], 0..9),
+    ) {
+        let mut trailers = HeaderMap::new();
+        for name in &names {
+            let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
+            trailers.append(name, HeaderValue::from_static("x"));
+        }
+        clean_trailers(&mut trailers);
+        prop_assert!(trailers.keys().all(|name| name == "x-sum"));
+    }
+}

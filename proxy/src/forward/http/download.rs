@@ -1,0 +1,193 @@
+//! The body of a response on its way to a client.
+//!
+//! Owns [`Download`], which moves the upstream connection along whenever the client can take more,
+//! gives that connection back once everything went by the book, and closes it in every other case,
+//! among them that the client goes away. A response that the backend cuts is cut for the client as
+//! well. Read next: `backend::Lease`.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::time::Instant;
+
+use super::stall::note_asked;
+use super::state::InFlight;
+use crate::backend::{Backend, Lease};
+use crate::forward::header::clean_trailers;
+use crate::outcome::{BackendFailure, CloseReason};
+
+/// The body of a response.
+#[derive(Debug)]
+pub(super) struct Download {
+    source: Source,
+    in_flight: InFlight,
+}
+
+#[derive(Debug)]
+enum Source {
+    /// An answer of ours, or nothing.
+    Text(Option<Bytes>),
+    /// What a backend sends.
+    Relay(Relay),
+}
+
+/// A response that is being received.
+#[derive(Debug)]
+pub(super) struct Relay {
+    body: Incoming,
+    backend: Arc<Backend>,
+    lease: Option<Lease>,
+    /// Whether the connection may serve another exchange after this one.
+    is_reusable: bool,
+    silent_since: Option<Instant>,
+    /// The end of a response that is cut, held back until what came before it is sent.
+    cut: Option<DownloadError>,
+}
+
+/// Why a response is cut.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum DownloadError {
+    #[error("the backend broke off its response")]
+    Broken(#[source] hyper::Error),
+    #[error("no part of the response came in time")]
+    Silent,
+}
+
+impl Download {
+    /// An answer of ours.
+    pub(super) fn text(text: Bytes, in_flight: InFlight) -> Self {
+        let text = Some(text).filter(|text| !text.is_empty());
+        Self { source: Source::Text(text), in_flight }
+    }
+
+    /// What a backend sends. A response that is complete already frees its connection at once.
+    pub(super) fn relay(mut relay: Relay, in_flight: InFlight) -> Self {
+        if relay.body.is_end_stream() {
+            relay.finish();
+            return Self::text(Bytes::new(), in_flight);
+        }
+        Self { source: Source::Relay(relay), in_flight }
+    }
+}
+
+impl Relay {
+    /// The body that comes over the connection of `lease`.
+    pub(super) fn new(
+        body: Incoming,
+        backend: Arc<Backend>,
+        lease: Lease,
+        is_reusable: bool,
+    ) -> Self {
+        Self { body, backend, lease: Some(lease), is_reusable, silent_since: None, cut: None }
+    }
+
+    /// The response was received completely.
+    fn finish(&mut self) {
+        if let Some(lease) = self.lease.take()
+            && self.is_reusable
+        {
+            lease.give_back();
+        }
+    }
+
+    fn poll_body(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) {
+            return Poll::Ready(frame);
+        }
+        if let Some(lease) = &mut self.lease {
+            lease.drive(cx);
+        }
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+        in_flight: &mut InFlight,
+    ) -> Poll<Option<Result<Frame<Bytes>, DownloadError>>> {
+        if let Some(error) = self.cut.take() {
+            return Poll::Ready(Some(Err(error)));
+        }
+        let frame = match self.poll_body(cx) {
+            Poll::Pending => {
+                let since = *self.silent_since.get_or_insert_with(Instant::now);
+                let limit = in_flight.connection().service.limits.http.response_body_timeout;
+                ready!(in_flight.alarm.poll_at(cx, since + limit));
+                in_flight.connection().blame(CloseReason::Timeout);
+                return self.fail(cx, BackendFailure::Timeout, DownloadError::Silent);
+            }
+            Poll::Ready(None) => {
+                self.finish();
+                return Poll::Ready(None);
+            }
+            Poll::Ready(Some(Err(error))) => {
+                in_flight.connection().blame(CloseReason::BackendError);
+                return self.fail(cx, BackendFailure::Broken, DownloadError::Broken(error));
+            }
+            Poll::Ready(Some(Ok(frame))) => frame,
+        };
+        self.silent_since = None;
+        if self.body.is_end_stream() {
+            self.finish();
+        }
+        Poll::Ready(Some(Ok(match frame.into_trailers() {
+            Ok(mut trailers) => {
+                clean_trailers(&mut trailers);
+                Frame::trailers(trailers)
+            }
+            Err(frame) => frame,
+        })))
+    }
+
+    /// Cuts the response, but not before hyper had the chance to send what came so far.
+    fn fail<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        failure: BackendFailure,
+        error: DownloadError,
+    ) -> Poll<T> {
+        self.lease = None;
+        self.backend.metrics().errors.of(failure).inc();
+        self.cut = Some(error);
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+impl Body for Download {
+    type Data = Bytes;
+    type Error = DownloadError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, DownloadError>>> {
+        note_asked();
+        let this = &mut *self;
+        match &mut this.source {
+            Source::Text(text) => Poll::Ready(text.take().map(|text| Ok(Frame::data(text)))),
+            Source::Relay(relay) => relay.poll_frame(cx, &mut this.in_flight),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.source {
+            Source::Text(text) => text.is_none(),
+            Source::Relay(relay) => relay.body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.source {
+            Source::Text(text) => SizeHint::with_exact(text.as_ref().map_or(0, Bytes::len) as u64),
+            Source::Relay(relay) => relay.body.size_hint(),
+        }
+    }
+}

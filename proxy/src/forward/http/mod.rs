@@ -1,0 +1,71 @@
+//! HTTP on one connection of a client, from the first request to the last.
+//!
+//! Owns [`serve`]: hyper's connection of the version that ALPN chose, the deadlines between
+//! requests, the end of the connection, and answers to what hyper refuses by itself. What happens
+//! to a request is in `exchange`; bytes of hyper pass through `io`, which sees what hyper does not
+//! tell. Refuses to know TLS and accepting. Read next: `h1`, then `exchange`.
+
+mod batch;
+mod download;
+mod exchange;
+mod h1;
+mod h2;
+mod io;
+mod lines;
+mod page;
+mod stall;
+mod state;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use hyper::rt::{Read, Write};
+
+use crate::config::Limits;
+use crate::drain::DrainWatch;
+use crate::metrics::{HttpVersion, ListenerMetrics};
+use crate::net::{ClientAddr, Progress};
+use crate::outcome::CloseReason;
+use crate::route::Routes;
+use state::Connection;
+
+/// What the connections of one listener have in common.
+#[derive(Debug)]
+pub struct HttpService {
+    /// Every timeout and cap.
+    pub limits: Arc<Limits>,
+    /// What the listener counts.
+    pub metrics: ListenerMetrics,
+    /// Which backend serves which host.
+    pub routes: Arc<Routes>,
+}
+
+/// What is known of a connection before its first request.
+#[derive(Clone, Debug)]
+pub struct ConnectionFacts {
+    /// Who sends the requests.
+    pub client: ClientAddr,
+    /// The port that the client connected to; a unix socket has none.
+    pub local_port: Option<u16>,
+    /// The name that the client asked for in its ClientHello.
+    pub server_name: Option<Arc<str>>,
+}
+
+/// Serves requests that come over `io` until there are no more, and closes it.
+pub async fn serve<I>(
+    io: I,
+    version: HttpVersion,
+    service: Arc<HttpService>,
+    facts: ConnectionFacts,
+    watch: DrainWatch,
+) -> CloseReason
+where
+    I: Read + Write + Progress + Unpin + Send + 'static,
+{
+    let connection = Connection::new(service, facts, version);
+    match version {
+        HttpVersion::H1 => Box::pin(h1::serve(io, connection, watch)).await,
+        HttpVersion::H2 => Box::pin(h2::serve(io, connection, watch)).await,
+    }
+}

@@ -1,0 +1,83 @@
+//! Answers of our own: a status, one sentence, and the id of the request.
+
+use bytes::Bytes;
+use http::header::{ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderValue, Response, StatusCode};
+
+use crate::backend::random;
+use crate::forward::header::{Refusal, X_REQUEST_ID};
+
+/// The id of a request: 128 bits of chance in hexadecimal. It need not be secret.
+pub(super) fn request_id() -> HeaderValue {
+    let number = (u128::from(random()) << 64) | u128::from(random());
+    let mut text = [0; 32];
+    for (place, digit) in text.iter_mut().enumerate() {
+        let nibble = (number >> (124 - 4 * place)) as u8 & 0xf;
+        *digit = if nibble < 10 { b'0' + nibble } else { b'a' - 10 + nibble };
+    }
+    // Hexadecimal digits are a valid value.
+    HeaderValue::from_bytes(&text).unwrap_or(HeaderValue::from_static("none"))
+}
+
+/// The answer to a request that is not forwarded, or whose backend failed.
+pub(super) fn page(refusal: Refusal, id: HeaderValue) -> Response<Bytes> {
+    let Refusal { status, words } = refusal;
+    let id_text = id.to_str().unwrap_or_default();
+    let text = Bytes::from(format!("{words}\nRequest id: {id_text}\n"));
+    let mut response = Response::new(text);
+    *response.status_mut() = status;
+    let length = response.body().len();
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    headers.insert(X_REQUEST_ID, id);
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    if status == StatusCode::METHOD_NOT_ALLOWED {
+        headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, DELETE, OPTIONS"));
+    }
+    if closes(status) {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+/// Whether nothing that follows on an HTTP/1.1 connection can be trusted to be a request.
+fn closes(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::BAD_REQUEST
+            | StatusCode::REQUEST_TIMEOUT
+            | StatusCode::PAYLOAD_TOO_LARGE
+            | StatusCode::URI_TOO_LONG
+            | StatusCode::EXPECTATION_FAILED
+            | StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
+            | StatusCode::NOT_IMPLEMENTED
+    )
+}
+
+/// The same answer as bytes of HTTP/1.1, for where hyper cannot give it any more.
+pub(super) fn raw_page(status: StatusCode) -> Vec<u8> {
+    let response = page(Refusal { status, words: words(status) }, request_id());
+    let reason = status.canonical_reason().unwrap_or_default();
+    let mut bytes = format!("HTTP/1.1 {} {reason}\r\n", status.as_u16()).into_bytes();
+    for (name, value) in response.headers() {
+        bytes.extend_from_slice(name.as_str().as_bytes());
+        bytes.extend_from_slice(b": ");
+        bytes.extend_from_slice(value.as_bytes());
+        bytes.extend_from_slice(b"\r\n");
+    }
+    bytes.extend_from_slice(b"\r\n");
+    bytes.extend_from_slice(response.body());
+    bytes
+}
+
+fn words(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::REQUEST_TIMEOUT => "The request did not come in time.",
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => "The head of the request is too large.",
+        StatusCode::URI_TOO_LONG => "The request target is too long.",
+        _ => "The request is malformed.",
+    }
+}

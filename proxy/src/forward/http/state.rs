@@ -1,0 +1,157 @@
+//! What the parts of one connection tell each other: its task, its exchanges, its IO.
+//!
+//! Owns [`Connection`] and the phase that it is in. hyper sits between the parts and passes none of
+//! this on. Nothing here waits.
+
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use http::HeaderValue;
+
+use super::{ConnectionFacts, HttpService};
+use crate::backend::{Alarm, Tunnel};
+use crate::metrics::HttpVersion;
+use crate::outcome::CloseReason;
+
+/// A connection of a client.
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) service: Arc<HttpService>,
+    pub(super) version: HttpVersion,
+    pub(super) server_name: Option<Arc<str>>,
+    pub(super) client_ip: Option<HeaderValue>,
+    pub(super) local_port: Option<HeaderValue>,
+    phase: AtomicU8,
+    active: AtomicUsize,
+    requests: AtomicU64,
+    unread: AtomicBool,
+    fault: Mutex<Option<CloseReason>>,
+    tunnel: Mutex<Option<Tunnel>>,
+    alarm: Mutex<Option<Alarm>>,
+}
+
+/// Where an HTTP/1.1 connection is between two requests.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Phase {
+    /// Nothing of the next request was read.
+    Idle,
+    /// Something of the next request was read.
+    Head,
+    /// A request is being answered.
+    Busy,
+    /// The answer is complete, but perhaps not all of it is sent.
+    Tail,
+}
+
+impl Connection {
+    pub(super) fn new(
+        service: Arc<HttpService>,
+        facts: ConnectionFacts,
+        version: HttpVersion,
+    ) -> Arc<Self> {
+        let client_ip = facts.client.ip().and_then(|ip| ip.to_string().try_into().ok());
+        Arc::new(Self {
+            service,
+            version,
+            server_name: facts.server_name,
+            client_ip,
+            local_port: facts.local_port.map(HeaderValue::from),
+            phase: AtomicU8::new(Phase::Idle as u8),
+            active: AtomicUsize::new(0),
+            requests: AtomicU64::new(0),
+            unread: AtomicBool::new(false),
+            fault: Mutex::default(),
+            tunnel: Mutex::default(),
+            alarm: Mutex::default(),
+        })
+    }
+
+    pub(super) fn phase(&self) -> Phase {
+        match self.phase.load(Ordering::Relaxed) {
+            0 => Phase::Idle,
+            1 => Phase::Head,
+            2 => Phase::Busy,
+            _ => Phase::Tail,
+        }
+    }
+
+    /// Goes from phase `from` to `to`; elsewhere it stays where it is.
+    pub(super) fn step(&self, from: Phase, to: Phase) {
+        if self.phase() == from {
+            self.phase.store(to as u8, Ordering::Relaxed);
+        }
+    }
+
+    /// Exchanges that are going on.
+    pub(super) fn active(&self) -> usize {
+        self.active.load(Ordering::Relaxed)
+    }
+
+    /// Requests so far.
+    pub(super) fn requests(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
+    }
+
+    /// Whether the connection has served as many requests as it may.
+    pub(super) fn is_worn_out(&self) -> bool {
+        self.requests() >= self.service.limits.http.requests_max
+    }
+
+    /// Whether a request was answered without having been read to its end.
+    pub(super) fn has_unread(&self) -> bool {
+        self.unread.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn leave_unread(&self) {
+        self.unread.store(true, Ordering::Relaxed);
+    }
+
+    /// Remembers why the connection will end, if nobody did before.
+    pub(super) fn blame(&self, reason: CloseReason) {
+        self.fault.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(reason);
+    }
+
+    pub(super) fn fault(&self) -> Option<CloseReason> {
+        *self.fault.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Leaves what the connection will be joined with once hyper is done with it.
+    pub(super) fn leave_tunnel(&self, tunnel: Tunnel) {
+        *self.tunnel.lock().unwrap_or_else(PoisonError::into_inner) = Some(tunnel);
+    }
+
+    pub(super) fn take_tunnel(&self) -> Option<Tunnel> {
+        self.tunnel.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// An exchange that is going on; ends when this is dropped.
+#[derive(Debug)]
+pub(super) struct InFlight {
+    connection: Arc<Connection>,
+    /// The alarm of this exchange; it goes from one exchange to the next.
+    pub(super) alarm: Alarm,
+}
+
+impl InFlight {
+    pub(super) fn new(connection: Arc<Connection>) -> Self {
+        connection.requests.fetch_add(1, Ordering::Relaxed);
+        connection.active.fetch_add(1, Ordering::Relaxed);
+        connection.phase.store(Phase::Busy as u8, Ordering::Relaxed);
+        let alarm = connection.alarm.lock().unwrap_or_else(PoisonError::into_inner).take();
+        Self { connection, alarm: alarm.unwrap_or_default() }
+    }
+
+    pub(super) fn connection(&self) -> &Arc<Connection> {
+        &self.connection
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        let alarm = std::mem::take(&mut self.alarm);
+        *self.connection.alarm.lock().unwrap_or_else(PoisonError::into_inner) = Some(alarm);
+        self.connection.step(Phase::Busy, Phase::Tail);
+        self.connection.active.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,259 @@
+//! The whole way of HTTP, byte by byte: a client in memory, backends on loopback that follow a
+//! script and remember what they received.
+
+mod bodies;
+mod framing;
+mod h2;
+mod limits;
+mod reuse;
+mod smoke;
+mod upgrade;
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use hyper_util::rt::TokioIo;
+use portunus_certs::name::NamePattern;
+use prometheus::IntGauge;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+use super::{ConnectionFacts, HttpService, serve};
+use crate::backend::Backend;
+use crate::config::{self, Balance, Limits};
+use crate::drain::{Drain, DrainWatch};
+use crate::handshake::sites::Sites;
+use crate::metrics::{Active, HttpVersion, Metrics};
+use crate::net::{PeerAddr, Progress};
+use crate::outcome::CloseReason;
+use crate::route::Routes;
+
+/// Longer than every limit, for tests in which time does not pass by itself.
+const PATIENCE: Duration = Duration::from_secs(1000);
+
+impl Progress for TokioIo<DuplexStream> {
+    /// Nothing between a client in memory and the test takes a part of what is written.
+    fn bytes_sent(&self) -> u64 {
+        0
+    }
+}
+
+/// One step of a backend: what it waits for, what it says, and whether it stays.
+#[derive(Clone, Copy)]
+pub(super) struct Step {
+    /// The end of what must have come since the last step.
+    until: &'static str,
+    answer: &'static str,
+    then: Then,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Then {
+    Stay,
+    Close,
+}
+
+/// After the head of a request, `answer`.
+pub(super) fn say(answer: &'static str) -> Step {
+    Step { until: "\r\n\r\n", answer, then: Then::Stay }
+}
+
+impl Step {
+    fn after(self, until: &'static str) -> Self {
+        Self { until, ..self }
+    }
+
+    fn and_close(self) -> Self {
+        Self { then: Then::Close, ..self }
+    }
+}
+
+/// A backend on loopback. Each connection follows its own script, in the order of arrival.
+pub(super) struct Mock {
+    addr: String,
+    /// What each connection received.
+    received: Arc<Mutex<Vec<String>>>,
+    open: IntGauge,
+}
+
+impl Mock {
+    /// A connection beyond the scripts gets the last one.
+    async fn start(watch: &DrainWatch, scripts: Vec<Vec<Step>>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap().to_string();
+        let received = Arc::new(Mutex::new(Vec::new()));
+        let log = Arc::clone(&received);
+        let open = IntGauge::new("open", "connections").unwrap();
+        let gauge = open.clone();
+        let tasks = watch.clone();
+        watch.spawn(async move {
+            for number in 0.. {
+                let (socket, _) = listener.accept().await.unwrap();
+                log.lock().unwrap().push(String::new());
+                let script = scripts.get(number).or(scripts.last()).unwrap().clone();
+                let active = Active::new(&gauge);
+                let follower = follow(socket, script, Arc::clone(&log), number);
+                tasks.spawn(async move {
+                    follower.await;
+                    drop(active);
+                });
+            }
+        });
+        Self { addr, received, open }
+    }
+
+    /// How many connections are open.
+    fn open(&self) -> i64 {
+        self.open.get()
+    }
+
+    fn received(&self) -> Vec<String> {
+        self.received.lock().unwrap().clone()
+    }
+}
+
+async fn follow(
+    mut socket: TcpStream,
+    script: Vec<Step>,
+    log: Arc<Mutex<Vec<String>>>,
+    number: usize,
+) {
+    let mut heard = String::new();
+    // Whatever comes behind the script is remembered, until the other side leaves.
+    let rest = Step { until: NEVER, answer: "", then: Then::Stay };
+    for step in script.into_iter().chain([rest]) {
+        while !heard.ends_with(step.until) {
+            let mut buf = [0; 4096];
+            match socket.read(&mut buf).await {
+                Ok(0) | Err(_) => return,
+                Ok(read) => {
+                    let text = String::from_utf8_lossy(&buf[..read]);
+                    heard.push_str(&text);
+                    log.lock().unwrap()[number].push_str(&text);
+                }
+            }
+        }
+        heard.clear();
+        if socket.write_all(step.answer.as_bytes()).await.is_err() || step.then == Then::Close {
+            return;
+        }
+    }
+}
+
+/// What no client says.
+const NEVER: &str = "\0never";
+
+/// A proxy with one client connection.
+pub(super) struct Client {
+    io: DuplexStream,
+    closed: oneshot::Receiver<CloseReason>,
+    drain: Drain,
+    mock: Mock,
+    metrics: Metrics,
+}
+
+impl Client {
+    /// A client of HTTP/1.1 in front of a backend whose every connection follows `script`.
+    pub(super) async fn new(script: Vec<Step>) -> Self {
+        Self::with(vec![script], |_| {}).await
+    }
+
+    pub(super) async fn with(scripts: Vec<Vec<Step>>, tweak: fn(&mut Limits)) -> Self {
+        let (drain, watch) = Drain::new();
+        let mock = Mock::start(&watch, scripts).await;
+        let (service, metrics) = service(&mock.addr, tweak);
+        let (io, stream) = duplex(64 * 1024);
+        let (close, closed) = oneshot::channel();
+        let finish = watch.clone();
+        watch.spawn(async move {
+            let stream = TokioIo::new(stream);
+            let reason = serve(stream, HttpVersion::H1, service, facts(), finish).await;
+            let _ = close.send(reason);
+        });
+        Self { io, closed, drain, mock, metrics }
+    }
+
+    pub(super) async fn send(&mut self, bytes: &str) {
+        self.io.write_all(bytes.as_bytes()).await.unwrap();
+    }
+
+    /// Reads until what was read ends with `end`.
+    pub(super) async fn read_until(&mut self, end: &str) -> String {
+        let mut text = String::new();
+        let reading = async {
+            while !text.ends_with(end) {
+                let mut buf = [0; 4096];
+                match self.io.read(&mut buf).await.unwrap() {
+                    0 => return,
+                    read => text.push_str(&String::from_utf8_lossy(&buf[..read])),
+                }
+            }
+        };
+        assert!(timeout(PATIENCE, reading).await.is_ok(), "only came: {text}");
+        text
+    }
+
+    /// Reads until the connection is closed.
+    pub(super) async fn read_to_end(&mut self) -> String {
+        let mut text = Vec::new();
+        let reading = self.io.read_to_end(&mut text);
+        timeout(PATIENCE, reading).await.unwrap().unwrap();
+        String::from_utf8_lossy(&text).into_owned()
+    }
+
+    /// What the backend received on its only connection.
+    pub(super) fn backend_received(&self) -> String {
+        let received = self.mock.received();
+        assert!(received.len() <= 1, "more than one connection: {received:?}");
+        received.first().cloned().unwrap_or_default()
+    }
+
+    pub(super) fn backend_connections(&self) -> Vec<String> {
+        self.mock.received()
+    }
+
+    pub(super) fn metrics(&self) -> String {
+        String::from_utf8(self.metrics.encode().unwrap()).unwrap()
+    }
+
+    /// Sends `request`, and returns the answer and how the connection ended.
+    pub(super) async fn ask(mut self, request: &str) -> (String, CloseReason) {
+        self.send(request).await;
+        let answer = self.read_to_end().await;
+        drop(self.io);
+        (answer, self.closed.await.unwrap())
+    }
+}
+
+pub(super) fn service(addr: &str, tweak: fn(&mut Limits)) -> (Arc<HttpService>, Metrics) {
+    let metrics = Metrics::new().unwrap();
+    let mut limits = Limits::default();
+    tweak(&mut limits);
+    let limits = Arc::new(limits);
+    let config = config::Backend {
+        name: "app".into(),
+        endpoints: vec![addr.parse().unwrap()],
+        balance: Balance::P2c,
+        resolve_interval: Duration::from_secs(30),
+    };
+    let backend = Backend::new(&config, Arc::clone(&limits), metrics.backend("app"));
+    let site = config::Site { hosts: vec![NamePattern::parse("app.example").unwrap()], backend: 0 };
+    let sites = Sites::new(&config::Sites::Named(vec![site]));
+    let routes = Arc::new(Routes::new(Arc::new(sites), vec![backend]));
+    (Arc::new(HttpService { limits, metrics: metrics.listener("https"), routes }), metrics)
+}
+
+pub(super) fn facts() -> ConnectionFacts {
+    let client = PeerAddr::new("192.0.2.7:50000".parse().unwrap()).into();
+    ConnectionFacts { client, local_port: Some(8443), server_name: Some("app.example".into()) }
+}
+
+/// Asserts that `text` has all of `lines`.
+#[track_caller]
+pub(super) fn assert_lines(text: &str, lines: &[&str]) {
+    for line in lines {
+        assert!(text.split("\r\n").any(|have| have == *line), "`{line}` is not in:\n{text}");
+    }
+}

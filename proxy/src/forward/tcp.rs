@@ -1,0 +1,281 @@
+//! Bytes: two streams joined, each direction for itself.
+//!
+//! Owns the relay. Clear text goes from rustls straight to the backend, and from the backend
+//! through the thread's scratch buffer into rustls, only when nothing waits to be sent: an idle
+//! tunnel holds no buffer, and a slow reader slows the writer. Either end may close its direction
+//! and still listen. Refuses to know the protocol. Read next: `backend`, for how the other stream
+//! came about.
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::io::IoSlice;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::AsyncWrite;
+use tokio::time::{Instant, Sleep, sleep, timeout};
+
+use crate::backend::{Backend, ConnectError, Dedicated};
+use crate::config::Limits;
+use crate::handshake::tls::{TlsError, TlsStream};
+use crate::metrics::BackendMetrics;
+use crate::net::{is_reset, with_scratch};
+use crate::outcome::{BackendFailure, CloseReason};
+
+/// Connects to an endpoint of `backend`, while what is left of the handshake is sent. A client that
+/// gets no connection is told at least that this is the end.
+pub async fn connect(client: &mut TlsStream, backend: &Backend) -> Result<Dedicated, ConnectError> {
+    let mut connect = pin!(backend.connect());
+    let connected = poll_fn(|cx| {
+        // An error shows again when there is something to say.
+        let _ = client.poll_flush(cx);
+        connect.as_mut().poll(cx)
+    });
+    let connected = connected.await;
+    if connected.is_err() {
+        let end = poll_fn(|cx| client.poll_end(cx));
+        let _ = timeout(FAREWELL_TIMEOUT, end).await;
+    }
+    connected
+}
+
+/// Joins `client` and `backend` until both directions have ended, one side breaks, or nothing moves
+/// for as long as the limits allow.
+pub async fn join(
+    client: TlsStream,
+    backend: Dedicated,
+    limits: &Limits,
+    metrics: &BackendMetrics,
+) -> CloseReason {
+    let mut relay = Relay {
+        client,
+        backend,
+        upstream: Half::Open,
+        downstream: Half::Open,
+        is_ahead: false,
+        moved: false,
+    };
+    let timer = sleep(limits.tunnel_idle_timeout / TICKS);
+    tokio::pin!(timer);
+    let mut idle = Idle { limits, timer, is_half: false, quiet_ticks: 0 };
+    let end = poll_fn(|cx| match relay.poll(cx) {
+        Poll::Ready(end) => Poll::Ready(end),
+        Poll::Pending => idle.poll(cx, &mut relay),
+    });
+    let end = end.await;
+    relay.close(end, metrics).await
+}
+
+struct Relay {
+    client: TlsStream,
+    backend: Dedicated,
+    /// Client to backend.
+    upstream: Half,
+    /// Backend to client.
+    downstream: Half,
+    /// Whether the kernel may still hold bytes for the backend.
+    is_ahead: bool,
+    /// Whether anything moved since the idle timer last asked.
+    moved: bool,
+}
+
+/// One direction.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Half {
+    Open,
+    /// The source has ended; the sink is being told.
+    Ending,
+    Ended,
+}
+
+/// How a relay ended.
+enum End {
+    BackendBroke(io::Error),
+    ClientBroke(TlsError),
+    Done,
+    Idle,
+}
+
+impl Relay {
+    /// Whether one direction has ended and the other has not.
+    fn is_half(&self) -> bool {
+        (self.upstream == Half::Ended) != (self.downstream == Half::Ended)
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        let upstream = self.poll_upstream(cx);
+        if let Poll::Ready(Err(end)) = upstream {
+            return Poll::Ready(end);
+        }
+        match self.poll_downstream(cx) {
+            Poll::Ready(Err(end)) => Poll::Ready(end),
+            Poll::Ready(Ok(())) if upstream.is_ready() => Poll::Ready(End::Done),
+            Poll::Ready(Ok(())) | Poll::Pending => Poll::Pending,
+        }
+    }
+
+    fn poll_upstream(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
+        for _ in 0..STEPS_MAX {
+            match self.upstream {
+                Half::Open => {
+                    if ready!(self.poll_transfer_up(cx))? == 0 {
+                        self.upstream = Half::Ending;
+                    } else {
+                        self.moved = true;
+                    }
+                }
+                Half::Ending => {
+                    // A backend that is gone already has no use for the end of the stream.
+                    let _ = ready!(Pin::new(&mut self.backend.socket).poll_shutdown(cx));
+                    self.upstream = Half::Ended;
+                    self.moved = true;
+                }
+                Half::Ended => return Poll::Ready(Ok(())),
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn poll_downstream(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
+        for _ in 0..STEPS_MAX {
+            match self.downstream {
+                Half::Open => {
+                    ready!(self.client.poll_flush(cx)).map_err(End::ClientBroke)?;
+                    if ready!(self.poll_transfer_down(cx))? == 0 {
+                        self.downstream = Half::Ending;
+                    } else {
+                        self.moved = true;
+                    }
+                }
+                Half::Ending => {
+                    ready!(self.client.poll_end(cx)).map_err(End::ClientBroke)?;
+                    self.downstream = Half::Ended;
+                    self.moved = true;
+                }
+                Half::Ended => return Poll::Ready(Ok(())),
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Gives the backend the next of what the client has said, and returns how much that was. As
+    /// long as more is here already, the kernel is asked to fill its packets.
+    fn poll_transfer_up(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, End>> {
+        let Self { client, backend, is_ahead, .. } = self;
+        let ready = client.poll_clear_text(cx).map_err(End::ClientBroke)?;
+        if ready.is_pending() {
+            if std::mem::take(is_ahead) {
+                backend.socket.push();
+            }
+            return Poll::Pending;
+        }
+        let has_more = client.has_more();
+        let clear = client.clear_text();
+        if clear.is_empty() {
+            return Poll::Ready(Ok(0));
+        }
+        let count = if has_more {
+            ready!(backend.socket.poll_write_ahead(cx, &[IoSlice::new(clear)]))
+        } else {
+            ready!(Pin::new(&mut backend.socket).poll_write(cx, clear))
+        };
+        let count = count.map_err(End::BackendBroke)?;
+        *is_ahead = has_more;
+        client.consume(count);
+        Poll::Ready(Ok(count))
+    }
+
+    /// Encrypts what the backend has said, and returns how much that was. With nothing waiting to
+    /// be sent, rustls takes at least as much at once as the scratch buffer holds.
+    fn poll_transfer_down(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, End>> {
+        with_scratch(|scratch| {
+            let count = ready!(self.backend.socket.poll_fill(cx, scratch));
+            let count = count.map_err(End::BackendBroke)?;
+            let mut rest = scratch.get(..count).unwrap_or_default();
+            while !rest.is_empty() {
+                match self.client.encrypt(rest).map_err(End::ClientBroke)? {
+                    0 => return Poll::Ready(Err(End::ClientBroke(TlsError::Closed))),
+                    taken => rest = rest.get(taken..).unwrap_or_default(),
+                }
+            }
+            Poll::Ready(Ok(count))
+        })
+    }
+
+    /// Closes both ends in the way that tells the truth about how the relay ended: a side that
+    /// broke is answered with a reset on the other.
+    async fn close(mut self, end: End, metrics: &BackendMetrics) -> CloseReason {
+        match end {
+            End::Done => CloseReason::Done,
+            End::Idle => {
+                // Both sides get an orderly end; who does not take it gets none.
+                let end = poll_fn(|cx| self.client.poll_end(cx));
+                let _ = timeout(FAREWELL_TIMEOUT, end).await;
+                CloseReason::Idle
+            }
+            End::BackendBroke(error) => {
+                // What was taken for the client is still delivered. The end of the stream without
+                // `close_notify` then says that there was more.
+                let flush = poll_fn(|cx| self.client.poll_flush(cx));
+                let _ = timeout(FAREWELL_TIMEOUT, flush).await;
+                if !is_reset(&error) {
+                    tracing::debug!(error = %error, "backend connection broke");
+                }
+                metrics.errors.of(BackendFailure::Broken).inc();
+                CloseReason::BackendError
+            }
+            End::ClientBroke(error) => {
+                self.backend.socket.reset_on_close();
+                if error.is_reset() { CloseReason::ClientReset } else { CloseReason::ClientError }
+            }
+        }
+    }
+}
+
+/// The timer of a relay. It looks now and then whether anything moved, rather than being set anew
+/// by each byte, so a limit takes effect up to a quarter late.
+struct Idle<'a> {
+    limits: &'a Limits,
+    timer: Pin<&'a mut Sleep>,
+    is_half: bool,
+    quiet_ticks: u32,
+}
+
+impl Idle<'_> {
+    fn poll(&mut self, cx: &mut Context<'_>, relay: &mut Relay) -> Poll<End> {
+        if !self.is_half && relay.is_half() {
+            self.is_half = true;
+            self.quiet_ticks = 0;
+            self.rearm();
+        }
+        loop {
+            ready!(self.timer.as_mut().poll(cx));
+            self.quiet_ticks = if relay.moved { 0 } else { self.quiet_ticks + 1 };
+            relay.moved = false;
+            if self.quiet_ticks == TICKS {
+                return Poll::Ready(End::Idle);
+            }
+            self.rearm();
+        }
+    }
+
+    fn rearm(&mut self) {
+        let limit = match self.is_half {
+            true => self.limits.half_close_timeout,
+            false => self.limits.tunnel_idle_timeout,
+        };
+        self.timer.as_mut().reset(Instant::now() + limit / TICKS);
+    }
+}
+
+/// How often the timer looks within a limit.
+const TICKS: u32 = 4;
+
+/// What a client gets to take our last words.
+const FAREWELL_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Steps of one direction before other tasks get their turn.
+const STEPS_MAX: usize = 32;

@@ -1,0 +1,222 @@
+//! The ClientHello, read into bounds before anything is decided.
+//!
+//! Owns the reading: any fragmentation over records and segments, a cap on bytes, and the
+//! recognition of plain HTTP. The parser is rustls' own, so there is no second one that could
+//! disagree with it. Time is the caller's. Refuses to know sites and certificates. Read next:
+//! `policy`.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::io;
+use std::sync::Arc;
+use std::task::{Poll, ready};
+
+use portunus_certs::name::HostName;
+use rustls::server::{Accepted, AcceptedAlert, Acceptor, ClientHello};
+use rustls::{ServerConfig, ServerConnection};
+
+use crate::net::{Socket, with_scratch};
+use crate::outcome::HandshakeFailure;
+
+use super::refusal::{alert_bytes, fatal_alert};
+
+/// A complete ClientHello, with whatever the client sent behind it.
+pub struct Hello(Accepted);
+
+impl Hello {
+    /// The server name (RFC 6066 §3), normalised; `None` if there is none or it is no host name.
+    pub fn server_name(&self) -> Option<HostName> {
+        HostName::parse(self.0.client_hello().server_name()?).ok()
+    }
+
+    /// Whether the client names a server at all.
+    pub fn has_server_name(&self) -> bool {
+        self.0.client_hello().server_name().is_some()
+    }
+
+    /// What the client offers.
+    pub fn client(&self) -> ClientHello<'_> {
+        self.0.client_hello()
+    }
+
+    /// Begins the handshake with the configuration that was chosen for it.
+    pub fn into_connection(
+        self,
+        config: Arc<ServerConfig>,
+    ) -> Result<ServerConnection, (rustls::Error, AcceptedAlert)> {
+        self.0.into_connection(config)
+    }
+}
+
+impl fmt::Debug for Hello {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hello").field("server_name", &self.server_name()).finish_non_exhaustive()
+    }
+}
+
+/// Reads until the ClientHello is complete or `bytes_max` were read without one.
+pub async fn read(socket: &mut Socket, bytes_max: usize) -> Result<Hello, HelloError> {
+    let mut acceptor = Acceptor::default();
+    let mut seen = 0;
+    loop {
+        let step = poll_fn(|cx| {
+            with_scratch(|scratch| {
+                let scratch = scratch.get_mut(..READ_BYTES).unwrap_or_default();
+                let count = ready!(socket.poll_fill(cx, scratch)).map_err(HelloError::Read)?;
+                let bytes = scratch.get(..count).unwrap_or_default();
+                if bytes.is_empty() {
+                    return Poll::Ready(Err(HelloError::Closed { after: seen }));
+                }
+                if seen == 0 && is_http(bytes) {
+                    return Poll::Ready(Err(HelloError::PlaintextHttp));
+                }
+                seen += count;
+                Poll::Ready(feed(&mut acceptor, bytes))
+            })
+        });
+        let step = step.await?;
+        if let Some(hello) = step {
+            return Ok(hello);
+        }
+        if seen >= bytes_max {
+            return Err(HelloError::TooLarge { bytes_max });
+        }
+    }
+}
+
+/// Gives all of `bytes` to rustls, then asks whether the ClientHello is complete.
+fn feed(acceptor: &mut Acceptor, mut bytes: &[u8]) -> Result<Option<Hello>, HelloError> {
+    while !bytes.is_empty() {
+        acceptor.read_tls(&mut bytes).map_err(HelloError::Read)?;
+    }
+    match acceptor.accept() {
+        Ok(accepted) => Ok(accepted.map(Hello)),
+        Err((error, alert)) => Err(HelloError::Invalid(error, AlertBytes::new(alert))),
+    }
+}
+
+/// Whether the first bytes are those of an HTTP request rather than of a TLS record. The two
+/// cannot be confused: a record begins with its type, 22 (RFC 8446 §5.1).
+fn is_http(bytes: &[u8]) -> bool {
+    HTTP_METHODS.iter().any(|method| {
+        let length = method.len().min(bytes.len());
+        bytes.get(..length) == method.as_bytes().get(..length)
+    })
+}
+
+/// Why there is no ClientHello.
+#[derive(Debug, thiserror::Error)]
+pub enum HelloError {
+    /// The client went away.
+    #[error("the client closed the connection after {after} bytes")]
+    Closed {
+        /// Bytes read until then.
+        after: usize,
+    },
+    /// The client sent something that is not a ClientHello, or not TLS.
+    #[error("not a ClientHello")]
+    Invalid(#[source] rustls::Error, AlertBytes),
+    /// The client speaks HTTP without TLS.
+    #[error("a plain HTTP request on a TLS port")]
+    PlaintextHttp,
+    /// The connection broke.
+    #[error("the connection broke")]
+    Read(#[source] io::Error),
+    /// The ClientHello goes on beyond the limit.
+    #[error("no complete ClientHello in {bytes_max} bytes")]
+    TooLarge {
+        /// The limit.
+        bytes_max: usize,
+    },
+}
+
+/// An alert that is still to be sent.
+#[derive(Debug)]
+pub struct AlertBytes(Vec<u8>);
+
+impl AlertBytes {
+    fn new(mut alert: AcceptedAlert) -> Self {
+        Self(alert_bytes(&mut alert))
+    }
+}
+
+impl HelloError {
+    /// The reason as metrics and logs have it.
+    pub fn failure(&self) -> HandshakeFailure {
+        match self {
+            Self::Closed { .. } | Self::Read(_) => HandshakeFailure::ClientClosed,
+            Self::Invalid(rustls::Error::InvalidMessage(message), _) => match message {
+                rustls::InvalidMessage::InvalidContentType
+                | rustls::InvalidMessage::UnknownProtocolVersion => HandshakeFailure::NotTls,
+                _ => HandshakeFailure::ClientProtocol,
+            },
+            Self::Invalid(error, _) if is_of_old_version(error) => HandshakeFailure::NoVersion,
+            Self::Invalid(..) => HandshakeFailure::ClientProtocol,
+            Self::PlaintextHttp => HandshakeFailure::PlaintextHttp,
+            Self::TooLarge { .. } => HandshakeFailure::HelloTooLarge,
+        }
+    }
+
+    /// What the client is told, and the error.
+    pub(super) fn into_parts(mut self) -> (Vec<u8>, Self) {
+        let words = match &mut self {
+            Self::Closed { .. } | Self::Read(_) => Vec::new(),
+            Self::Invalid(error, _) if is_of_old_version(error) => {
+                fatal_alert(PROTOCOL_VERSION).to_vec()
+            }
+            Self::Invalid(_, alert) => std::mem::take(&mut alert.0),
+            Self::PlaintextHttp => HTTP_ANSWER.as_bytes().to_vec(),
+            Self::TooLarge { .. } => fatal_alert(DECODE_ERROR).to_vec(),
+        };
+        (words, self)
+    }
+}
+
+/// Whether the ClientHello lacks what every client of TLS 1.2 sends and none of TLS 1.1 does: the
+/// schemes of signatures (RFC 5246 §7.4.1.4.1). rustls notices that before it looks at the version.
+fn is_of_old_version(error: &rustls::Error) -> bool {
+    let lack = rustls::PeerIncompatible::SignatureAlgorithmsExtensionRequired;
+    *error == rustls::Error::PeerIncompatible(lack)
+}
+
+/// The alert for a message that is too large (RFC 8446 §6.2).
+const DECODE_ERROR: u8 = 50;
+
+/// The alert for a version that is not spoken here (RFC 8446 §6.2).
+const PROTOCOL_VERSION: u8 = 70;
+
+/// Bytes asked of the socket at once; a ClientHello with a post-quantum key share fits.
+const READ_BYTES: usize = 4096;
+
+/// The methods that people and probes use on the wrong port.
+const HTTP_METHODS: [&str; 9] =
+    ["GET ", "HEAD ", "POST ", "PUT ", "DELETE ", "OPTIONS ", "PATCH ", "CONNECT ", "PRI * HTTP/2"];
+
+/// The answer to plain HTTP: nothing of the request is read, so nothing of it can be forwarded.
+const HTTP_ANSWER: &str = "HTTP/1.1 400 Bad Request\r\n\
+    content-type: text/plain; charset=utf-8\r\n\
+    content-length: 71\r\n\
+    connection: close\r\n\
+    \r\n\
+    This port speaks TLS: use https:// in place of http:// in the address.\n";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn http_is_recognised_from_its_first_byte_and_tls_is_not_http() {
+        for http in ["G", "GET / HTTP/1.1\r\n", "PRI * HTTP/2.0\r\n", "OPTIONS * HTTP/1.1"] {
+            assert!(is_http(http.as_bytes()), "{http}");
+        }
+        for other in [&[22, 3, 1, 2, 0][..], b"\x80\x2e\x01", b"EHLO there", b"GETTING"] {
+            assert!(!is_http(other), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn the_answer_to_http_says_its_own_length() {
+        let (head, body) = HTTP_ANSWER.split_once("\r\n\r\n").expect("a head and a body");
+        assert!(head.contains(&format!("content-length: {}\r\n", body.len())), "{}", body.len());
+    }
+}

@@ -1,0 +1,164 @@
+//! From the first byte to an established TLS connection, under one deadline.
+//!
+//! Owns the stages: read the ClientHello (`hello`), choose site, certificate and TLS configuration
+//! (`policy`), finish the handshake (`tls`), and the words to a client that gets none of it
+//! (`refusal`). The data flows one way: [`establish`] consumes the socket and yields
+//! [`Established`], which alone knows the server name, the site and the protocol. Refuses to know
+//! backends and HTTP. Read next: `policy`, then `tls`.
+
+mod chunk;
+mod facts;
+pub mod hello;
+pub mod policy;
+mod refusal;
+pub mod sites;
+pub mod tls;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use portunus_certs::name::HostName;
+use tokio::time::{Instant, timeout_at};
+
+use crate::config::Limits;
+use crate::metrics::Meter;
+use crate::net::Socket;
+use crate::outcome::HandshakeFailure;
+
+pub use facts::{Facts, Protocol};
+
+use hello::{Hello, HelloError};
+use policy::{Policy, Refused};
+use tls::TlsStream;
+
+/// A connection whose TLS stands.
+#[derive(Debug)]
+pub struct Established {
+    /// The stream of clear text.
+    pub stream: TlsStream,
+    /// What became known.
+    pub facts: Facts,
+}
+
+/// Establishes TLS on `socket` within the limits, counted from `accepted`.
+///
+/// A client that is refused is told why, in an alert or, if it speaks plain HTTP, in words.
+pub async fn establish(
+    mut socket: Socket,
+    policy: &Policy,
+    limits: &Limits,
+    accepted: Instant,
+    meter: Arc<Meter>,
+) -> Result<Established, HandshakeError> {
+    let hello_deadline = accepted + limits.client_hello_timeout.min(limits.handshake_timeout);
+    let hello = timeout_at(hello_deadline, hello::read(&mut socket, limits.client_hello_bytes_max));
+    let hello = match hello.await {
+        Ok(Ok(hello)) => hello,
+        Ok(Err(error)) => {
+            let (words, error) = error.into_parts();
+            refusal::tell(socket, &words).await;
+            return Err(HandshakeError::new(None, Cause::Hello(error)));
+        }
+        Err(_) => {
+            let cause = Cause::Timeout(HandshakeFailure::TimeoutHello, accepted.elapsed());
+            return Err(HandshakeError::new(None, cause));
+        }
+    };
+    let name = hello.server_name();
+    let choice = match policy.choose(&hello) {
+        Ok(choice) => choice,
+        Err(refused) => {
+            refusal::tell(socket, &refused.alert()).await;
+            return Err(HandshakeError::new(name, Cause::Refused(refused)));
+        }
+    };
+    let site = choice.site;
+    let finish = finish(socket, hello, choice, meter);
+    match timeout_at(accepted + limits.handshake_timeout, finish).await {
+        Ok(Ok(stream)) => {
+            let facts = stream.facts(name, site);
+            Ok(Established { stream, facts })
+        }
+        Ok(Err(error)) => Err(HandshakeError::new(name, Cause::Tls(error))),
+        Err(_) => {
+            let cause = Cause::Timeout(HandshakeFailure::Timeout, accepted.elapsed());
+            Err(HandshakeError::new(name, cause))
+        }
+    }
+}
+
+/// Runs the handshake; an alert of ours is sent before the error is returned.
+async fn finish(
+    socket: Socket,
+    hello: Hello,
+    choice: policy::Choice,
+    meter: Arc<Meter>,
+) -> Result<TlsStream, tls::TlsError> {
+    let connection = match hello.into_connection(choice.config) {
+        Ok(connection) => connection,
+        Err((error, mut alert)) => {
+            refusal::tell(socket, &refusal::alert_bytes(&mut alert)).await;
+            return Err(tls::TlsError::Tls(error));
+        }
+    };
+    let mut stream = TlsStream::new(socket, connection, meter);
+    match stream.handshake().await {
+        Ok(()) => Ok(stream),
+        Err(error) => {
+            let (socket, words) = stream.into_last_words();
+            refusal::tell(socket, &words).await;
+            Err(error)
+        }
+    }
+}
+
+/// Why a connection never became one, and whom the client asked for.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", self.words())]
+pub struct HandshakeError {
+    server_name: Option<HostName>,
+    #[source]
+    cause: Cause,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Cause {
+    #[error(transparent)]
+    Hello(HelloError),
+    #[error(transparent)]
+    Refused(Refused),
+    #[error("the limit ended it after {} ms", .1.as_millis())]
+    Timeout(HandshakeFailure, Duration),
+    #[error(transparent)]
+    Tls(tls::TlsError),
+}
+
+impl HandshakeError {
+    fn new(server_name: Option<HostName>, cause: Cause) -> Self {
+        Self { server_name, cause }
+    }
+
+    /// What the client asked for, as far as it came.
+    pub fn server_name(&self) -> Option<&HostName> {
+        self.server_name.as_ref()
+    }
+
+    /// The reason as metrics and logs have it.
+    pub fn failure(&self) -> HandshakeFailure {
+        match &self.cause {
+            Cause::Hello(error) => error.failure(),
+            Cause::Refused(refused) => refused.failure(),
+            Cause::Timeout(failure, _) => *failure,
+            Cause::Tls(error) => error.failure(),
+        }
+    }
+
+    fn words(&self) -> &'static str {
+        match &self.cause {
+            Cause::Hello(_) => "no ClientHello",
+            Cause::Refused(_) => "no certificate to show",
+            Cause::Timeout(..) => "too slow",
+            Cause::Tls(_) => "no TLS",
+        }
+    }
+}

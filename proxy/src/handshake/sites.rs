@@ -1,0 +1,71 @@
+//! Which site a name belongs to: the one look-up that TLS policy and HTTP routing share.
+//!
+//! Owns [`Sites`] and [`SiteId`]. A name that no site has belongs to none, never to another one.
+//! Refuses to know what a site is good for: `policy` keeps its TLS half, `route` its backend.
+
+use std::net::IpAddr;
+
+use portunus_certs::name::{HostName, NameMap, NamePattern};
+
+use crate::config;
+
+/// The names of the sites of one listener.
+#[derive(Debug)]
+pub struct Sites(Names);
+
+#[derive(Debug)]
+enum Names {
+    Any,
+    Named(NameMap<SiteId>),
+}
+
+/// The place of a site in its listener, counted from 0.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct SiteId(usize);
+
+impl SiteId {
+    /// The site for clients that name none.
+    pub const FIRST: Self = Self(0);
+
+    /// The place as a number.
+    pub fn index(self) -> usize {
+        self.0
+    }
+}
+
+impl Sites {
+    /// The look-up for the sites of the configuration, in which no name stands twice.
+    pub fn new(sites: &config::Sites) -> Self {
+        let config::Sites::Named(sites) = sites else { return Self(Names::Any) };
+        let mut names = NameMap::default();
+        for (index, site) in sites.iter().enumerate() {
+            for host in &site.hosts {
+                names.insert(NamePattern::clone(host), SiteId(index));
+            }
+        }
+        Self(Names::Named(names))
+    }
+
+    /// Whether every name is served that there is a certificate for.
+    pub fn is_any(&self) -> bool {
+        matches!(self.0, Names::Any)
+    }
+
+    /// The site that has `name`.
+    pub fn of_name(&self, name: &HostName) -> Option<SiteId> {
+        match &self.0 {
+            Names::Any => Some(SiteId::FIRST),
+            Names::Named(names) => names.get(name).copied(),
+        }
+    }
+
+    /// The site for the host of a request, without its port. Where there are no sites, any host
+    /// will do; where there are, an IP address is the name of none.
+    pub fn of_host(&self, host: &str) -> Option<SiteId> {
+        match &self.0 {
+            Names::Any => Some(SiteId::FIRST),
+            Names::Named(_) if host.parse::<IpAddr>().is_ok() => None,
+            Names::Named(names) => names.get(&HostName::parse(host).ok()?).copied(),
+        }
+    }
+}

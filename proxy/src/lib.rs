@@ -1,0 +1,38 @@
+//! Portunus, a TLS terminator: it stands in front of plaintext services, takes TLS off, and hands
+//! the clear text on.
+//!
+//! A guided tour, in the order in which a connection passes:
+//!
+//! 1. `cli` reads the command line, [`config`] the configuration, and [`runtime`] builds, binds,
+//!    serves and drains.
+//! 2. [`listener`] accepts a connection and does nothing else with it.
+//! 3. [`connection`] is the spine: it calls the following stages in order and reports the end.
+//! 4. [`handshake`] reads the ClientHello, chooses site, certificate and sessions, and establishes
+//!    TLS, all under one deadline. Keys, names and sessions are the crate `portunus_certs`.
+//! 5. [`route`] knows the backend of a site, [`backend`] the way to one of its endpoints.
+//! 6. [`forward`] moves the clear text: `tcp` bytes, `http` requests.
+//! 7. [`outcome`] says how it ended, and [`metrics`], [`log`] and [`admin`] tell.
+//!
+//! [`snapshot`] is what a connection takes with it, [`drain`] how everything ends, [`limit`] what
+//! is capped, [`phase`] where the process stands, [`net`] what an address and a socket are.
+
+pub mod admin;
+pub mod backend;
+mod cli;
+pub mod config;
+pub mod connection;
+pub mod drain;
+pub mod forward;
+pub mod handshake;
+pub mod limit;
+pub mod listener;
+pub mod log;
+pub mod metrics;
+pub mod net;
+pub mod outcome;
+pub mod phase;
+pub mod route;
+pub mod runtime;
+pub mod snapshot;
+
+pub use cli::main;

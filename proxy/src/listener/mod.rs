@@ -1,0 +1,118 @@
+//! The accept loop: where connections come in.
+//!
+//! Owns the law of accepting: a permit first, then the connection, so that what is beyond the cap
+//! waits in the kernel; after an error a pause that grows; without descriptors, one is kept in
+//! reserve to turn a client away rather than to let it hang. There is no IO on a new connection
+//! here. Refuses to know what a connection is for. Read next: `connection`.
+
+use std::fs::File;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, sleep};
+use tracing::warn;
+
+use crate::connection::{self, Accepted};
+use crate::drain::DrainWatch;
+use crate::metrics::Limit;
+use crate::net::listen::ListenSocket;
+use crate::snapshot::Snapshot;
+
+/// Accepts on `socket` for as long as the future is polled; it ends by being dropped.
+pub async fn accept(
+    socket: &ListenSocket,
+    snapshot: Arc<Snapshot>,
+    slots: Arc<Semaphore>,
+    watch: DrainWatch,
+) {
+    let mut trouble = Trouble::default();
+    let port = socket.addr().port();
+    loop {
+        let slot = match Arc::clone(&slots).try_acquire_owned() {
+            Ok(slot) => slot,
+            Err(_) => {
+                snapshot.process.limit_hits.of(Limit::Connections).inc();
+                // The semaphore is never closed.
+                let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
+                slot
+            }
+        };
+        match socket.accept().await {
+            Ok((socket, peer)) => {
+                trouble.over();
+                let accepted = Accepted { socket, peer, port, at: Instant::now(), slot };
+                let serve = connection::serve(accepted, Arc::clone(&snapshot), watch.clone());
+                watch.spawn(serve);
+            }
+            Err(error) => trouble.with(socket, &snapshot, &error).await,
+        }
+    }
+}
+
+/// What is remembered between errors of accepting.
+struct Trouble {
+    /// A descriptor to give up when there are no others.
+    reserve: Option<File>,
+    pause: Duration,
+    last: Option<io::ErrorKind>,
+}
+
+impl Default for Trouble {
+    fn default() -> Self {
+        Self { reserve: reserve(), pause: PAUSE_MIN, last: None }
+    }
+}
+
+impl Trouble {
+    /// Accepting works.
+    fn over(&mut self) {
+        if self.last.take().is_some() {
+            self.pause = PAUSE_MIN;
+            self.reserve = self.reserve.take().or_else(reserve);
+        }
+    }
+
+    /// Accepting failed: turns one client away if descriptors ran out, and pauses. Each kind of
+    /// error is logged once until accepting works again.
+    async fn with(&mut self, socket: &ListenSocket, snapshot: &Snapshot, error: &io::Error) {
+        if self.last.replace(error.kind()) != Some(error.kind()) {
+            warn!(listener = &*snapshot.listener, %error, "cannot accept connections");
+        }
+        if is_out_of_descriptors(error) {
+            snapshot.process.limit_hits.of(Limit::Descriptors).inc();
+            if self.reserve.take().is_some() {
+                // Ready at once, since the connection that could not be accepted still waits.
+                if let Ok(accepted) = tokio::time::timeout(PAUSE_MIN, socket.accept()).await
+                    && let Ok((turned_away, ..)) = accepted
+                {
+                    turned_away.reset_on_close();
+                }
+                self.reserve = reserve();
+            }
+        } else if is_about_one_connection(error) {
+            return;
+        }
+        sleep(self.pause).await;
+        self.pause = (self.pause * 2).min(PAUSE_MAX);
+    }
+}
+
+fn reserve() -> Option<File> {
+    File::open("/dev/null").ok()
+}
+
+/// `EMFILE`, `ENFILE`.
+fn is_out_of_descriptors(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(23 | 24))
+}
+
+/// Whether the error is that of a connection that broke before it was accepted (accept(2)).
+fn is_about_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted)
+}
+
+const PAUSE_MIN: Duration = Duration::from_millis(5);
+const PAUSE_MAX: Duration = Duration::from_secs(1);

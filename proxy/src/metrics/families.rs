@@ -1,0 +1,253 @@
+//! Every metric family: name, help, kind, labels, buckets. The one place where names are written.
+
+use prometheus::{
+    Counter, Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry,
+};
+
+use super::handles::{
+    BackendMetrics, Counters, Histograms, ListenerMetrics, Pairs, ProcessMetrics,
+};
+use super::process::Usage;
+
+/// A family as the reference shows it and the registry gets it.
+pub(super) struct Family {
+    pub(super) name: &'static str,
+    pub(super) help: &'static str,
+    pub(super) kind: Kind,
+    pub(super) labels: &'static [&'static str],
+}
+
+/// What kind of number a family holds.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Kind {
+    Counter,
+    Gauge,
+    Histogram(&'static [f64]),
+}
+
+/// Declares the struct of vectors, the table behind it and its registration.
+macro_rules! families {
+    ($(
+        $field:ident: $type:ident, $kind:expr, $name:literal, [$($label:literal),*], $help:literal;
+    )+) => {
+        /// The vectors, from which handles are resolved.
+        pub(super) struct Families { $($field: $type,)+ }
+
+        /// Every family, in the order of the reference.
+        pub(super) const TABLE: &[Family] = &[
+            $(Family { name: $name, help: $help, kind: $kind, labels: &[$($label),*] },)+
+        ];
+
+        impl Families {
+            pub(super) fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+                $(
+                    let $field = <$type as Create>::create($name, $help, $kind, &[$($label),*])?;
+                    registry.register(Box::new($field.clone()))?;
+                )+
+                Ok(Self { $($field,)+ })
+            }
+        }
+    };
+}
+
+families! {
+    build_info: IntGaugeVec, Kind::Gauge, "portunus_build_info", ["version", "tls"],
+        "Always 1; the labels say which version runs and which TLS library it has.";
+    connections: IntCounterVec, Kind::Counter, "portunus_connections_total", ["listener"],
+        "Connections accepted.";
+    connections_active: IntGaugeVec, Kind::Gauge, "portunus_connections_active", ["listener"],
+        "Connections open now, including those in their handshake.";
+    connections_closed: IntCounterVec, Kind::Counter, "portunus_connections_closed_total",
+        ["listener", "reason"], "Connections ended, by reason.";
+    connection_duration: HistogramVec, Kind::Histogram(CONNECTION_SECONDS),
+        "portunus_connection_duration_seconds", ["listener"], "Time from accept to close.";
+    bytes: IntCounterVec, Kind::Counter, "portunus_bytes_total", ["listener", "direction"],
+        "Bytes of clear text that passed: downstream to clients, upstream to backends.";
+    handshakes: IntCounterVec, Kind::Counter, "portunus_handshakes_total",
+        ["listener", "version", "kind"], "TLS handshakes finished, by version and kind.";
+    handshake_failures: IntCounterVec, Kind::Counter, "portunus_handshake_failures_total",
+        ["listener", "reason"], "TLS handshakes that failed, by reason.";
+    handshake_duration: HistogramVec, Kind::Histogram(HANDSHAKE_SECONDS),
+        "portunus_handshake_duration_seconds", ["listener", "kind"],
+        "Time from accept to the finished handshake, network round trips included.";
+    key_exchanges: IntCounterVec, Kind::Counter, "portunus_handshake_key_exchanges_total",
+        ["listener", "group"], "Key exchanges of finished handshakes, by named group.";
+    ciphers: IntCounterVec, Kind::Counter, "portunus_handshake_ciphers_total",
+        ["listener", "suite"], "Finished handshakes, by cipher suite.";
+    handshakes_pending: IntGauge, Kind::Gauge, "portunus_handshakes_pending", [],
+        "Handshakes going on now.";
+    resumption_lookups: IntCounterVec, Kind::Counter, "portunus_resumption_lookups_total",
+        ["tier", "result"], "Look-ups of sessions that clients offered, by tier and result.";
+    sessions: IntGauge, Kind::Gauge, "portunus_sessions", [],
+        "Sessions in the memory tier.";
+    session_bytes: IntGauge, Kind::Gauge, "portunus_session_bytes", [],
+        "Bytes that the memory tier accounts for its sessions.";
+    session_evictions: IntCounter, Kind::Counter, "portunus_session_evictions_total", [],
+        "Sessions that made room for newer ones before they expired.";
+    certificate_not_after: GaugeVec, Kind::Gauge, "portunus_certificate_not_after_seconds",
+        ["certificate"], "End of validity of a loaded certificate, in seconds since 1970.";
+    certificates: IntGaugeVec, Kind::Gauge, "portunus_certificates", ["state"],
+        "Certificates, by state: loaded, pending (not yet valid), skipped.";
+    certificate_reloads: IntCounterVec, Kind::Counter, "portunus_certificate_reloads_total",
+        ["result"], "Readings of the certificate paths: changed, unchanged, partial (something \
+        was skipped).";
+    certificate_reload_success: Gauge, Kind::Gauge,
+        "portunus_certificate_reloads_last_success_timestamp_seconds", [],
+        "When the certificate paths were last read without anything skipped.";
+    config_generation: IntGauge, Kind::Gauge, "portunus_config_generation", [],
+        "Number of the configuration in use, counted from 1 at start.";
+    http_requests: IntCounterVec, Kind::Counter, "portunus_http_requests_total",
+        ["listener", "version", "code"], "Requests answered, by HTTP version and class of status.";
+    http_request_duration: HistogramVec, Kind::Histogram(REQUEST_SECONDS),
+        "portunus_http_request_duration_seconds", ["backend"],
+        "Time from the request head to the response head.";
+    backend_connections_active: IntGaugeVec, Kind::Gauge,
+        "portunus_backend_connections_active", ["backend"],
+        "Connections open to a backend, including those that wait in the pool.";
+    backend_connect_duration: HistogramVec, Kind::Histogram(CONNECT_SECONDS),
+        "portunus_backend_connect_duration_seconds", ["backend"],
+        "Time to connect to an endpoint.";
+    backend_errors: IntCounterVec, Kind::Counter, "portunus_backend_errors_total",
+        ["backend", "reason"], "What went wrong with a backend, by reason.";
+    backend_retries: IntCounterVec, Kind::Counter, "portunus_backend_retries_total", ["backend"],
+        "Connections or requests that were tried again at another endpoint.";
+    endpoint_up: IntGaugeVec, Kind::Gauge, "portunus_endpoint_up", ["backend", "endpoint"],
+        "1 if the last attempt to connect to the endpoint succeeded, else 0.";
+    limit_hits: IntCounterVec, Kind::Counter, "portunus_limit_hits_total", ["limit"],
+        "How often a limit said no.";
+    process_cpu: Counter, Kind::Counter, "process_cpu_seconds_total", [],
+        "CPU time of the process, user and system.";
+    process_open_fds: IntGauge, Kind::Gauge, "process_open_fds", [],
+        "File descriptors open.";
+    process_max_fds: IntGauge, Kind::Gauge, "process_max_fds", [],
+        "File descriptors that the process may have open.";
+    process_resident: IntGauge, Kind::Gauge, "process_resident_memory_bytes", [],
+        "Memory of the process that is in RAM.";
+    process_virtual: IntGauge, Kind::Gauge, "process_virtual_memory_bytes", [],
+        "Address space of the process.";
+    process_start_time: Gauge, Kind::Gauge, "process_start_time_seconds", [],
+        "When the process started, in seconds since 1970.";
+    process_threads: IntGauge, Kind::Gauge, "process_threads", [],
+        "Threads of the process.";
+}
+
+impl Families {
+    pub(super) fn listener(&self, name: &str) -> ListenerMetrics {
+        ListenerMetrics {
+            connections: self.connections.with_label_values(&[name]),
+            connections_active: self.connections_active.with_label_values(&[name]),
+            connections_closed: Counters::resolve(&self.connections_closed, name),
+            connection_duration: self.connection_duration.with_label_values(&[name]),
+            bytes: Counters::resolve(&self.bytes, name),
+            handshakes: Pairs::resolve(&self.handshakes, name),
+            handshake_failures: Counters::resolve(&self.handshake_failures, name),
+            handshake_duration: Histograms::resolve(&self.handshake_duration, name),
+            key_exchanges: Counters::resolve(&self.key_exchanges, name),
+            ciphers: Counters::resolve(&self.ciphers, name),
+            http_requests: Pairs::resolve(&self.http_requests, name),
+        }
+    }
+
+    pub(super) fn backend(&self, name: &str) -> BackendMetrics {
+        BackendMetrics {
+            name: name.into(),
+            connections_active: self.backend_connections_active.with_label_values(&[name]),
+            connect_duration: self.backend_connect_duration.with_label_values(&[name]),
+            errors: Counters::resolve(&self.backend_errors, name),
+            retries: self.backend_retries.with_label_values(&[name]),
+            request_duration: self.http_request_duration.with_label_values(&[name]),
+            endpoint_up: self.endpoint_up.clone(),
+        }
+    }
+
+    pub(super) fn process(&self) -> ProcessMetrics {
+        ProcessMetrics {
+            build_info: self.build_info.clone(),
+            handshakes_pending: self.handshakes_pending.clone(),
+            limit_hits: Counters::resolve_plain(&self.limit_hits),
+            resumption_lookups: self.resumption_lookups.clone(),
+            sessions: self.sessions.clone(),
+            session_bytes: self.session_bytes.clone(),
+            session_evictions: self.session_evictions.clone(),
+            certificate_not_after: self.certificate_not_after.clone(),
+            certificates: self.certificates.clone(),
+            certificate_reloads: self.certificate_reloads.clone(),
+            certificate_reload_success: self.certificate_reload_success.clone(),
+            config_generation: self.config_generation.clone(),
+        }
+    }
+
+    /// Reads what the system knows of the process; what it does not tell keeps its last value.
+    pub(super) fn read_process(&self) {
+        let Some(usage) = Usage::read() else { return };
+        self.process_cpu.inc_by((usage.cpu_seconds - self.process_cpu.get()).max(0.0));
+        self.process_open_fds.set(usage.open_fds);
+        self.process_max_fds.set(usage.max_fds);
+        self.process_resident.set(usage.resident_bytes);
+        self.process_virtual.set(usage.virtual_bytes);
+        self.process_start_time.set(usage.start_time_seconds);
+        self.process_threads.set(usage.threads);
+    }
+}
+
+/// How a vector or a single number of each type is made.
+trait Create: Sized {
+    fn create(
+        name: &str,
+        help: &str,
+        kind: Kind,
+        labels: &[&str],
+    ) -> Result<Self, prometheus::Error>;
+}
+
+macro_rules! create {
+    ($($type:ident => |$opts:ident, $kind:ident, $labels:ident| $make:expr;)+) => {
+        $(impl Create for $type {
+            fn create(
+                name: &str,
+                help: &str,
+                $kind: Kind,
+                $labels: &[&str],
+            ) -> Result<Self, prometheus::Error> {
+                let $opts = Opts::new(name, help);
+                $make
+            }
+        })+
+    };
+}
+
+create! {
+    Counter => |opts, _kind, _labels| Self::with_opts(opts);
+    Gauge => |opts, _kind, _labels| Self::with_opts(opts);
+    GaugeVec => |opts, _kind, labels| Self::new(opts, labels);
+    HistogramVec => |opts, kind, labels| {
+        let buckets = match kind {
+            Kind::Histogram(buckets) => buckets.to_vec(),
+            Kind::Counter | Kind::Gauge => Vec::new(),
+        };
+        Self::new(HistogramOpts::from(opts).buckets(buckets), labels)
+    };
+    IntCounter => |opts, _kind, _labels| Self::with_opts(opts);
+    IntCounterVec => |opts, _kind, labels| Self::new(opts, labels);
+    IntGauge => |opts, _kind, _labels| Self::with_opts(opts);
+    IntGaugeVec => |opts, _kind, labels| Self::new(opts, labels);
+}
+
+/// From a resumption on the same machine to a client on a bad radio link.
+const HANDSHAKE_SECONDS: &[f64] = &[
+    0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5,
+    1.0, 2.5, 5.0, 10.0,
+];
+
+/// From a probe to a tunnel of a day.
+const CONNECTION_SECONDS: &[f64] =
+    &[0.01, 0.1, 1.0, 10.0, 60.0, 300.0, 1800.0, 3600.0, 14_400.0, 86_400.0];
+
+/// From a cache on the same machine to the longest wait for a response.
+const REQUEST_SECONDS: &[f64] =
+    &[0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0];
+
+/// From the same machine to the connect timeout.
+const CONNECT_SECONDS: &[f64] =
+    &[0.000_1, 0.000_25, 0.000_5, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 3.0];

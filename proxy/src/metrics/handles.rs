@@ -1,0 +1,215 @@
+//! Handles: counters with their labels already resolved, one struct for each area.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use prometheus::{
+    Gauge, GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
+};
+
+use super::labels::{
+    CodeClass, Direction, Group, HandshakeKind, HttpVersion, Limit, Suite, TlsVersion,
+};
+use crate::outcome::{BackendFailure, CloseReason, HandshakeFailure, Label};
+
+/// What a listener counts. Cheap to clone.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the families say what each number is")]
+pub struct ListenerMetrics {
+    pub connections: IntCounter,
+    pub connections_active: IntGauge,
+    pub connections_closed: Counters<CloseReason>,
+    pub connection_duration: Histogram,
+    pub bytes: Counters<Direction>,
+    pub handshakes: Pairs<TlsVersion, HandshakeKind>,
+    pub handshake_failures: Counters<HandshakeFailure>,
+    pub handshake_duration: Histograms<HandshakeKind>,
+    pub key_exchanges: Counters<Group>,
+    pub ciphers: Counters<Suite>,
+    pub http_requests: Pairs<HttpVersion, CodeClass>,
+}
+
+/// What a backend counts. Cheap to clone.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the families say what each number is")]
+pub struct BackendMetrics {
+    pub(super) name: Arc<str>,
+    pub connections_active: IntGauge,
+    pub connect_duration: Histogram,
+    pub errors: Counters<BackendFailure>,
+    pub retries: IntCounter,
+    pub request_duration: Histogram,
+    pub(super) endpoint_up: IntGaugeVec,
+}
+
+impl BackendMetrics {
+    /// The name of the backend in the configuration.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The gauge of one endpoint, by its name in the configuration.
+    pub fn endpoint_up(&self, endpoint: &str) -> IntGauge {
+        self.endpoint_up.with_label_values(&[&self.name, endpoint])
+    }
+}
+
+/// What there is only one of.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the families say what each number is")]
+pub struct ProcessMetrics {
+    pub build_info: IntGaugeVec,
+    pub handshakes_pending: IntGauge,
+    pub limit_hits: Counters<Limit>,
+    pub resumption_lookups: IntCounterVec,
+    pub sessions: IntGauge,
+    pub session_bytes: IntGauge,
+    pub session_evictions: IntCounter,
+    pub certificate_not_after: GaugeVec,
+    pub certificates: IntGaugeVec,
+    pub certificate_reloads: IntCounterVec,
+    pub certificate_reload_success: Gauge,
+    pub config_generation: IntGauge,
+}
+
+/// A counter for each member of a closed set.
+#[derive(Clone, Debug)]
+pub struct Counters<K> {
+    counters: Arc<[IntCounter]>,
+    keys: PhantomData<K>,
+}
+
+impl<K: Label> Counters<K> {
+    /// Resolves the children of a family with the labels (name, K).
+    pub(super) fn resolve(family: &IntCounterVec, name: &str) -> Self {
+        let child = |key: &K| family.with_label_values(&[name, key.label()]);
+        Self { counters: K::ALL.iter().map(child).collect(), keys: PhantomData }
+    }
+
+    /// Resolves the children of a family whose only label is K.
+    pub(super) fn resolve_plain(family: &IntCounterVec) -> Self {
+        let child = |key: &K| family.with_label_values(&[key.label()]);
+        Self { counters: K::ALL.iter().map(child).collect(), keys: PhantomData }
+    }
+
+    /// The counter of `key`.
+    pub fn of(&self, key: K) -> &IntCounter {
+        self.counters.get(key.index()).expect("there is a counter for each member")
+    }
+}
+
+/// A counter for each pair of members of two closed sets.
+#[derive(Clone, Debug)]
+pub struct Pairs<A, B> {
+    counters: Arc<[IntCounter]>,
+    keys: PhantomData<(A, B)>,
+}
+
+impl<A: Label, B: Label> Pairs<A, B> {
+    /// Resolves the children of a family with the labels (name, A, B).
+    pub(super) fn resolve(family: &IntCounterVec, name: &str) -> Self {
+        let pairs = A::ALL.iter().flat_map(|a| B::ALL.iter().map(move |b| (a, b)));
+        let child = |(a, b): (&A, &B)| family.with_label_values(&[name, a.label(), b.label()]);
+        Self { counters: pairs.map(child).collect(), keys: PhantomData }
+    }
+
+    /// The counter of the pair.
+    pub fn of(&self, a: A, b: B) -> &IntCounter {
+        let index = a.index() * B::ALL.len() + b.index();
+        self.counters.get(index).expect("there is a counter for each pair")
+    }
+}
+
+/// A histogram for each member of a closed set.
+#[derive(Clone, Debug)]
+pub struct Histograms<K> {
+    histograms: Arc<[Histogram]>,
+    keys: PhantomData<K>,
+}
+
+impl<K: Label> Histograms<K> {
+    /// Resolves the children of a family with the labels (name, K).
+    pub(super) fn resolve(family: &HistogramVec, name: &str) -> Self {
+        let child = |key: &K| family.with_label_values(&[name, key.label()]);
+        Self { histograms: K::ALL.iter().map(child).collect(), keys: PhantomData }
+    }
+
+    /// The histogram of `key`.
+    pub fn of(&self, key: K) -> &Histogram {
+        self.histograms.get(key.index()).expect("there is a histogram for each member")
+    }
+}
+
+/// What passed over one connection, counted there and for its listener.
+#[derive(Debug)]
+pub struct Meter {
+    downstream: AtomicU64,
+    upstream: AtomicU64,
+    listener: Counters<Direction>,
+}
+
+impl Meter {
+    /// A meter at zero.
+    pub fn new(listener: &Counters<Direction>) -> Self {
+        let listener = listener.clone();
+        Self { downstream: AtomicU64::new(0), upstream: AtomicU64::new(0), listener }
+    }
+
+    /// Counts `bytes` more.
+    pub fn add(&self, direction: Direction, bytes: usize) {
+        let bytes = bytes as u64;
+        self.total_of(direction).fetch_add(bytes, Ordering::Relaxed);
+        self.listener.of(direction).inc_by(bytes);
+    }
+
+    /// The bytes of the connection so far.
+    pub fn total(&self, direction: Direction) -> u64 {
+        self.total_of(direction).load(Ordering::Relaxed)
+    }
+
+    fn total_of(&self, direction: Direction) -> &AtomicU64 {
+        match direction {
+            Direction::Downstream => &self.downstream,
+            Direction::Upstream => &self.upstream,
+        }
+    }
+}
+
+/// A gauge that is one higher as long as this lives.
+#[derive(Debug)]
+pub struct Active(IntGauge);
+
+impl Active {
+    /// Raises `gauge`.
+    pub fn new(gauge: &IntGauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for Active {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn indices_follow_declaration<K: Label>() {
+        for (place, key) in K::ALL.iter().enumerate() {
+            assert_eq!(key.index(), place, "{key:?}");
+        }
+    }
+
+    #[test]
+    fn the_index_of_a_label_is_its_place() {
+        indices_follow_declaration::<CloseReason>();
+        indices_follow_declaration::<HandshakeFailure>();
+        indices_follow_declaration::<BackendFailure>();
+        indices_follow_declaration::<Suite>();
+        indices_follow_declaration::<Group>();
+    }
+}

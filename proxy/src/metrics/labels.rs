@@ -1,0 +1,132 @@
+//! The closed sets of words that are labels and nothing else.
+
+use std::fmt;
+
+use crate::outcome::{Label, labels};
+
+labels! {
+    /// How a handshake came to its keys.
+    HandshakeKind {
+        /// Certificate and key exchange.
+        Full => "full",
+        /// TLS 1.2 session id (RFC 5246 §7.3).
+        SessionId => "session_id",
+        /// TLS 1.3 pre-shared key of a session that we keep (RFC 8446 §2.2).
+        Stateful => "stateful",
+    }
+}
+
+labels! {
+    /// The version of TLS of an established connection.
+    TlsVersion {
+        /// RFC 5246.
+        V1_2 => "1.2",
+        /// RFC 8446.
+        V1_3 => "1.3",
+    }
+}
+
+labels! {
+    /// The version of HTTP of a request.
+    HttpVersion {
+        /// RFC 9112, including HTTP/1.0.
+        H1 => "1.1",
+        /// RFC 9113.
+        H2 => "2",
+    }
+}
+
+labels! {
+    /// The first digit of a status code.
+    CodeClass {
+        /// 100 to 199.
+        Informational => "1xx",
+        /// 200 to 299.
+        Successful => "2xx",
+        /// 300 to 399.
+        Redirection => "3xx",
+        /// 400 to 499.
+        ClientError => "4xx",
+        /// 500 to 599.
+        ServerError => "5xx",
+    }
+}
+
+labels! {
+    /// Which way bytes went.
+    Direction {
+        /// From the backend to the client.
+        Downstream => "downstream",
+        /// From the client to the backend.
+        Upstream => "upstream",
+    }
+}
+
+labels! {
+    /// A limit that said no.
+    Limit {
+        /// `server.max_connections`.
+        Connections => "connections",
+        /// File descriptors of the process.
+        Descriptors => "descriptors",
+        /// `limits.handshakes`.
+        Handshakes => "handshakes",
+        /// `limits.handshakes_per_source`.
+        HandshakesPerSource => "handshakes_per_source",
+    }
+}
+
+labels! {
+    /// The named group of a key exchange.
+    Group {
+        /// A group that has no name here.
+        Other => "other",
+        /// NIST P-256.
+        Secp256r1 => "secp256r1",
+        /// NIST P-384.
+        Secp384r1 => "secp384r1",
+        /// Curve25519.
+        X25519 => "x25519",
+        /// Curve25519 with ML-KEM-768, safe from quantum computers.
+        X25519MlKem768 => "x25519mlkem768",
+    }
+}
+
+labels! {
+    /// A cipher suite.
+    Suite {
+        /// TLS 1.2, AES-128-GCM, ECDSA.
+        EcdheEcdsaAes128 => "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
+        /// TLS 1.2, AES-256-GCM, ECDSA.
+        EcdheEcdsaAes256 => "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
+        /// TLS 1.2, ChaCha20-Poly1305, ECDSA.
+        EcdheEcdsaChaCha20 => "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256",
+        /// TLS 1.2, AES-128-GCM, RSA.
+        EcdheRsaAes128 => "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
+        /// TLS 1.2, AES-256-GCM, RSA.
+        EcdheRsaAes256 => "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
+        /// TLS 1.2, ChaCha20-Poly1305, RSA.
+        EcdheRsaChaCha20 => "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
+        /// A suite that has no name here.
+        Other => "other",
+        /// TLS 1.3, AES-128-GCM.
+        Tls13Aes128 => "TLS_AES_128_GCM_SHA256",
+        /// TLS 1.3, AES-256-GCM.
+        Tls13Aes256 => "TLS_AES_256_GCM_SHA384",
+        /// TLS 1.3, ChaCha20-Poly1305.
+        Tls13ChaCha20 => "TLS_CHACHA20_POLY1305_SHA256",
+    }
+}
+
+impl CodeClass {
+    /// The class of a status code; hyper admits 100 to 999, and beyond 599 nothing is defined.
+    pub fn of(status: u16) -> Self {
+        match status {
+            ..200 => Self::Informational,
+            200..300 => Self::Successful,
+            300..400 => Self::Redirection,
+            400..500 => Self::ClientError,
+            500.. => Self::ServerError,
+        }
+    }
+}

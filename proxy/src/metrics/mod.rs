@@ -1,0 +1,82 @@
+//! The numbers that Prometheus reads.
+//!
+//! Owns the metric families and the handles that are resolved from them once, when a listener or
+//! a backend is built, so that the path of a connection increments plain counters. Label values are
+//! closed sets or names of the configuration. Refuses to know what the numbers are of: whoever
+//! counts holds a handle. Names, help texts and labels stand in `families`; `reference` writes them
+//! down for people. Read next: `admin::metrics`, which serves them.
+
+mod families;
+mod handles;
+mod labels;
+mod process;
+mod reference;
+
+use std::sync::{Mutex, PoisonError};
+
+use prometheus::{Encoder, Registry, TextEncoder};
+
+pub use handles::{
+    Active, BackendMetrics, Counters, Histograms, ListenerMetrics, Meter, Pairs, ProcessMetrics,
+};
+pub use labels::{
+    CodeClass, Direction, Group, HandshakeKind, HttpVersion, Limit, Suite, TlsVersion,
+};
+pub use reference::reference;
+
+use families::Families;
+
+/// All metrics of a process, or of a test.
+pub struct Metrics {
+    registry: Registry,
+    families: Families,
+    refreshers: Mutex<Vec<Refresher>>,
+}
+
+type Refresher = Box<dyn Fn() + Send + Sync>;
+
+impl Metrics {
+    /// Registers every family in a registry of its own.
+    pub fn new() -> Result<Self, prometheus::Error> {
+        let registry = Registry::new();
+        let families = Families::register(&registry)?;
+        Ok(Self { registry, families, refreshers: Mutex::default() })
+    }
+
+    /// The handles of the listener `name`.
+    pub fn listener(&self, name: &str) -> ListenerMetrics {
+        self.families.listener(name)
+    }
+
+    /// The handles of the backend `name`.
+    pub fn backend(&self, name: &str) -> BackendMetrics {
+        self.families.backend(name)
+    }
+
+    /// The handles of what there is only one of.
+    pub fn process(&self) -> ProcessMetrics {
+        self.families.process()
+    }
+
+    /// Has `refresh` run before each scrape, for numbers that are read rather than counted.
+    pub fn on_scrape(&self, refresh: impl Fn() + Send + Sync + 'static) {
+        self.refreshers.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(refresh));
+    }
+
+    /// The exposition in Prometheus' text format 0.0.4.
+    pub fn encode(&self) -> Result<Vec<u8>, prometheus::Error> {
+        self.families.read_process();
+        for refresh in self.refreshers.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            refresh();
+        }
+        let mut text = Vec::new();
+        TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
+        Ok(text)
+    }
+}
+
+impl std::fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Metrics").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,69 @@
+//! What Linux knows of this process.
+//!
+//! Owns the reading of `/proc/self` (proc(5)). Where that is not mounted, there is nothing to read.
+
+use std::fs;
+
+/// A reading.
+pub(super) struct Usage {
+    pub(super) cpu_seconds: f64,
+    pub(super) open_fds: i64,
+    pub(super) max_fds: i64,
+    pub(super) resident_bytes: i64,
+    pub(super) virtual_bytes: i64,
+    pub(super) start_time_seconds: f64,
+    pub(super) threads: i64,
+}
+
+impl Usage {
+    /// Reads everything, or nothing.
+    pub(super) fn read() -> Option<Self> {
+        let stat = fs::read_to_string("/proc/self/stat").ok()?;
+        // The name of the program is in brackets and may hold anything; numbers follow it.
+        let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_ascii_whitespace().collect();
+        let field = |number: usize| fields.get(number - FIRST_FIELD)?.parse::<i64>().ok();
+        let ticks = field(14)? + field(15)?;
+        let boot = line_of("/proc/stat", "btime ")?.parse::<f64>().ok()?;
+        let limits = line_of("/proc/self/limits", "Max open files")?;
+        Some(Self {
+            cpu_seconds: ticks as f64 / TICKS_PER_SECOND,
+            open_fds: i64::try_from(fs::read_dir("/proc/self/fd").ok()?.count()).ok()?,
+            max_fds: limits.split_ascii_whitespace().next()?.parse().ok()?,
+            resident_bytes: kib_of("VmRSS:")?,
+            virtual_bytes: field(23)?,
+            start_time_seconds: boot + field(22)? as f64 / TICKS_PER_SECOND,
+            threads: field(20)?,
+        })
+    }
+}
+
+/// The rest of the line of `file` that begins with `start`.
+fn line_of(file: &str, start: &str) -> Option<String> {
+    let text = fs::read_to_string(file).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix(start));
+    line.map(|rest| rest.trim().to_owned())
+}
+
+fn kib_of(start: &str) -> Option<i64> {
+    let rest = line_of("/proc/self/status", start)?;
+    Some(rest.strip_suffix(" kB")?.trim().parse::<i64>().ok()? * 1024)
+}
+
+/// The number that proc(5) gives to the first field behind the name of the program.
+const FIRST_FIELD: usize = 3;
+
+/// `USER_HZ`, which is the same on every architecture that Linux has today.
+const TICKS_PER_SECOND: f64 = 100.0;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_uses_something() {
+        let usage = Usage::read().expect("proc is mounted where tests run");
+        assert!(usage.resident_bytes > 100_000 && usage.virtual_bytes > usage.resident_bytes);
+        assert!(usage.open_fds >= 3 && usage.max_fds > usage.open_fds);
+        assert!(usage.threads >= 1 && usage.start_time_seconds > 1.6e9);
+    }
+}

@@ -1,0 +1,159 @@
+//! How a connection ended: closed lists of reasons, and whose doing each was.
+//!
+//! Owns [`CloseReason`], [`HandshakeFailure`] and [`BackendFailure`], which are at once labels of
+//! metrics and fields of log events. Refuses to know how a reason came about: `handshake`,
+//! `forward` and `backend` decide that. Read next: `connection`, which reports it.
+
+use std::fmt;
+
+/// A closed set of words that metrics and logs use.
+pub trait Label: Copy + Eq + fmt::Debug + Send + Sync + 'static {
+    /// Every member, in the order of declaration.
+    const ALL: &'static [Self];
+
+    /// The word.
+    fn label(self) -> &'static str;
+
+    /// The place in [`Label::ALL`].
+    fn index(self) -> usize;
+}
+
+/// Declares a fieldless enum with a label for each variant.
+macro_rules! labels {
+    ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident => $label:literal,)+ }) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+        pub enum $name { $($(#[$doc])* $variant,)+ }
+
+        impl Label for $name {
+            const ALL: &'static [Self] = &[$(Self::$variant,)+];
+
+            fn label(self) -> &'static str {
+                match self { $(Self::$variant => $label,)+ }
+            }
+
+            fn index(self) -> usize {
+                self as usize
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.label())
+            }
+        }
+    };
+}
+
+pub(crate) use labels;
+
+labels! {
+    /// Why a connection ended.
+    CloseReason {
+        /// The backend answered in a way that cannot be forwarded, or broke off.
+        BackendError => "backend_error",
+        /// No endpoint of the backend could be reached.
+        BackendUnreachable => "backend_unreachable",
+        /// The client broke the protocol that was agreed on.
+        ClientError => "client_error",
+        /// The client reset the connection.
+        ClientReset => "client_reset",
+        /// Both sides said all that they had to say.
+        Done => "done",
+        /// The drain ended before the connection did.
+        Drain => "drain",
+        /// TLS was not established; [`HandshakeFailure`] says why.
+        Handshake => "handshake",
+        /// Nothing moved for as long as the configuration allows.
+        Idle => "idle",
+        /// Our own doing: a bug or a lack of resources.
+        Internal => "internal",
+        /// A client or a backend was too slow for a limit.
+        Timeout => "timeout",
+    }
+}
+
+impl CloseReason {
+    /// Whose doing the end was.
+    pub fn blame(self) -> Blame {
+        match self {
+            Self::BackendError | Self::BackendUnreachable => Blame::Backend,
+            Self::ClientError | Self::ClientReset | Self::Handshake => Blame::Client,
+            Self::Done | Self::Drain | Self::Idle | Self::Timeout => Blame::Nobody,
+            Self::Internal => Blame::Ours,
+        }
+    }
+}
+
+/// Whose doing the end of a connection was.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Blame {
+    /// The backend.
+    Backend,
+    /// The client.
+    Client,
+    /// An ordinary end, or a limit that did its work.
+    Nobody,
+    /// This program.
+    Ours,
+}
+
+labels! {
+    /// Why TLS was not established.
+    HandshakeFailure {
+        /// The client ended the handshake with an alert, most often since it does not trust us.
+        ClientAlert => "client_alert",
+        /// The client closed or reset the connection before the handshake was finished.
+        ClientClosed => "client_closed",
+        /// The client sent something that TLS does not allow there.
+        ClientProtocol => "client_protocol",
+        /// The ClientHello is larger than the limit.
+        HelloTooLarge => "hello_too_large",
+        /// Our own doing: the provider failed, or the socket did.
+        Internal => "internal",
+        /// The client offers application protocols, and none that the listener speaks.
+        NoAlpn => "no_alpn",
+        /// There is no certificate for the client.
+        NoCertificate => "no_certificate",
+        /// There is no cipher suite, group or signature scheme in common.
+        NoCipher => "no_cipher",
+        /// There is no version of TLS in common.
+        NoVersion => "no_version",
+        /// The first bytes are not TLS.
+        NotTls => "not_tls",
+        /// The first bytes are an HTTP request in clear text.
+        PlaintextHttp => "plaintext_http",
+        /// As many handshakes as the limit allows were going on.
+        Shed => "shed",
+        /// As many handshakes as one source may have were going on.
+        SourceLimit => "source_limit",
+        /// The handshake was not finished in time.
+        Timeout => "timeout",
+        /// The ClientHello was not complete in time.
+        TimeoutHello => "timeout_hello",
+        /// The server name of the client is not served here.
+        UnknownName => "unknown_name",
+    }
+}
+
+labels! {
+    /// What went wrong with a backend.
+    BackendFailure {
+        /// The response cannot be forwarded: it is not HTTP, or its framing is ambiguous.
+        BadResponse => "bad_response",
+        /// The connection ended before the response did.
+        Broken => "broken",
+        /// An endpoint could not be connected to for another reason than those below.
+        Connect => "connect",
+        /// An endpoint refused the connection.
+        ConnectRefused => "connect_refused",
+        /// An endpoint did not answer to the connection attempt in time.
+        ConnectTimeout => "connect_timeout",
+        /// There is no endpoint to choose from.
+        NoEndpoint => "no_endpoint",
+        /// A name of an endpoint could not be resolved.
+        Resolve => "resolve",
+        /// The response, or its next part, did not come in time.
+        Timeout => "timeout",
+    }
+}

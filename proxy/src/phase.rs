@@ -1,0 +1,66 @@
+//! Where the process stands in its life.
+//!
+//! Owns [`Phase`] and the pair that publishes and reads it; readiness and the stop of accepting
+//! follow from it. Refuses to know what leads from one phase to the next: `runtime` does.
+
+use tokio::sync::watch;
+
+/// Where the process stands in its life; it only ever goes forward.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Phase {
+    /// Certificates are read, names resolved, sockets bound.
+    Starting,
+    /// Everything is served.
+    Running,
+    /// Everything is still served, but readiness asks for no more.
+    Leaving,
+    /// Nothing new is accepted; what is open may finish.
+    Draining,
+}
+
+impl Phase {
+    /// Whether new clients should come.
+    pub fn is_ready(self) -> bool {
+        self == Self::Running
+    }
+}
+
+/// The one who says where the process stands.
+#[derive(Debug)]
+pub struct PhaseTeller(watch::Sender<Phase>);
+
+impl PhaseTeller {
+    /// A teller in [`Phase::Starting`] and one that listens.
+    pub fn new() -> (Self, PhaseWatch) {
+        let (sender, receiver) = watch::channel(Phase::Starting);
+        (Self(sender), PhaseWatch(receiver))
+    }
+
+    /// Goes forward to `phase`; an earlier one is ignored.
+    pub fn enter(&self, phase: Phase) {
+        self.0.send_if_modified(|now| {
+            let forward = phase > *now;
+            if forward {
+                *now = phase;
+            }
+            forward
+        });
+    }
+}
+
+/// One who hears where the process stands.
+#[derive(Clone, Debug)]
+pub struct PhaseWatch(watch::Receiver<Phase>);
+
+impl PhaseWatch {
+    /// The phase now.
+    pub fn now(&self) -> Phase {
+        *self.0.borrow()
+    }
+
+    /// Waits until `phase` or a later one is entered.
+    pub async fn reached(&mut self, phase: Phase) {
+        // An error means that the process is gone, which is later than any phase.
+        let _ = self.0.wait_for(|now| *now >= phase).await;
+    }
+}

@@ -1,0 +1,214 @@
+//! The life of the process: built, bound, served, drained.
+//!
+//! Owns the order of these steps, the worker threads, the signals and the phase. Everything is
+//! built and every address bound before anything is served, so a start fails whole or not at all.
+//! Refuses to know what a connection does. Read next: `listener`.
+
+pub mod reload;
+mod signals;
+mod world;
+
+use std::io;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tracing::{info, warn};
+
+use crate::admin;
+use crate::config::Config;
+use crate::drain::Drain;
+use crate::metrics::Metrics;
+use crate::net::ListenAddr;
+use crate::net::listen::BindError;
+use crate::phase::{Phase, PhaseTeller};
+
+pub use signals::HangUp;
+
+use signals::Signals;
+use world::World;
+
+/// The threads of the process and its signals, before anything runs on them.
+#[derive(Debug)]
+pub struct Runtime {
+    threads: tokio::runtime::Runtime,
+    signals: Signals,
+}
+
+impl Runtime {
+    /// Starts `workers` threads, and from then on hears signals.
+    pub fn new(workers: NonZeroUsize, hang_up: HangUp) -> Result<Self, RunError> {
+        let threads = match workers.get() {
+            1 => tokio::runtime::Builder::new_current_thread().enable_all().build(),
+            workers => tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(workers)
+                .thread_name("worker")
+                .enable_all()
+                .build(),
+        };
+        let threads = threads.map_err(RunError::Threads)?;
+        let signals = {
+            let _entered = threads.enter();
+            Signals::listen(hang_up).map_err(RunError::Signals)?
+        };
+        Ok(Self { threads, signals })
+    }
+
+    /// Runs `config` until a signal ends it, and calls `ready` once everything is served.
+    pub fn run(self, config: &Config, ready: impl FnOnce(&Addresses)) -> Result<End, RunError> {
+        let end = self.threads.block_on(live(config, self.signals, ready));
+        // Whatever is still there was cut by the drain, or waits for a blocking call.
+        self.threads.shutdown_timeout(CUT_GRACE);
+        end
+    }
+}
+
+/// How the process ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum End {
+    /// Everything finished.
+    Clean,
+    /// The drain ended before everything had finished.
+    Cut,
+    /// A second signal ended everything at once.
+    Forced,
+}
+
+impl End {
+    /// The word in logs.
+    fn label(self) -> &'static str {
+        match self {
+            Self::Clean => "clean",
+            Self::Cut => "cut",
+            Self::Forced => "forced",
+        }
+    }
+}
+
+/// Every address that is listened on, with the name of its listener, and the port that the system
+/// chose where the configuration says 0.
+#[derive(Clone, Debug, Default)]
+pub struct Addresses(Vec<(Arc<str>, ListenAddr)>);
+
+impl Addresses {
+    /// The port of the first TCP address of `listener`.
+    pub fn port(&self, listener: &str) -> Option<u16> {
+        self.0.iter().find_map(|(name, addr)| match addr {
+            ListenAddr::Tcp(addr) if **name == *listener => Some(addr.port()),
+            ListenAddr::Tcp(_) | ListenAddr::Unix(_) => None,
+        })
+    }
+}
+
+async fn live(
+    config: &Config,
+    mut signals: Signals,
+    ready: impl FnOnce(&Addresses),
+) -> Result<End, RunError> {
+    let metrics = Arc::new(Metrics::new().map_err(RunError::Metrics)?);
+    let (teller, phase) = PhaseTeller::new();
+    let (drain, watch) = Drain::new();
+    let world = World::build(config, &metrics).await?;
+    let bound = world.bind(config, &metrics)?;
+    let mut addresses = Addresses::default();
+    let admin = match &config.admin {
+        Some(admin) => {
+            let about = admin::About {
+                metrics: Arc::clone(&metrics),
+                phase: phase.clone(),
+                certificates: world.certificates(),
+            };
+            let started = admin::start(admin, config.limits.keepalive, about);
+            let (admin, addr) = started.map_err(RunError::Admin)?;
+            addresses.0.push(("admin".into(), addr));
+            Some(admin)
+        }
+        None => None,
+    };
+    world.maintain(config, &watch, signals.take_reload());
+    for listening in bound {
+        addresses.0.push(listening.addr());
+        listening.spawn(&phase, &watch);
+    }
+    drop(watch);
+    for (listener, addr) in &addresses.0 {
+        info!(listener = &**listener, address = %addr, "listening");
+    }
+    teller.enter(Phase::Running);
+    info!(version = env!("CARGO_PKG_VERSION"), "ready");
+    ready(&addresses);
+
+    signals.end().await;
+    teller.enter(Phase::Leaving);
+    let delay = config.server.drain_delay;
+    info!(?delay, "leaving: not ready any more; another signal ends at once");
+    let end = tokio::select! {
+        end = leave(config, teller, drain) => end,
+        () = signals.end() => End::Forced,
+    };
+    info!(end = end.label(), "stopped");
+    drop(admin);
+    Ok(end)
+}
+
+/// Goes on accepting for the delay, then lets everything finish.
+async fn leave(config: &Config, teller: PhaseTeller, drain: Drain) -> End {
+    tokio::time::sleep(config.server.drain_delay).await;
+    teller.enter(Phase::Draining);
+    info!(timeout = ?config.server.drain_timeout, "draining: listeners are closed");
+    match drain.drain(config.server.drain_timeout).await {
+        0 => End::Clean,
+        left => {
+            warn!(left, "the drain timeout ended connections that had not finished");
+            End::Cut
+        }
+    }
+}
+
+/// Why the process could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The admin listener could not be started.
+    #[error("the admin listener could not start")]
+    Admin(#[source] admin::AdminError),
+    /// An address of a listener could not be bound.
+    #[error("listener `{listener}`")]
+    Bind {
+        /// The name of the listener.
+        listener: Arc<str>,
+        /// Which address, and why.
+        #[source]
+        cause: BindError,
+    },
+    /// Metrics could not be registered.
+    #[error("the metrics contradict each other")]
+    Metrics(#[source] prometheus::Error),
+    /// Signals could not be listened to.
+    #[error("signals could not be set up")]
+    Signals(#[source] io::Error),
+    /// The threads could not be started.
+    #[error("the worker threads could not start")]
+    Threads(#[source] io::Error),
+    /// The TLS configuration of a listener contradicts itself.
+    #[error("listener `{listener}`: no TLS configuration")]
+    Tls {
+        /// The name of the listener.
+        listener: Arc<str>,
+        /// Why.
+        #[source]
+        cause: rustls::Error,
+    },
+}
+
+impl RunError {
+    /// What can be done about it.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Admin(admin::AdminError::Bind(cause)) | Self::Bind { cause, .. } => cause.hint(),
+            _ => None,
+        }
+    }
+}
+
+/// How long cut tasks and blocking calls may take to notice.
+const CUT_GRACE: Duration = Duration::from_secs(1);

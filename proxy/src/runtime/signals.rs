@@ -1,0 +1,60 @@
+//! Signals: who may end the process or ask it to look at its certificates.
+//!
+//! Owns the handlers. SIGTERM and SIGINT end, a second one ends at once; what SIGHUP asks for is
+//! the caller's choice. SIGPIPE is ignored by Rust's runtime from the start. Refuses to know what
+//! follows.
+
+use std::future::poll_fn;
+use std::io;
+use std::task::Poll;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// What SIGHUP asks for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum HangUp {
+    /// The end, as of a program at a terminal that was closed. So does SIGQUIT.
+    End,
+    /// A look at the certificates, as of a service.
+    Reload,
+}
+
+/// The signals that the process listens to.
+#[derive(Debug)]
+pub(super) struct Signals {
+    ends: Vec<Signal>,
+    reload: Option<Signal>,
+}
+
+impl Signals {
+    /// Takes the signals over from their default actions. What comes before it is waited for is
+    /// not lost.
+    pub(super) fn listen(hang_up: HangUp) -> io::Result<Self> {
+        let mut ends = vec![signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?];
+        let hangs_up = signal(SignalKind::hangup())?;
+        let reload = match hang_up {
+            HangUp::End => {
+                ends.extend([hangs_up, signal(SignalKind::quit())?]);
+                None
+            }
+            HangUp::Reload => Some(hangs_up),
+        };
+        Ok(Self { ends, reload })
+    }
+
+    /// Waits for a signal that ends the process.
+    pub(super) async fn end(&mut self) {
+        poll_fn(|cx| {
+            if self.ends.iter_mut().any(|signal| signal.poll_recv(cx).is_ready()) {
+                return Poll::Ready(());
+            }
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// The signal that asks for a look at the certificates, for the one who does that.
+    pub(super) fn take_reload(&mut self) -> Option<Signal> {
+        self.reload.take()
+    }
+}

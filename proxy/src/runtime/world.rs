@@ -1,0 +1,179 @@
+//! Everything that is built once at start and shared by all connections.
+//!
+//! Owns the building, in the order of dependence, and the background work that keeps it current.
+//! Refuses to know signals and phases. Read next: `reload`.
+
+use std::sync::Arc;
+
+use portunus_certs::session::memory::{Options, SessionCache};
+use portunus_certs::store::{CertificateStore, StoreOptions};
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::UnixTime;
+use tokio::signal::unix::Signal;
+use tokio::sync::Semaphore;
+use tracing::debug;
+
+use crate::backend::Backend;
+use crate::config::{Config, Mode};
+use crate::drain::DrainWatch;
+use crate::limit::HandshakeLimit;
+use crate::listener;
+use crate::metrics::Metrics;
+use crate::net::ListenAddr;
+use crate::net::listen::ListenSocket;
+use crate::phase::{Phase, PhaseWatch};
+use crate::snapshot::{Shared, Snapshot};
+
+use super::RunError;
+use super::reload::Reloader;
+
+/// What all listeners share.
+pub(super) struct World {
+    certificates: Arc<CertificateStore>,
+    sessions: Arc<SessionCache>,
+    backends: Vec<Arc<Backend>>,
+    handshakes: Arc<HandshakeLimit>,
+    slots: Arc<Semaphore>,
+    reloader: Reloader,
+}
+
+/// An address that is bound, and what its connections need.
+pub(super) struct Listening {
+    socket: ListenSocket,
+    snapshot: Arc<Snapshot>,
+    slots: Arc<Semaphore>,
+}
+
+impl World {
+    /// Reads the certificates and resolves the names of endpoints. Neither a missing certificate
+    /// nor a name that does not resolve keeps the process from starting.
+    pub(super) async fn build(config: &Config, metrics: &Arc<Metrics>) -> Result<Self, RunError> {
+        let process = metrics.process();
+        process.config_generation.set(1);
+        process.build_info.with_label_values(&[env!("CARGO_PKG_VERSION"), "rustls+aws-lc"]).set(1);
+        let options = StoreOptions {
+            paths: config.certificates.paths.clone(),
+            strict_permissions: config.certificates.strict_permissions,
+            provider: Arc::new(aws_lc_rs::default_provider()),
+        };
+        let (certificates, report) = CertificateStore::open(options, UnixTime::now());
+        let certificates = Arc::new(certificates);
+        let reloader = Reloader::new(config, Arc::clone(&certificates), metrics.process());
+        reloader.say(&report);
+        reloader.count(&report);
+        let sessions = Arc::new(SessionCache::new(Options {
+            bytes_max: config.resumption.memory,
+            entry_bytes_max: config.resumption.session_bytes_max,
+            lifetime: config.resumption.lifetime,
+        }));
+        let mut backends = Vec::new();
+        for backend in &config.backends {
+            let limits = Arc::clone(&config.limits);
+            let backend = Backend::new(backend, limits, metrics.backend(&backend.name));
+            backend.resolve_now().await;
+            backends.push(backend);
+        }
+        let handshakes = HandshakeLimit::new(
+            config.limits.handshakes_max,
+            config.limits.handshakes_per_source_max,
+            process.handshakes_pending.clone(),
+        );
+        // Each accept loop holds a slot while it waits, and must not keep it from the others.
+        let loops: usize = config.listeners.iter().map(|listener| listener.addresses.len()).sum();
+        let slots = config.server.connections_max.saturating_add(loops.saturating_sub(1));
+        let slots = Arc::new(Semaphore::new(slots.min(Semaphore::MAX_PERMITS)));
+        let world = Self { certificates, sessions, backends, handshakes, slots, reloader };
+        world.show_sessions(metrics);
+        Ok(world)
+    }
+
+    /// Every certificate.
+    pub(super) fn certificates(&self) -> Arc<CertificateStore> {
+        Arc::clone(&self.certificates)
+    }
+
+    /// Binds every address of every listener.
+    pub(super) fn bind(
+        &self,
+        config: &Config,
+        metrics: &Metrics,
+    ) -> Result<Vec<Listening>, RunError> {
+        let shared = Shared {
+            config,
+            metrics,
+            certificates: &self.certificates,
+            sessions: &self.sessions,
+            backends: &self.backends,
+            handshakes: &self.handshakes,
+        };
+        let mut bound = Vec::new();
+        for listener in &config.listeners {
+            let name = &listener.name;
+            let snapshot = Snapshot::build(listener, &shared)
+                .map_err(|cause| RunError::Tls { listener: Arc::clone(name), cause })?;
+            for addr in &listener.addresses {
+                let socket = ListenSocket::bind(addr, &config.limits.keepalive)
+                    .map_err(|cause| RunError::Bind { listener: Arc::clone(name), cause })?;
+                if listener.mode == Mode::Http
+                    && let Err(error) = socket.keep_little_unsent()
+                {
+                    debug!(listener = &**name, %error, "the kernel has no limit on unsent bytes");
+                }
+                let snapshot = Arc::clone(&snapshot);
+                bound.push(Listening { socket, snapshot, slots: Arc::clone(&self.slots) });
+            }
+        }
+        Ok(bound)
+    }
+
+    /// Keeps certificates and endpoints current until the drain.
+    pub(super) fn maintain(self, config: &Config, watch: &DrainWatch, hang_up: Option<Signal>) {
+        watch.spawn(self.reloader.run(config.certificates.clone(), hang_up, watch.clone()));
+        for backend in self.backends {
+            watch.spawn(backend.maintain(watch.clone()));
+        }
+    }
+
+    /// Has the counters of the session cache copied before each scrape.
+    fn show_sessions(&self, metrics: &Arc<Metrics>) {
+        let process = metrics.process();
+        let sessions = Arc::clone(&self.sessions);
+        metrics.on_scrape(move || {
+            let stats = sessions.stats();
+            process.sessions.set(stats.sessions as i64);
+            process.session_bytes.set(stats.bytes as i64);
+            let evictions = &process.session_evictions;
+            evictions.inc_by(stats.evictions.saturating_sub(evictions.get()));
+            let results = [
+                ("hit", stats.hits),
+                ("miss", stats.misses),
+                ("expired", stats.expired),
+                ("policy", stats.policy),
+            ];
+            for (result, total) in results {
+                let lookups = process.resumption_lookups.with_label_values(&["memory", result]);
+                lookups.inc_by(total.saturating_sub(lookups.get()));
+            }
+        });
+    }
+}
+
+impl Listening {
+    /// The name of the listener and the address.
+    pub(super) fn addr(&self) -> (Arc<str>, ListenAddr) {
+        (Arc::clone(&self.snapshot.listener), self.socket.addr().clone())
+    }
+
+    /// Accepts until the phase is one in which nothing new is.
+    pub(super) fn spawn(self, phase: &PhaseWatch, watch: &DrainWatch) {
+        let Self { socket, snapshot, slots } = self;
+        let mut phase = phase.clone();
+        let for_connections = watch.clone();
+        watch.spawn(async move {
+            tokio::select! {
+                () = listener::accept(&socket, snapshot, slots, for_connections) => {}
+                () = phase.reached(Phase::Draining) => {}
+            }
+        });
+    }
+}

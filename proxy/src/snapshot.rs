@@ -1,0 +1,111 @@
+//! Everything that a connection of one listener needs, as one immutable value.
+//!
+//! Owns [`Snapshot`] and how it is built from the configuration. A connection takes one `Arc` of
+//! it and keeps it; nothing in it changes but what is meant to be shared: certificates, which are
+//! swapped as a whole, sessions, pools and counters. Refuses to know sockets. Read next:
+//! `connection`.
+
+use std::sync::Arc;
+
+use portunus_certs::session::memory::SessionCache;
+use portunus_certs::store::CertificateStore;
+
+use crate::backend::Backend;
+use crate::config::{self, Config, Mode};
+use crate::forward::http::HttpService;
+use crate::handshake::policy::Policy;
+use crate::handshake::sites::Sites;
+use crate::limit::HandshakeLimit;
+use crate::metrics::{ListenerMetrics, Metrics, ProcessMetrics};
+use crate::route::Routes;
+
+/// What a connection of one listener needs.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// The name of the listener.
+    pub listener: Arc<str>,
+    /// Timeouts and caps.
+    pub limits: Arc<config::Limits>,
+    /// Who may be in a handshake.
+    pub handshakes: Arc<HandshakeLimit>,
+    /// The TLS half of the listener.
+    pub policy: Policy,
+    /// The forwarding half of the listener.
+    pub service: Service,
+    /// The handles of the listener.
+    pub metrics: ListenerMetrics,
+    /// The handles of the process.
+    pub process: ProcessMetrics,
+}
+
+/// What happens to clear text.
+#[derive(Debug)]
+pub enum Service {
+    /// Requests go to the backend of their host.
+    Http(Arc<HttpService>),
+    /// Bytes go to the backend of the site.
+    Tcp(Routes),
+}
+
+/// What all listeners share.
+#[derive(Debug)]
+pub struct Shared<'a> {
+    /// The configuration.
+    pub config: &'a Config,
+    /// Where handles come from.
+    pub metrics: &'a Metrics,
+    /// Every certificate.
+    pub certificates: &'a Arc<CertificateStore>,
+    /// Every session.
+    pub sessions: &'a Arc<SessionCache>,
+    /// Every backend, in the order of the configuration.
+    pub backends: &'a [Arc<Backend>],
+    /// Every handshake.
+    pub handshakes: &'a Arc<HandshakeLimit>,
+}
+
+impl Snapshot {
+    /// Builds what the connections of `listener` need.
+    pub fn build(
+        listener: &config::Listener,
+        shared: &Shared<'_>,
+    ) -> Result<Arc<Self>, rustls::Error> {
+        let Shared { config, metrics, certificates, sessions, backends, handshakes } = *shared;
+        let sites = Arc::new(Sites::new(&listener.sites));
+        let policy = Policy::new(
+            listener,
+            Arc::clone(&sites),
+            Arc::clone(certificates),
+            config.resumption.mode,
+            sessions,
+        )?;
+        let indices: Vec<usize> = match &listener.sites {
+            config::Sites::Any(backend) => vec![*backend],
+            config::Sites::Named(sites) => sites.iter().map(|site| site.backend).collect(),
+        };
+        let chosen = indices.iter().filter_map(|index| backends.get(*index).cloned()).collect();
+        let routes = Routes::new(sites, chosen);
+        let limits = Arc::clone(&config.limits);
+        let handles = metrics.listener(&listener.name);
+        let service = match listener.mode {
+            Mode::Http => {
+                let service = HttpService {
+                    limits: Arc::clone(&limits),
+                    metrics: handles.clone(),
+                    routes: Arc::new(routes),
+                };
+                Service::Http(Arc::new(service))
+            }
+            Mode::Tcp => Service::Tcp(routes),
+        };
+        Ok(Arc::new(Self {
+            listener: Arc::clone(&listener.name),
+            limits,
+            handshakes: Arc::clone(handshakes),
+            policy,
+            service,
+            metrics: handles,
+            process: metrics.process(),
+        }))
+    }
+}
