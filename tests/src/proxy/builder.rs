@@ -1,0 +1,270 @@
+//! What a proxy shall be before it runs: listeners, backends, certificates, keys.
+//!
+//! Owns the configuration file as the suite writes it. Keys that a test does not name have the
+//! values that suit tests: free ports, no delay before a drain, every event logged.
+
+use std::borrow::Borrow;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::Path;
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use super::Proxy;
+use crate::authority::{Credential, authority};
+use crate::backend::Backend;
+use crate::process::{Process, command};
+
+/// What a proxy shall be.
+#[derive(Debug)]
+pub struct Builder {
+    listeners: Vec<Listener>,
+    backends: Vec<(String, Vec<String>)>,
+    keys: BTreeMap<String, BTreeMap<String, String>>,
+    files: Vec<(String, String)>,
+    own_certificates: bool,
+    open_files: Option<usize>,
+}
+
+/// A listener as the test describes it.
+#[derive(Clone, Debug)]
+pub struct Listener {
+    name: String,
+    mode: &'static str,
+    listen: Vec<String>,
+    sites: Vec<(String, String)>,
+    keys: Vec<(String, String)>,
+}
+
+/// A listener for HTTP that serves `host` by the backend `app`.
+pub fn https(host: &str) -> Listener {
+    Listener::new("https", "http").site(host, "app")
+}
+
+/// A listener for bytes that serves `host` by the backend `app`.
+pub fn tls(host: &str) -> Listener {
+    Listener::new("tls", "tcp").site(host, "app")
+}
+
+impl Listener {
+    fn new(name: &str, mode: &'static str) -> Self {
+        let listen = vec!["127.0.0.1:0".to_owned()];
+        Self { name: name.to_owned(), mode, listen, sites: Vec::new(), keys: Vec::new() }
+    }
+
+    /// The same under another name.
+    #[must_use]
+    pub fn named(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.name);
+        self
+    }
+
+    /// Serves one more host.
+    #[must_use]
+    pub fn site(mut self, host: &str, backend: &str) -> Self {
+        self.sites.push((host.to_owned(), backend.to_owned()));
+        self
+    }
+
+    /// Waits at these addresses instead of a free port of 127.0.0.1.
+    #[must_use]
+    pub fn at(mut self, addresses: &[&str]) -> Self {
+        self.listen = addresses.iter().map(|&address| address.to_owned()).collect();
+        self
+    }
+
+    /// Any other key, with its value in TOML.
+    #[must_use]
+    pub fn with(mut self, key: &str, value: &str) -> Self {
+        self.keys.push((key.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Serves every certificate with one backend: no sites.
+    #[must_use]
+    pub fn without_sites(mut self) -> Self {
+        self.sites.clear();
+        self.with("backend", "\"app\"")
+    }
+}
+
+impl Builder {
+    pub(super) fn new() -> Self {
+        let builder = Self {
+            listeners: Vec::new(),
+            backends: Vec::new(),
+            keys: BTreeMap::new(),
+            files: Vec::new(),
+            own_certificates: false,
+            open_files: None,
+        };
+        builder
+            .set("server.workers", "2")
+            .set("server.drain_delay", "\"0s\"")
+            .set("server.drain_timeout", "\"20s\"")
+            .set("log.level", "\"portunus=debug,portunus_certs=debug\"")
+            .set("log.format", "\"json\"")
+            .set("admin.listen", "\"127.0.0.1:0\"")
+            .set("certificates.paths", "[\"certs.d\"]")
+            .set("certificates.poll_interval", "\"2s\"")
+            .set("certificates.settle", "\"100ms\"")
+    }
+
+    /// One more listener. Its hosts get certificates unless the test brings its own.
+    #[must_use]
+    pub fn listener(mut self, listener: Listener) -> Self {
+        self.listeners.push(listener);
+        self
+    }
+
+    /// The backend `app`.
+    #[must_use]
+    pub fn backend(self, backend: impl Borrow<Backend>) -> Self {
+        self.backend_named("app", backend)
+    }
+
+    /// A backend under any name.
+    #[must_use]
+    pub fn backend_named(self, name: &str, backend: impl Borrow<Backend>) -> Self {
+        self.endpoints(name, &[backend.borrow().endpoint()])
+    }
+
+    /// A backend with these endpoints.
+    #[must_use]
+    pub fn endpoints(mut self, name: &str, endpoints: &[&str]) -> Self {
+        let endpoints = endpoints.iter().map(|&endpoint| endpoint.to_owned()).collect();
+        self.backends.push((name.to_owned(), endpoints));
+        self
+    }
+
+    /// Sets `section.key` to a value in TOML.
+    #[must_use]
+    pub fn set(mut self, key: &str, value: &str) -> Self {
+        let (section, key) = key.split_once('.').expect("a key stands in a section");
+        let keys = self.keys.entry(section.to_owned()).or_default();
+        keys.insert(key.to_owned(), value.to_owned());
+        self
+    }
+
+    /// Puts a certificate with its key into the folder, as `NAME.pem`, instead of those that the
+    /// harness would make for the hosts.
+    #[must_use]
+    pub fn certificate(self, name: &str, credential: &Credential) -> Self {
+        self.file(&format!("certs.d/{name}.pem"), &credential.pem())
+    }
+
+    /// Puts a file into the proxy's folder; the harness then makes no certificates by itself.
+    #[must_use]
+    pub fn file(mut self, path: &str, text: &str) -> Self {
+        self.own_certificates = true;
+        self.files.push((path.to_owned(), text.to_owned()));
+        self
+    }
+
+    /// The process may have no more than `count` files open.
+    #[must_use]
+    pub fn open_files(mut self, count: usize) -> Self {
+        self.open_files = Some(count);
+        self
+    }
+
+    /// Runs it, and waits until it is ready.
+    pub async fn start(self) -> Proxy {
+        let (folder, process) = self.spawn();
+        Proxy::ready(folder, process).await
+    }
+
+    /// Runs it, for a test that expects something else than readiness.
+    pub fn spawn(self) -> (TempDir, Process) {
+        let folder = self.write();
+        let mut run = match self.open_files {
+            None => command(),
+            Some(count) => {
+                let binary = command().get_program().to_owned();
+                let mut shell = Command::new("sh");
+                let limited = format!("ulimit -n {count} && exec \"$0\" \"$@\"");
+                shell.arg("-c").arg(limited).arg(binary);
+                shell
+            }
+        };
+        run.arg("run").arg("--config").arg(folder.path().join("config.toml"));
+        (folder, Process::spawn(run))
+    }
+
+    /// Writes the configuration and the certificates into a new folder.
+    pub fn write(&self) -> TempDir {
+        let folder = tempfile::tempdir().expect("a folder can be made");
+        let put = |path: &str, text: &str| write(&folder.path().join(path), text);
+        put("ca.pem", &authority().pem());
+        put("config.toml", &self.toml());
+        for (path, text) in &self.files {
+            put(path, text);
+        }
+        if !self.own_certificates {
+            for (host, _) in self.listeners.iter().flat_map(|listener| &listener.sites) {
+                let path = folder.path().join(format!("certs.d/{}.pem", host.replace('*', "any")));
+                if !path.exists() {
+                    write(&path, &authority().issue(&[host]).pem());
+                }
+            }
+        }
+        folder
+    }
+
+    /// The configuration.
+    pub fn toml(&self) -> String {
+        let mut toml = String::new();
+        let sections = self.keys.iter().filter(|(section, _)| *section != "backend");
+        for (section, keys) in sections {
+            let _ = writeln!(toml, "[{section}]");
+            for (key, value) in keys {
+                let _ = writeln!(toml, "{key} = {value}");
+            }
+        }
+        for listener in &self.listeners {
+            let Listener { name, mode, listen, sites, keys } = listener;
+            let _ = writeln!(toml, "[listener.{name}]\nlisten = {listen:?}\nmode = {mode:?}");
+            for (key, value) in keys {
+                let _ = writeln!(toml, "{key} = {value}");
+            }
+            for (host, backend) in sites {
+                let _ = writeln!(
+                    toml,
+                    "[[listener.{name}.site]]\nhosts = [{host:?}]\nbackend = {backend:?}"
+                );
+            }
+        }
+        for (name, endpoints) in &self.backends {
+            let _ = writeln!(toml, "[backend.{name}]\nendpoints = {endpoints:?}");
+            // A table that was begun by one of its keys could not be opened here.
+            for (key, value) in self.keys.get("backend").into_iter().flatten() {
+                if let Some(key) = key.strip_prefix(&format!("{name}.")) {
+                    let _ = writeln!(toml, "{key} = {value}");
+                }
+            }
+        }
+        toml
+    }
+}
+
+/// Replaces a file in one step.
+pub fn write_and_rename(path: &Path, text: &str) {
+    // A name that the proxy does not take for a certificate's.
+    let aside = path.with_extension("aside");
+    write(&aside, text);
+    std::fs::rename(&aside, path).expect("a file can be renamed");
+}
+
+/// Writes a file as its owner's alone, with the folders that it needs.
+pub fn write(path: &Path, text: &str) {
+    use std::io::Write as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+
+    let folder = path.parent().expect("a file stands in a folder");
+    std::fs::create_dir_all(folder).expect("a folder can be made");
+    let mut options = std::fs::OpenOptions::new();
+    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(path);
+    let file = file.as_mut().expect("a file can be made");
+    file.write_all(text.as_bytes()).expect("a file can be written");
+}

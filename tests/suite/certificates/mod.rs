@@ -1,0 +1,23 @@
+//! The certificate folder: whatever happens to it, who is served goes on being served.
+//!
+//! `change` is about good changes in every manner that files change in, `damage` about bad ones,
+//! `choice` about who gets which of several, `storm` about a thousand changes under load.
+
+mod change;
+mod choice;
+mod damage;
+mod storm;
+
+use portunus_tests::Proxy;
+use portunus_tests::wait::eventually;
+
+/// The leaf that is shown for `name`.
+pub(crate) async fn served(proxy: &Proxy, name: &str) -> Vec<u8> {
+    proxy.client(name).connect().await.leaf()
+}
+
+/// Waits until `leaf` is shown for `name`.
+pub(crate) async fn becomes(proxy: &Proxy, name: &str, leaf: &[u8]) {
+    eventually("another certificate", async || (served(proxy, name).await == leaf).then_some(()))
+        .await;
+}

@@ -1,0 +1,34 @@
+//! The suite: what Portunus promises, one module a topic, one test a requirement.
+//!
+//! Every test runs the real binary, and most let a foreign program judge it. Read `tests/src`
+//! first: it is the vocabulary. `tidy` is about the source, not about the binary.
+
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::indexing_slicing,
+        clippy::panic,
+        clippy::disallowed_methods,
+        reason = "a test says what it expects by panicking, and ends with its own tasks"
+    )
+)]
+
+#[cfg(test)]
+mod certificates;
+#[cfg(test)]
+mod cli;
+#[cfg(test)]
+mod handshake;
+#[cfg(test)]
+mod http;
+#[cfg(test)]
+mod lifecycle;
+#[cfg(test)]
+mod resumption;
+#[cfg(test)]
+mod tcp;
+#[cfg(test)]
+mod telemetry;
+#[cfg(test)]
+mod tidy;
