@@ -94,11 +94,6 @@ impl DrainWatch {
         // An error means that the drain is gone, which is a reason to finish as well.
         let _ = self.heard.wait_for(|finish| *finish).await;
     }
-
-    /// Whether the signal to finish was given.
-    pub fn is_finishing(&self) -> bool {
-        *self.heard.borrow()
-    }
 }
 
 #[cfg(test)]

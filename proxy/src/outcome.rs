@@ -1,4 +1,4 @@
-//! How a connection ended: closed lists of reasons, and whose doing each was.
+//! How a connection ended: closed lists of reasons.
 //!
 //! Owns [`CloseReason`], [`HandshakeFailure`] and [`BackendFailure`], which are at once labels of
 //! metrics and fields of log events. Refuses to know how a reason came about: `handshake`,
@@ -71,31 +71,6 @@ labels! {
         /// A client or a backend was too slow for a limit.
         Timeout => "timeout",
     }
-}
-
-impl CloseReason {
-    /// Whose doing the end was.
-    pub fn blame(self) -> Blame {
-        match self {
-            Self::BackendError | Self::BackendUnreachable => Blame::Backend,
-            Self::ClientError | Self::ClientReset | Self::Handshake => Blame::Client,
-            Self::Done | Self::Drain | Self::Idle | Self::Timeout => Blame::Nobody,
-            Self::Internal => Blame::Ours,
-        }
-    }
-}
-
-/// Whose doing the end of a connection was.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Blame {
-    /// The backend.
-    Backend,
-    /// The client.
-    Client,
-    /// An ordinary end, or a limit that did its work.
-    Nobody,
-    /// This program.
-    Ours,
 }
 
 labels! {

@@ -103,7 +103,7 @@ impl Backend {
             let now = Instant::now();
             while let Some(mut upstream) = load.endpoint().pool.take(now) {
                 if upstream.is_usable().await {
-                    return Ok(Lease::new(upstream, load, true));
+                    return Ok(Lease::new(upstream, load));
                 }
             }
         }
@@ -116,7 +116,7 @@ impl Backend {
         let upstream = Upstream::open(socket, active)
             .await
             .map_err(|source| ConnectError::Http { backend: Arc::clone(&self.name), source })?;
-        Ok(Lease::new(upstream, load, false))
+        Ok(Lease::new(upstream, load))
     }
 
     /// Looks up every endpoint that is named, and waits for the answers. A name without an answer

@@ -71,17 +71,11 @@ impl std::fmt::Debug for Upstream {
 pub struct Lease {
     upstream: Box<Upstream>,
     load: Load,
-    reused: bool,
 }
 
 impl Lease {
-    pub(super) fn new(upstream: Box<Upstream>, load: Load, reused: bool) -> Self {
-        Self { upstream, load, reused }
-    }
-
-    /// Whether the connection has served other exchanges before.
-    pub fn is_reused(&self) -> bool {
-        self.reused
+    pub(super) fn new(upstream: Box<Upstream>, load: Load) -> Self {
+        Self { upstream, load }
     }
 
     /// Sends `request` and waits for the head of the response. If the request is in the error then

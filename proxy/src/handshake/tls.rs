@@ -124,16 +124,6 @@ impl TlsStream {
         self.meter.add(Direction::Upstream, count);
     }
 
-    /// Whether the client's direction ended without `close_notify`.
-    pub fn is_truncated(&self) -> bool {
-        self.input == Input::Truncated
-    }
-
-    /// Whether bytes wait to be sent.
-    pub fn wants_flush(&self) -> bool {
-        self.tls.wants_write()
-    }
-
     /// Encrypts as much of `clear` as fits below the limit of unsent bytes.
     pub fn encrypt(&mut self, clear: &[u8]) -> Result<usize, TlsError> {
         let count = self.tls.writer().write(clear).map_err(TlsError::Io)?;
