@@ -1,8 +1,8 @@
 //! A credential: one certificate chain with the private key that belongs to its leaf.
 //!
 //! Owns what the rest of Portunus may ask of a credential and the digest that binds sessions to
-//! it. A [`Credential`] is made in [`crate::store`] from a chain and a key whose public keys were
-//! compared byte for byte, so one that exists can sign. Knows nothing of how it is chosen; that
+//! it. A [`Credential`] is made in [`crate::store`] from a chain and a key whose public keys are
+//! the same, so one that exists can sign. Knows nothing of how it is chosen; that
 //! is [`crate::resolver`].
 
 use std::fmt;
@@ -24,7 +24,9 @@ pub struct Credential {
     not_after: i64,
     issuer: Box<str>,
     kind: KeyKind,
+    public_key: PublicKeyId,
     label: Arc<str>,
+    root: usize,
     ordinal: usize,
     chain_path: PathBuf,
     key_path: PathBuf,
@@ -53,7 +55,9 @@ impl Credential {
             not_after: leaf.not_after,
             issuer: leaf.issuer.clone(),
             kind,
+            public_key: leaf.public_key,
             label: label(chain.path, ordinal),
+            root: chain.root,
             ordinal,
             chain_path: chain.path.to_path_buf(),
             key_path: key.path.to_path_buf(),
@@ -96,6 +100,15 @@ impl Credential {
             Validity::Pending
         } else {
             Validity::Valid
+        }
+    }
+
+    /// When its place in its validity next changes after `now`, in seconds since 1970.
+    pub(crate) fn next_change(&self, now: i64) -> Option<i64> {
+        match self.validity(now) {
+            Validity::Pending => Some(self.not_before),
+            Validity::Valid => Some(self.not_after.saturating_add(1)),
+            Validity::Expired => None,
         }
     }
 
@@ -148,9 +161,20 @@ impl Credential {
         self.context
     }
 
-    /// Which chain of its file it is, counted from zero.
-    pub(crate) fn ordinal(&self) -> usize {
-        self.ordinal
+    /// Where it stands in path order: the configured path first, then the file, then the place in
+    /// the file.
+    pub(crate) fn place(&self) -> (usize, &Path, usize) {
+        (self.root, &self.chain_path, self.ordinal)
+    }
+
+    /// Which configured path its chain came from, counted from zero.
+    pub(crate) fn root(&self) -> usize {
+        self.root
+    }
+
+    /// The public half of its key.
+    pub(crate) fn public_key(&self) -> PublicKeyId {
+        self.public_key
     }
 
     /// SHA-256 of the leaf.
@@ -177,6 +201,8 @@ impl fmt::Debug for Credential {
 
 /// Something that was read, with the file that it came from.
 pub(crate) struct Located<'a, T> {
+    /// Which configured path the file belongs to, counted from zero.
+    pub(crate) root: usize,
     pub(crate) path: &'a Path,
     pub(crate) item: &'a T,
 }
@@ -188,6 +214,31 @@ impl<T> Clone for Located<'_, T> {
 }
 
 impl<T> Copy for Located<'_, T> {}
+
+/// SHA-256 of a SubjectPublicKeyInfo (RFC 5280 section 4.1.2.7), by which a private key finds its
+/// certificate: the two belong together if and only if they hold the same one.
+#[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub(crate) struct PublicKeyId([u8; 32]);
+
+impl PublicKeyId {
+    /// The id of a SubjectPublicKeyInfo in DER.
+    pub(crate) fn of(spki: &[u8]) -> Self {
+        Self(digest_bytes(digest::digest(&SHA256, spki)))
+    }
+}
+
+/// In hexadecimal, as `openssl pkey -pubin -outform der | sha256sum` shows it.
+impl fmt::Display for PublicKeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for PublicKeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
 
 /// Where a moment stands in the validity of a certificate, the most useful first.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]

@@ -21,6 +21,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod client_auth;
 pub mod credential;
 pub mod issue;
 pub mod load;

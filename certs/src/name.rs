@@ -151,10 +151,30 @@ impl<T> NameMap<T> {
     }
 
     /// The entry that was inserted under this very pattern.
-    pub fn get_pattern_mut(&mut self, pattern: &NamePattern) -> Option<&mut T> {
+    #[must_use]
+    pub fn get_pattern(&self, pattern: &NamePattern) -> Option<&T> {
         match pattern {
-            NamePattern::Exact(name) => self.exact.get_mut(name),
-            NamePattern::Wildcard(parent) => self.wildcard.get_mut(parent),
+            NamePattern::Exact(name) => self.exact.get(name),
+            NamePattern::Wildcard(parent) => self.wildcard.get(parent),
+        }
+    }
+
+    /// The entry under this very pattern, made if there is none.
+    pub fn entry(&mut self, pattern: &NamePattern) -> &mut T
+    where
+        T: Default,
+    {
+        match pattern {
+            NamePattern::Exact(name) => self.exact.entry(name.clone()).or_default(),
+            NamePattern::Wildcard(parent) => self.wildcard.entry(parent.clone()).or_default(),
+        }
+    }
+
+    /// Takes the entry under this very pattern away.
+    pub fn remove(&mut self, pattern: &NamePattern) -> Option<T> {
+        match pattern {
+            NamePattern::Exact(name) => self.exact.remove(name),
+            NamePattern::Wildcard(parent) => self.wildcard.remove(parent),
         }
     }
 
@@ -170,9 +190,12 @@ impl<T> NameMap<T> {
         self.exact.is_empty() && self.wildcard.is_empty()
     }
 
-    /// Every value, in no particular order.
-    pub fn values_mut(&mut self) -> impl Iterator<Item = &mut T> {
-        self.exact.values_mut().chain(self.wildcard.values_mut())
+    /// Every entry, in no particular order.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (NamePattern, &mut T)> {
+        let exact = self.exact.iter_mut();
+        let exact = exact.map(|(name, value)| (NamePattern::Exact(name.clone()), value));
+        let wildcard = self.wildcard.iter_mut();
+        exact.chain(wildcard.map(|(name, value)| (NamePattern::Wildcard(name.clone()), value)))
     }
 }
 

@@ -18,9 +18,11 @@ use notify::event::{EventKind, Flag};
 use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher as _};
 
 /// What happened, as far as it matters.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Hint {
-    /// Something that bears on the configured paths changed.
+    /// This file, which is spelled as below its configured folder, came, went or was written.
+    At(PathBuf),
+    /// Something that bears on the configured paths changed: a folder, a link, a named file.
     Changed,
     /// Events were lost; look at everything.
     Overflow,
@@ -63,10 +65,8 @@ impl Watch {
         let scope = Arc::new(Mutex::new(Scope::default()));
         let seen = Arc::clone(&scope);
         let handler = move |event: notify::Result<Event>| {
-            let verdict = seen.lock().unwrap_or_else(PoisonError::into_inner).judge(&event);
-            if let Some(verdict) = verdict {
-                hint(verdict);
-            }
+            let hints = seen.lock().unwrap_or_else(PoisonError::into_inner).judge(&event);
+            hints.into_iter().for_each(&hint);
         };
         let (watcher, mode) = match notify::recommended_watcher(handler) {
             Ok(watcher) => (Some(watcher), WatchMode::Events),
@@ -85,9 +85,9 @@ impl Watch {
 
     /// Finds out anew which folders matter, and watches those that exist.
     ///
-    /// Call it after each hint and before the reload: a folder that was deleted and made again is
-    /// another folder to the kernel, and what happened in it before this call is seen by the
-    /// reload after it.
+    /// Call it after each hint but [`Hint::At`], and before the reload: a folder that was deleted
+    /// and made again is another folder to the kernel, and what happened in it before this call is
+    /// seen by the reload after it.
     pub fn refresh(&mut self) {
         let Some(watcher) = &mut self.watcher else {
             return;
@@ -125,6 +125,10 @@ impl fmt::Debug for Watch {
 #[derive(Clone, Debug, Default)]
 struct Scope {
     folders: BTreeMap<PathBuf, Names>,
+    /// How the folders in which every name matters are spelled in the configuration.
+    spellings: BTreeMap<PathBuf, Vec<PathBuf>>,
+    /// Symbolic links on the way to any file.
+    links: BTreeSet<PathBuf>,
     overfull: bool,
 }
 
@@ -142,6 +146,7 @@ impl Scope {
             let resolved = scope.follow(path);
             if resolved.is_dir() {
                 scope.follow_links_in(&resolved);
+                scope.spellings.entry(resolved.clone()).or_default().push(path.clone());
                 scope.add(resolved, None);
             }
         }
@@ -157,6 +162,7 @@ impl Scope {
                 break;
             };
             self.add_entry(&link);
+            self.links.insert(link);
             rest = target;
         }
         self.add_entry(&rest);
@@ -190,18 +196,37 @@ impl Scope {
         }
     }
 
-    fn judge(&self, event: &notify::Result<Event>) -> Option<Hint> {
+    fn judge(&self, event: &notify::Result<Event>) -> Vec<Hint> {
         let Ok(event) = event else {
-            return Some(Hint::Overflow);
+            return vec![Hint::Overflow];
         };
         if event.attrs.flag() == Some(Flag::Rescan) {
-            return Some(Hint::Overflow);
+            return vec![Hint::Overflow];
         }
         // Our own reading raises these; without this line a reload would call for the next one.
         if matches!(event.kind, EventKind::Access(_)) {
-            return None;
+            return Vec::new();
         }
-        event.paths.iter().any(|path| self.concerns(path)).then_some(Hint::Changed)
+        let concern = event.paths.iter().filter(|path| self.concerns(path));
+        concern.flat_map(|path| self.hints(path)).collect()
+    }
+
+    /// What an event at `path` hints at. A link that came or went changes what must be watched,
+    /// and through a hidden name links may lead, so neither is the matter of one file.
+    fn hints(&self, path: &Path) -> Vec<Hint> {
+        let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
+            return vec![Hint::Changed];
+        };
+        let is_plain = !name.as_encoded_bytes().starts_with(b".")
+            && !self.folders.contains_key(path)
+            && !self.links.contains(path)
+            && !path.is_symlink();
+        match self.spellings.get(folder) {
+            Some(spellings) if is_plain => {
+                spellings.iter().map(|spelling| Hint::At(spelling.join(name))).collect()
+            }
+            _ => vec![Hint::Changed],
+        }
     }
 
     fn concerns(&self, path: &Path) -> bool {

@@ -7,11 +7,12 @@
 #![expect(clippy::unwrap_used, reason = "a failed step is the failure of the test")]
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use portunus_certs::store::Look;
 use portunus_certs::{CertificateStore, DevelopmentCa, Issued, StoreOptions};
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -27,6 +28,10 @@ enum Manner {
     Rename,
     /// Removed, and written in pieces later.
     Again(Vec<Index>),
+    /// Written elsewhere, with a symbolic link renamed over.
+    Link,
+    /// Made unreadable, written in place and given back.
+    Mode,
 }
 
 /// One thing that happens to one file.
@@ -35,6 +40,8 @@ enum Act {
     Write(String),
     Rename(String),
     Remove,
+    Link(String),
+    Mode(u32),
 }
 
 fn manner() -> impl Strategy<Value = Manner> {
@@ -43,6 +50,8 @@ fn manner() -> impl Strategy<Value = Manner> {
         cuts().prop_map(Manner::InPlace),
         Just(Manner::Rename),
         cuts().prop_map(Manner::Again),
+        Just(Manner::Link),
+        Just(Manner::Mode),
     ]
 }
 
@@ -57,6 +66,8 @@ fn acts(manner: &Manner, text: &str) -> Vec<Act> {
         Manner::InPlace(cuts) => pieces(cuts).collect(),
         Manner::Rename => vec![Act::Rename(text.to_owned())],
         Manner::Again(cuts) => [Act::Remove].into_iter().chain(pieces(cuts)).collect(),
+        Manner::Link => vec![Act::Link(text.to_owned())],
+        Manner::Mode => vec![Act::Mode(0o000), Act::Write(text.to_owned()), Act::Mode(0o600)],
     }
 }
 
@@ -69,6 +80,17 @@ fn perform(act: &Act, path: &Path) {
             fs::rename(aside, path).unwrap();
         }
         Act::Remove => fs::remove_file(path).unwrap(),
+        Act::Link(text) => {
+            let hidden = tempfile::Builder::new().prefix(".to").tempfile_in(path.parent().unwrap());
+            let (_, target) = hidden.unwrap().keep().unwrap();
+            fs::write(&target, text).unwrap();
+            let aside = path.with_file_name(".aside");
+            symlink(target, &aside).unwrap();
+            fs::rename(aside, path).unwrap();
+        }
+        Act::Mode(mode) => {
+            fs::set_permissions(path, fs::Permissions::from_mode(*mode)).unwrap();
+        }
     }
 }
 
@@ -100,15 +122,20 @@ fn leaves(store: &CertificateStore) -> Vec<Vec<u8>> {
 }
 
 /// Runs the acts of both files in the order that `turns` gives, with a reload after each.
-fn run(store: &CertificateStore, mut files: [(PathBuf, Vec<Act>); 2], turns: &[bool]) {
-    let mut turns = turns.iter().copied().chain(std::iter::repeat(true));
+fn run(store: &CertificateStore, mut files: [(PathBuf, Vec<Act>); 2], turns: &[(bool, u8)]) {
+    let mut looks = turns.iter().map(|(_, look)| *look).cycle();
+    let mut turns = turns.iter().map(|(turn, _)| *turn).chain(std::iter::repeat(true));
     let mut lost = false;
     while files.iter().any(|(_, acts)| !acts.is_empty()) {
         let pick = usize::from(turns.next().unwrap());
         let pick = if files.get(pick).unwrap().1.is_empty() { 1 - pick } else { pick };
         let (path, acts) = files.get_mut(pick).unwrap();
         perform(&acts.remove(0), path);
-        store.reload(UnixTime::now());
+        match looks.next().unwrap() {
+            0 => store.look(&Look::At([path.clone()].into()), UnixTime::now()),
+            1 => store.look(&Look::Around, UnixTime::now()),
+            _ => store.reload(UnixTime::now()),
+        };
         // Only where both were gone at once was the pair deleted.
         lost |= files.iter().all(|(path, _)| !path.exists());
         assert!(check(store) || lost);
@@ -119,7 +146,7 @@ proptest! {
     #[test]
     fn a_pair_in_two_files(
         updates in prop::collection::vec(
-            (manner(), manner(), prop::collection::vec(any::<bool>(), 8)), 1..3),
+            (manner(), manner(), prop::collection::vec((any::<bool>(), 0..3_u8), 8)), 1..3),
     ) {
         thread_local!(static PAIRS: Vec<Issued> = pairs());
         PAIRS.with(|pairs| {

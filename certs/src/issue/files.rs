@@ -64,7 +64,7 @@ pub(super) fn check_ours(chain_pem: &str, chain: &Path, key: &Path) -> Result<()
 
 /// What a file holds; `None` if there is no file. One that cannot be understood is not ours.
 fn existing(path: &Path) -> Result<Option<Parsed>, IssueError> {
-    let contents = match load::read(path) {
+    let contents = match load::read(path, load::FILE_BYTES_MAX) {
         Ok(contents) => contents,
         Err(LoadError::Missing) => return Ok(None),
         Err(LoadError::Io(error)) => {

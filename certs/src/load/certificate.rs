@@ -14,7 +14,7 @@ use x509_parser::public_key::PublicKey;
 use x509_parser::x509::SubjectPublicKeyInfo;
 
 use super::{CHAIN_CERTIFICATES_MAX, LoadError};
-use crate::credential::{KeyKind, digest_bytes};
+use crate::credential::{KeyKind, PublicKeyId, digest_bytes};
 use crate::name::NamePattern;
 
 /// A leaf, and the certificates that lead from it towards a root.
@@ -35,7 +35,7 @@ pub(crate) struct Leaf {
     pub(crate) not_before: i64,
     pub(crate) not_after: i64,
     pub(crate) issuer: Box<str>,
-    pub(crate) public_key: Box<[u8]>,
+    pub(crate) public_key: PublicKeyId,
     /// The algorithm, or the name of one that we cannot sign with.
     pub(crate) kind: Result<KeyKind, Box<str>>,
     pub(crate) fingerprint: [u8; 32],
@@ -190,7 +190,7 @@ fn leaf(line: usize, der: &CertificateDer<'_>) -> Result<Leaf, LoadError> {
         not_before: certificate.validity().not_before.timestamp(),
         not_after: certificate.validity().not_after.timestamp(),
         issuer: certificate.issuer().to_string().into(),
-        public_key: certificate.public_key().raw.into(),
+        public_key: PublicKeyId::of(certificate.public_key().raw),
         kind: key_kind(certificate.public_key()),
         fingerprint: digest_bytes(digest::digest(&SHA256, der)),
         self_issued,

@@ -14,12 +14,12 @@ use x509_parser::oid_registry;
 use super::LoadError;
 use super::certificate::rsa_kind;
 use super::pem::{Kind, Section};
+use crate::credential::PublicKeyId;
 
 /// A private key that can sign.
 pub(crate) struct PrivateKey {
     pub(crate) signing: Arc<dyn SigningKey>,
-    /// SubjectPublicKeyInfo, which a matching certificate holds byte for byte.
-    pub(crate) public_key: Box<[u8]>,
+    pub(crate) public_key: PublicKeyId,
 }
 
 /// Loads the key of a section; the caller has seen that it holds one.
@@ -39,7 +39,7 @@ pub(super) fn load(section: &Section, provider: &CryptoProvider) -> Result<Priva
         });
     };
     let public_key = match signing.public_key() {
-        Some(public_key) => public_key.as_ref().into(),
+        Some(public_key) => PublicKeyId::of(&public_key),
         // Without its public half nobody can tell which certificate it belongs to.
         None => return Err(LoadError::Key { line }),
     };

@@ -1,111 +1,27 @@
 //! Files to chains and keys.
 //!
-//! Owns the reading of one file: its size, its mode, its sections, and the words for what is wrong
-//! with it. A file holds chains, keys, or both, in any number; which key belongs to which chain is
-//! found in [`crate::store`], by comparing public keys and never by file name. A file is good or
-//! bad as a whole: one that is being written looks like a bad one, and half of a good one would be
-//! worse than the last good one.
+//! Owns what the bytes of one file hold, and the words for what is wrong with it; how they come
+//! from the disk is in `disk`. A file holds chains, keys, or both, in any number; which key belongs
+//! to which chain is found in [`crate::store`], by comparing public keys and never by file name. A
+//! file is good or bad as a whole: one that is being written looks like a bad one, and half of a
+//! good one would be worse than the last good one.
 
 mod certificate;
+mod disk;
 mod key;
 mod pem;
 
-use std::fs::{self, File};
-use std::io::{self, Read as _};
-use std::path::{Path, PathBuf};
+use std::io;
 use std::sync::Arc;
 
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::CertificateDer;
 use thiserror::Error;
-use zeroize::Zeroizing;
 
 pub(crate) use certificate::Chain;
+pub use disk::EXTENSIONS;
+pub(crate) use disk::{Stamp, is_listed, list, read};
 pub(crate) use key::PrivateKey;
-
-/// The files that the configured paths stand for, and the paths that could not be looked at.
-#[derive(Debug, Default)]
-pub(crate) struct Listing {
-    /// In configured order, the files of a folder by name; each once.
-    pub(crate) files: Vec<PathBuf>,
-    /// Paths of the configuration that are missing or unreadable.
-    pub(crate) unseen: Vec<(PathBuf, LoadError)>,
-}
-
-/// Lists `paths`: a named file always, of a folder the files whose extension says certificate or
-/// key. Names that start with a dot are left alone; Kubernetes keeps its own state in such.
-pub(crate) fn list(paths: &[PathBuf]) -> Listing {
-    let mut listing = Listing::default();
-    for path in paths {
-        match fs::metadata(path) {
-            Ok(metadata) if metadata.is_dir() => match folder(path) {
-                Ok(files) => listing.files.extend(files),
-                Err(error) => listing.unseen.push((path.clone(), error.into())),
-            },
-            Ok(_) => listing.files.push(path.clone()),
-            Err(error) => listing.unseen.push((path.clone(), error.into())),
-        }
-    }
-    let mut seen = std::collections::HashSet::new();
-    listing.files.retain(|path| seen.insert(path.clone()));
-    listing
-}
-
-fn folder(path: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
-    for entry in fs::read_dir(path)? {
-        let entry = entry?;
-        let name = entry.file_name();
-        let hidden = name.as_encoded_bytes().starts_with(b".");
-        let extension = Path::new(&name).extension().map(|e| e.to_ascii_lowercase());
-        let ours = extension.is_some_and(|e| EXTENSIONS.iter().any(|ours| e == *ours));
-        // What is not known to be a folder is read, so that a dangling link is reported.
-        if ours && !hidden && !fs::metadata(entry.path()).is_ok_and(|found| found.is_dir()) {
-            files.push(entry.path());
-        }
-    }
-    files.sort_unstable();
-    Ok(files)
-}
-
-/// The bytes of a file as they are on disk, wiped when dropped.
-pub(crate) struct Contents {
-    pub(crate) bytes: Zeroizing<Vec<u8>>,
-    /// Permission bits; zero where the platform has none.
-    pub(crate) mode: u32,
-}
-
-/// Reads a file of at most [`FILE_BYTES_MAX`].
-pub(crate) fn read(path: &Path) -> Result<Contents, LoadError> {
-    // A FIFO would block the opening for ever; a folder is no file either.
-    let metadata = fs::metadata(path)?;
-    if !metadata.is_file() {
-        return Err(LoadError::NotAFile);
-    }
-    if metadata.len() > FILE_BYTES_MAX {
-        return Err(LoadError::TooLarge { bytes: metadata.len() });
-    }
-    let file = File::open(path)?;
-    // One allocation, with room to notice growth: a buffer that grows leaves copies behind.
-    let room = usize::try_from(metadata.len()).unwrap_or_default() + 1;
-    let mut bytes = Zeroizing::new(Vec::with_capacity(room));
-    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > FILE_BYTES_MAX {
-        return Err(LoadError::TooLarge { bytes: bytes.len() as u64 });
-    }
-    Ok(Contents { bytes, mode: mode(&metadata) })
-}
-
-#[cfg(unix)]
-fn mode(metadata: &fs::Metadata) -> u32 {
-    use std::os::unix::fs::PermissionsExt as _;
-    metadata.permissions().mode() & 0o7777
-}
-
-#[cfg(not(unix))]
-fn mode(_metadata: &fs::Metadata) -> u32 {
-    0
-}
 
 /// What a good file holds.
 pub(crate) struct Parsed {
@@ -203,20 +119,30 @@ pub enum LoadError {
     #[error("does not exist; create it, or correct the path in the configuration")]
     Missing,
     /// A key whose certificate is not there.
-    #[error("no certificate in {searched} matches the private key in {path}")]
+    #[error(
+        "no certificate in {searched} matches the private key in {path} \
+             (public key {public_key:.16})"
+    )]
     NoCertificate {
         /// What was searched.
         searched: String,
         /// Where the key is.
         path: String,
+        /// SHA-256 of its public half, in hexadecimal.
+        public_key: String,
     },
     /// A certificate whose key is not there.
-    #[error("no private key in {searched} matches the certificate in {path}")]
+    #[error(
+        "no private key in {searched} matches the certificate in {path} \
+             (public key {public_key:.16})"
+    )]
     NoKey {
         /// What was searched.
         searched: String,
         /// Where the certificate is.
         path: String,
+        /// SHA-256 of its public key, in hexadecimal.
+        public_key: String,
     },
     /// A folder, a socket, a pipe.
     #[error("is not a regular file")]
@@ -234,10 +160,12 @@ pub enum LoadError {
     #[error("holds neither a certificate nor a private key in PEM")]
     NothingUsable,
     /// Larger than any certificate file.
-    #[error("has {bytes} bytes; {FILE_BYTES_MAX} is the most")]
+    #[error("has {bytes} bytes; {bytes_max} is the most")]
     TooLarge {
         /// Its size.
         bytes: u64,
+        /// The most that a file of its kind may have.
+        bytes_max: u64,
     },
     /// A key that we do not sign with, or that clients do not accept.
     #[error("line {line}: {algorithm} keys are not supported")]
@@ -287,5 +215,3 @@ fn hint(error: &io::Error) -> &'static str {
 pub const FILE_BYTES_MAX: u64 = 1 << 20;
 /// Public chains have two to four.
 pub const CHAIN_CERTIFICATES_MAX: usize = 16;
-/// Of a folder, only these are read.
-pub const EXTENSIONS: [&str; 5] = ["pem", "crt", "cer", "key", "cert"];

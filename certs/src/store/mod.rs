@@ -6,27 +6,37 @@
 //! better one stands in their place. A reload is a pure function of the files, of what is served
 //! and of `now`; events and timers only decide when it runs, so none of them has to be exact.
 //!
-//! Within, `pairing` joins chains with keys, `succession` decides between the new and the last
-//! good, `report` says it in words.
+//! Within, in the order in which a reload passes through: `library` finds the files that hold
+//! something else now, `part` what they bear on, `pairing` joins chains with keys, `succession`
+//! decides between the new and the last good, `ledger` keeps what is to be said of each file, and
+//! `report` says it in words.
 
+mod ledger;
+mod library;
 mod pairing;
+mod part;
 mod report;
 mod succession;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
-use aws_lc_rs::digest::{self, SHA256};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::UnixTime;
 
-use crate::credential::{Credential, Validity, digest_bytes};
-use crate::load::{self, LoadError, Parsed};
+use crate::credential::{Credential, Validity};
+use crate::load::LoadError;
 use crate::resolver::CertificateIndex;
 
+pub use library::{CONTENTS_PER_LOOK, Look};
 pub use report::{ReloadReport, Skipped, Warning};
+
+use ledger::{Account, Ledger};
+use library::{Found, Library, OTHERS_MAY_READ_OR_WRITE, Place};
+use part::{Part, Served};
 
 /// Where certificates come from, and how strict to be.
 #[derive(Clone, Debug)]
@@ -44,6 +54,7 @@ pub struct StoreOptions {
 pub struct CertificateStore {
     options: StoreOptions,
     index: ArcSwap<CertificateIndex>,
+    report: ArcSwap<ReloadReport>,
     memory: Mutex<Memory>,
 }
 
@@ -55,6 +66,7 @@ impl CertificateStore {
         let store = Self {
             options,
             index: ArcSwap::from_pointee(CertificateIndex::default()),
+            report: ArcSwap::from_pointee(ReloadReport::default()),
             memory: Mutex::default(),
         };
         let report = store.reload(now);
@@ -67,164 +79,241 @@ impl CertificateStore {
         self.index.load_full()
     }
 
+    /// The account of the last reload.
+    #[must_use]
+    pub fn report(&self) -> Arc<ReloadReport> {
+        self.report.load_full()
+    }
+
     /// What the store was opened with.
     #[must_use]
     pub fn options(&self) -> &StoreOptions {
         &self.options
     }
 
-    /// Reads the files again, and publishes another index if that changes anything.
-    ///
-    /// It reads every file, so it belongs on a thread that may block. Two at once wait for each
-    /// other. Calling it without need is harmless, and calling it regularly is needed: it is also
-    /// what lets a renewed certificate in at the start of its validity.
+    /// Reads every file again, and publishes another index if that changes anything.
     pub fn reload(&self, now: UnixTime) -> ReloadReport {
+        self.look(&Look::Closely, now)
+    }
+
+    /// Reads the files again that may have changed, and publishes another index if that changes
+    /// anything.
+    ///
+    /// It may read every file, so it belongs on a thread that may block. Two at once wait for each
+    /// other. Calling it without need is harmless. Calling it at
+    /// [`ReloadReport::next_change`] is what lets a renewed certificate in at the start of its
+    /// validity, and calling it regularly finds what nobody told of.
+    pub fn look(&self, look: &Look, now: UnixTime) -> ReloadReport {
         let now = unix_seconds(now);
         let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut report = ReloadReport::default();
-        let scan = memory.scan(&self.options, &mut report);
-        let serving = self.index.load();
-        let current: Vec<_> = serving.credentials().cloned().collect();
-        let pairing = pairing::pair(&scan, &current);
-        let next = succession::settle(&scan, &pairing, &current, now, &mut report);
-        let next = succession::ordered(next, &self.options.paths);
-        pairing.account(&scan, &next, &mut report);
-        warn_of_dates(&next, now, &mut report);
-        report.loaded = next.len();
+        let memory = &mut *memory;
+        let found = memory.library.look(look, &self.options);
+        let is_whole = *look == Look::Closely || found.is_universal || memory.is_due(now, &found);
+        let places = memory.affected(&found, is_whole, &self.options);
+        let mut shortened = Vec::new();
+        let mut report = if places.is_empty() && !is_whole {
+            let same = ReloadReport::clone(&self.report.load());
+            ReloadReport { changed: false, updated: Vec::new(), removed: Vec::new(), ..same }
+        } else {
+            let mut change = self.renew(memory, &places, is_whole, now);
+            shortened = std::mem::take(&mut change.shortened);
+            let index = self.index.load();
+            memory.schedule(&index, now);
+            ReloadReport { loaded: index.len(), ..memory.account(change, &self.options) }
+        };
+        report.news = memory.is_news(&report);
+        self.report.store(Arc::new(report.clone()));
+        // Said once, when it happens.
+        report.news |= !shortened.is_empty();
+        report.warnings.extend(shortened);
+        report
+    }
 
-        // Validity is part of what is compared: a certificate that expires loses its rank.
-        let state: Vec<_> =
-            next.iter().map(|credential| (id(credential), credential.validity(now))).collect();
-        let built = CertificateIndex::build(next, now, &mut report.warnings);
-        report.changed = memory.published != state;
-        if report.changed {
-            account(&current, &built, &mut report);
-            memory.published = state;
-            self.index.store(Arc::new(built));
+    /// Decides anew for the files at `places`, and swaps the index if anything comes of it.
+    fn renew(
+        &self,
+        memory: &mut Memory,
+        places: &BTreeSet<Place>,
+        is_whole: bool,
+        now: i64,
+    ) -> Change {
+        let serving = self.index.load();
+        let mut account = Account::default();
+        let part = Part::new(places, &memory.library, &memory.served, &self.options);
+        let pairing = pairing::pair(&part);
+        let mut next = succession::settle(&part, &pairing, now, &mut account);
+        // A mount that went away looks like an emptied folder; serving nothing helps nobody.
+        memory.all_gone = next.is_empty()
+            && part.current.len() == serving.len()
+            && !(serving.is_empty() || part.current.is_empty());
+        if memory.all_gone {
+            next.clone_from(&part.current);
         }
+        pairing.account(&part, &next, &memory.library, &mut account);
+        warn_of_files(&memory.library, places, &mut account);
+        warn_of_dates(&next, now, &mut account);
+        let (gone, come) = (without(&part.current, &next), without(&next, &part.current));
+        let mut change = Change::new(&gone, &come);
+        memory.ledger.replace(places.iter().map(|place| &*place.path), account);
+        gone.iter().for_each(|credential| memory.served.remove(credential));
+        come.iter().for_each(|credential| memory.served.insert(credential));
+        // One that expires loses its rank.
+        let aged = |credential: &Arc<Credential>| {
+            let then = memory.decided_at;
+            then.is_some_and(|then| credential.validity(then) != credential.validity(now))
+        };
+        change.any |= is_whole && next.iter().any(aged);
+        if change.any {
+            let (index, conflicts) = if is_whole {
+                memory.ledger.forget_conflicts();
+                CertificateIndex::build(next, now)
+            } else {
+                serving.with(&gone, &come, now)
+            };
+            memory.ledger.settle(conflicts);
+            self.index.store(Arc::new(index));
+        }
+        change
+    }
+}
+
+/// What a reload changed, by label.
+struct Change {
+    any: bool,
+    updated: Vec<Arc<str>>,
+    removed: Vec<Arc<str>>,
+    /// What ends earlier than what it replaced.
+    shortened: Vec<Warning>,
+}
+
+impl Change {
+    fn new(gone: &[Arc<Credential>], come: &[Arc<Credential>]) -> Self {
+        let ends: HashMap<_, _> = gone.iter().map(|c| (c.label(), c.not_after())).collect();
+        let shortened = come.iter().filter_map(|successor| {
+            let seconds = ends.get(successor.label())? - successor.not_after();
+            let label = Arc::clone(successor.label());
+            (seconds > 0).then_some(Warning::EndsEarlier { label, seconds })
+        });
+        let shortened = shortened.collect();
+        let labels = |credentials: &[Arc<Credential>]| -> Vec<_> {
+            credentials.iter().map(|credential| Arc::clone(credential.label())).collect()
+        };
+        let (mut removed, updated) = (labels(gone), labels(come));
+        let stays: HashSet<_> = updated.iter().collect();
+        removed.retain(|label| !stays.contains(label));
+        Self { any: !gone.is_empty() || !come.is_empty(), updated, removed, shortened }
+    }
+}
+
+/// What a reload remembers for the next one.
+#[derive(Default)]
+struct Memory {
+    library: Library,
+    served: Served,
+    ledger: Ledger,
+    /// Everything is gone at once, and what was served is served on.
+    all_gone: bool,
+    /// When it was last decided what is served.
+    decided_at: Option<i64>,
+    next_change: Option<i64>,
+    said: Vec<String>,
+}
+
+impl Memory {
+    /// Whether everything must be decided anew: at first, when time alone may have changed
+    /// something since, as it may if the clock was set back, and when the first file comes back
+    /// after all had gone.
+    fn is_due(&self, now: i64, found: &Found) -> bool {
+        let due = self.next_change.is_some_and(|next| now >= next);
+        let first_back = self.all_gone && !found.places.is_empty();
+        due || first_back || self.decided_at.is_none_or(|then| now < then)
+    }
+
+    fn affected(&self, found: &Found, is_whole: bool, options: &StoreOptions) -> BTreeSet<Place> {
+        if is_whole {
+            self.served.everywhere(found, &self.library)
+        } else {
+            self.served.reach(found, &self.library, options)
+        }
+    }
+
+    /// Notes when time alone will next change what is served or said.
+    fn schedule(&mut self, index: &CertificateIndex, now: i64) {
+        let served = index.credentials().map(|credential| credential.next_change(now));
+        let pending = self.ledger.pending().map(|credential| credential.next_change(now));
+        self.next_change = served.chain(pending).flatten().min();
+        self.decided_at = Some(now);
+    }
+
+    /// Whether a report says anything that the one before did not.
+    fn is_news(&mut self, report: &ReloadReport) -> bool {
         let said: Vec<_> = report.lines().collect();
-        report.news = memory.said != said;
-        memory.said = said;
+        let is_news = self.said != said;
+        self.said = said;
+        is_news
+    }
+
+    /// What is to be said, of every file and of every path.
+    fn account(&self, change: Change, options: &StoreOptions) -> ReloadReport {
+        let mut report = self.ledger.report();
+        report.changed = change.any;
+        (report.updated, report.removed) = (change.updated, change.removed);
+        report.next_change = self.next_change;
+        let unseen = self.library.unseen().iter().cloned();
+        report.skipped.extend(unseen.map(|(path, error)| Skipped { path, error }));
+        if self.all_gone {
+            let roots: Vec<_> = options.paths.iter().map(|p| p.display().to_string()).collect();
+            let path = PathBuf::from(roots.join(", "));
+            report.skipped.push(Skipped { path, error: LoadError::AllGone });
+        }
         report
     }
 }
 
-/// What a reload remembers, so that the next one parses only what changed.
-#[derive(Default)]
-struct Memory {
-    files: HashMap<PathBuf, Remembered>,
-    published: Vec<(usize, Validity)>,
-    said: Vec<String>,
-}
-
-impl std::fmt::Debug for Memory {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Memory").field("files", &self.files.len()).finish_non_exhaustive()
+impl fmt::Debug for Memory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Memory").field("decided_at", &self.decided_at).finish_non_exhaustive()
     }
 }
 
-struct Remembered {
-    hash: [u8; 32],
-    outcome: Result<Arc<Parsed>, LoadError>,
-}
-
-/// Every file that is there, parsed or not, in order.
-struct Scan {
-    files: Vec<Scanned>,
-    unseen: Vec<PathBuf>,
-    /// What was searched, in words.
-    searched: String,
-}
-
-struct Scanned {
-    path: PathBuf,
-    /// `None` if the file is bad, which the report says already.
-    parsed: Option<Arc<Parsed>>,
-}
-
-impl Memory {
-    fn scan(&mut self, options: &StoreOptions, report: &mut ReloadReport) -> Scan {
-        let listing = load::list(&options.paths);
-        let mut previous = std::mem::take(&mut self.files);
-        let mut files = Vec::with_capacity(listing.files.len());
-        for path in listing.files {
-            let remembered = previous.remove(&path);
-            let outcome = self.examine(&path, remembered, options, report);
-            if let Err(error) = &outcome {
-                report.skipped.push(Skipped { path: path.clone(), error: error.clone() });
+/// Names the files that are bad, and the keys that others may read.
+fn warn_of_files(library: &Library, places: &BTreeSet<Place>, account: &mut Account) {
+    for place in places {
+        let Some(known) = library.known(place) else { continue };
+        match &known.outcome {
+            Err(error) => account.skip(&place.path, error.clone()),
+            Ok(parsed) => {
+                let mode = known.mode;
+                if !parsed.keys.is_empty() && mode & OTHERS_MAY_READ_OR_WRITE != 0 {
+                    let path = place.path.to_path_buf();
+                    account.warn(&place.path, Warning::KeyMode { path, mode });
+                }
             }
-            files.push(Scanned { path, parsed: outcome.ok() });
         }
-        let unseen = listing.unseen.iter().map(|(path, _)| path.clone()).collect();
-        let missing = listing.unseen.into_iter();
-        report.skipped.extend(missing.map(|(path, error)| Skipped { path, error }));
-        let searched: Vec<_> = options.paths.iter().map(|p| p.display().to_string()).collect();
-        Scan { files, unseen, searched: searched.join(", ") }
-    }
-
-    /// Reads a file and parses it unless its bytes are those of the last time.
-    fn examine(
-        &mut self,
-        path: &std::path::Path,
-        remembered: Option<Remembered>,
-        options: &StoreOptions,
-        report: &mut ReloadReport,
-    ) -> Result<Arc<Parsed>, LoadError> {
-        let contents = load::read(path)?;
-        let hash = digest_bytes(digest::digest(&SHA256, &contents.bytes));
-        let outcome = match remembered {
-            Some(remembered) if remembered.hash == hash => remembered.outcome,
-            _ => load::parse(&contents.bytes, &options.provider).map(Arc::new),
-        };
-        let kept = Remembered { hash, outcome: outcome.clone() };
-        self.files.insert(path.to_path_buf(), kept);
-        let parsed = outcome?;
-        if !parsed.keys.is_empty() && contents.mode & OTHERS_MAY_READ_OR_WRITE != 0 {
-            let mode = contents.mode;
-            if options.strict_permissions {
-                return Err(LoadError::KeyMode { mode });
-            }
-            report.warnings.push(Warning::KeyMode { path: path.to_path_buf(), mode });
-        }
-        Ok(parsed)
     }
 }
 
-fn warn_of_dates(next: &[Arc<Credential>], now: i64, report: &mut ReloadReport) {
+fn warn_of_dates(next: &[Arc<Credential>], now: i64, account: &mut Account) {
     for credential in next {
         let label = Arc::clone(credential.label());
-        report.warnings.extend(match credential.validity(now) {
-            Validity::Valid => None,
+        let warning = match credential.validity(now) {
+            Validity::Valid => continue,
             Validity::Pending => {
-                Some(Warning::NotYetValid { label, not_before: credential.not_before() })
+                Warning::NotYetValid { label, not_before: credential.not_before() }
             }
-            Validity::Expired => {
-                Some(Warning::Expired { label, not_after: credential.not_after() })
-            }
-        });
+            Validity::Expired => Warning::Expired { label, not_after: credential.not_after() },
+        };
+        account.warn(credential.chain_path(), warning);
     }
 }
 
-/// Names what came and what went.
-fn account(current: &[Arc<Credential>], built: &CertificateIndex, report: &mut ReloadReport) {
-    let before: HashMap<_, _> = current.iter().map(|c| (c.label(), id(c))).collect();
-    let after: HashMap<_, _> = built.credentials().map(|c| (c.label(), id(c))).collect();
-    let fresh = built.credentials().filter(|c| before.get(c.label()) != Some(&id(c)));
-    report.updated = fresh.map(|c| Arc::clone(c.label())).collect();
-    let gone = current.iter().filter(|c| !after.contains_key(c.label()));
-    report.removed = gone.map(|c| Arc::clone(c.label())).collect();
-}
-
-/// Identity of a credential: one that did not change is the same object. The address stays taken
-/// as long as the index that was published holds it.
-fn id(credential: &Arc<Credential>) -> usize {
-    Arc::as_ptr(credential).addr()
+/// Those of `one` that are not among `other`. One that did not change is the same object.
+fn without(one: &[Arc<Credential>], other: &[Arc<Credential>]) -> Vec<Arc<Credential>> {
+    let other: HashSet<_> = other.iter().map(Arc::as_ptr).collect();
+    one.iter().filter(|credential| !other.contains(&Arc::as_ptr(credential))).cloned().collect()
 }
 
 /// Seconds since 1970, as certificates count them.
 pub(crate) fn unix_seconds(now: UnixTime) -> i64 {
     i64::try_from(now.as_secs()).unwrap_or(i64::MAX)
 }
-
-/// Group and others, read and write.
-const OTHERS_MAY_READ_OR_WRITE: u32 = 0o066;

@@ -7,6 +7,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::credential::Credential;
 use crate::load::LoadError;
 use crate::name::NamePattern;
 
@@ -22,8 +23,10 @@ pub struct ReloadReport {
     pub loaded: usize,
     /// How many of them are the last good of files that are bad, gone in half, or not yet due.
     pub kept: usize,
-    /// How many renewed certificates wait for the start of their validity.
-    pub pending: usize,
+    /// Renewed credentials that wait for the start of their validity.
+    pub pending: Vec<Arc<Credential>>,
+    /// When time alone will next change what is served or said, in seconds since 1970.
+    pub next_change: Option<i64>,
     /// Labels of credentials that are served no longer.
     pub removed: Vec<Arc<str>>,
     /// Labels of credentials that are new or were replaced.
@@ -56,7 +59,7 @@ impl fmt::Display for ReloadReport {
             (self.updated.len(), "new"),
             (self.removed.len(), "removed"),
             (self.kept, "kept from before"),
-            (self.pending, "waiting for their time"),
+            (self.pending.len(), "waiting for their time"),
             (self.skipped.len(), "skipped"),
             (self.warnings.len(), "warnings"),
         ] {
@@ -149,6 +152,14 @@ pub enum Warning {
         /// Its start, in seconds since 1970.
         not_before: i64,
     },
+    /// It took the place of one that ends later: renewals go the other way, unless somebody means
+    /// it so.
+    EndsEarlier {
+        /// Which credential.
+        label: Arc<str>,
+        /// By how much, in seconds.
+        seconds: i64,
+    },
     /// A DNS name in the certificate that is none.
     OddName {
         /// Which credential.
@@ -163,6 +174,10 @@ impl fmt::Display for Warning {
         match self {
             Self::BrokenChain { label } => {
                 write!(f, "{label}: a certificate of the chain did not issue the one before it")
+            }
+            Self::EndsEarlier { label, seconds } => {
+                let days = seconds / SECONDS_OF_DAY;
+                write!(f, "{label}: ends {days} days before the certificate that it replaced")
             }
             Self::Expired { label, .. } => write!(f, "{label}: has expired and is served"),
             Self::KeyMode { path, mode } => {
@@ -187,3 +202,5 @@ impl fmt::Display for Warning {
         }
     }
 }
+
+const SECONDS_OF_DAY: i64 = 86_400;

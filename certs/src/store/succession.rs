@@ -5,137 +5,131 @@
 //! complete without it, or when a valid one takes its place. Files change one after the other, and
 //! every moment in between must look like "not yet", never like "serve nothing".
 
-use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
 use std::sync::Arc;
 
-use super::Scan;
+use super::ledger::Account;
 use super::pairing::Pairing;
-use super::report::{ReloadReport, Skipped};
+use super::part::Part;
 use crate::credential::{Credential, Validity};
 use crate::load::LoadError;
 
-/// What is to be served, in no particular order.
+/// What is to be served of a part, in path order.
 pub(super) fn settle(
-    scan: &Scan,
+    part: &Part<'_>,
     pairing: &Pairing<'_>,
-    current: &[Arc<Credential>],
     now: i64,
-    report: &mut ReloadReport,
+    account: &mut Account,
 ) -> Vec<Arc<Credential>> {
-    let scanned = Presence::of(scan);
+    let presence = Presence::of(part);
     let mut next: HashMap<&str, &Arc<Credential>> =
         pairing.candidates.iter().map(|c| (&**c.label(), c)).collect();
+    let leaves: HashMap<_, _> =
+        pairing.candidates.iter().map(|c| (c.fingerprint_bytes(), c.label())).collect();
     let mut kept = Vec::new();
-    for credential in current {
+    for credential in &part.current {
         let successor = next.get(&**credential.label()).copied();
-        let keep = match successor {
-            Some(successor) => waits(successor, credential, now, report),
-            None => scanned.clings(credential, pairing, report),
+        // What lies in another file now has no need of this one.
+        let label = leaves.get(credential.fingerprint_bytes());
+        let has_moved = label.is_some_and(|label| *label != credential.label());
+        let reason = match successor {
+            Some(successor) if has_moved || Arc::ptr_eq(successor, credential) => None,
+            Some(successor) => waits(successor, credential, now),
+            None => presence.clings(credential, pairing),
         };
-        if keep {
+        if let Some(reason) = reason {
             next.remove(&**credential.label());
-            kept.push(credential);
+            kept.push(Kept { credential, reason });
         }
     }
-    report.kept = kept.len();
-    let mut outcome = without_doubles(&pairing.candidates, &next, &kept);
-    if outcome.is_empty() && !current.is_empty() {
-        // A mount that went away looks like an emptied folder; serving nothing helps nobody.
-        let path = scan.searched.clone().into();
-        report.skipped.push(Skipped { path, error: LoadError::AllGone });
-        report.kept = current.len();
-        outcome = current.to_vec();
+    let (mut outcome, kept) = without_doubles(&pairing.candidates, &next, kept);
+    for Kept { credential, reason } in kept {
+        account.keep(credential.chain_path());
+        match reason {
+            Reason::Damaged => {}
+            Reason::HalfGone => account.skip(credential.chain_path(), LoadError::HalfGone),
+            Reason::Expired => account.skip(credential.chain_path(), LoadError::Expired),
+            Reason::NotYetValid(successor) => {
+                account.skip(successor.chain_path(), LoadError::NotYetValid);
+                account.wait(successor);
+            }
+        }
+        outcome.push(Arc::clone(credential));
     }
+    outcome.sort_by(|one, other| one.place().cmp(&other.place()));
     outcome
 }
 
-/// Sorts into path order: the configured path first, then the name, then the place in the file.
-pub(super) fn ordered(
-    mut credentials: Vec<Arc<Credential>>,
-    paths: &[PathBuf],
-) -> Vec<Arc<Credential>> {
-    credentials.sort_by_cached_key(|credential| {
-        let path = credential.chain_path();
-        let root = paths.iter().position(|root| path.starts_with(root));
-        (root.unwrap_or(paths.len()), path.to_path_buf(), credential.ordinal())
-    });
-    credentials
+/// A credential in use that stays although the files do not give it, or give another one.
+struct Kept<'a> {
+    credential: &'a Arc<Credential>,
+    reason: Reason<'a>,
 }
 
-/// Whether a successor has to wait because of its dates, while the one in use is valid.
-fn waits(
-    successor: &Arc<Credential>,
+enum Reason<'a> {
+    /// Its files are there and do not give it; what is wrong with them is said of them.
+    Damaged,
+    /// Its successor has expired, and it has not.
+    Expired,
+    /// One of its files is gone.
+    HalfGone,
+    /// Its successor is not valid yet.
+    NotYetValid(&'a Arc<Credential>),
+}
+
+/// Why a successor has to wait, if it has to: for its dates, while the one in use is valid.
+fn waits<'a>(
+    successor: &'a Arc<Credential>,
     credential: &Arc<Credential>,
     now: i64,
-    report: &mut ReloadReport,
-) -> bool {
-    if Arc::ptr_eq(successor, credential) || credential.validity(now) != Validity::Valid {
-        return false;
+) -> Option<Reason<'a>> {
+    match (credential.validity(now), successor.validity(now)) {
+        (Validity::Valid, Validity::Expired) => Some(Reason::Expired),
+        (Validity::Valid, Validity::Pending) => Some(Reason::NotYetValid(successor)),
+        _ => None,
     }
-    let error = match successor.validity(now) {
-        Validity::Valid => return false,
-        Validity::Expired => LoadError::Expired,
-        Validity::Pending => {
-            report.pending += 1;
-            LoadError::NotYetValid
-        }
-    };
-    report.skipped.push(Skipped { path: successor.chain_path().to_path_buf(), error });
-    true
 }
 
 /// Which files are there, good or bad.
 struct Presence<'a> {
-    files: HashMap<&'a Path, bool>,
-    unseen: &'a [PathBuf],
+    files: HashSet<&'a Path>,
+    unseen: &'a [&'a Path],
 }
 
 impl<'a> Presence<'a> {
-    fn of(scan: &'a Scan) -> Self {
-        let files = scan.files.iter();
-        let files = files.map(|file| (file.path.as_path(), file.parsed.is_some())).collect();
-        Self { files, unseen: &scan.unseen }
+    fn of(part: &'a Part<'_>) -> Self {
+        Self { files: part.files.iter().map(|file| file.path).collect(), unseen: &part.unseen }
     }
 
     /// A file below a path that could not be looked at is taken to be there.
     fn is_there(&self, path: &Path) -> bool {
-        self.files.contains_key(path) || self.unseen.iter().any(|root| path.starts_with(root))
+        self.files.contains(path) || self.unseen.iter().any(|root| path.starts_with(root))
     }
 
-    /// Whether a credential that its files no longer give is kept.
-    fn clings(
-        &self,
-        credential: &Credential,
-        pairing: &Pairing<'_>,
-        report: &mut ReloadReport,
-    ) -> bool {
+    /// Why a credential that its files no longer give is kept, if it is.
+    fn clings<'b>(&self, credential: &Credential, pairing: &Pairing<'_>) -> Option<Reason<'b>> {
         let (chain, key) = (credential.chain_path(), credential.key_path());
         match (self.is_there(chain), self.is_there(key)) {
-            (false, false) => false,
+            (false, false) => None,
             // Every chain in the file has its key, and this credential is not among them.
-            (true, _) => !pairing.complete.contains(chain),
-            (false, true) => {
-                let public = credential.key().key.public_key();
-                // Its key signs for another chain now: it was renamed or replaced.
-                if public.is_some_and(|public| pairing.used.contains(public.as_ref())) {
-                    return false;
-                }
-                let path = chain.to_path_buf();
-                report.skipped.push(Skipped { path, error: LoadError::HalfGone });
-                true
-            }
+            (true, _) if pairing.complete.contains(chain) => None,
+            (true, _) => Some(Reason::Damaged),
+            // Its key signs for another chain now: it was renamed or replaced.
+            (false, true) if pairing.used.contains(&credential.public_key()) => None,
+            (false, true) => Some(Reason::HalfGone),
         }
     }
 }
 
 /// One credential for each leaf: `cert.pem` and `fullchain.pem` hold the same one, and the longer
-/// chain is of more use. What is kept from before yields to what is on disk.
-fn without_doubles(
+/// chain is of more use. What is kept from before yields to what is on disk. Returns what is on
+/// disk, and what is really kept.
+fn without_doubles<'a>(
     candidates: &[Arc<Credential>],
     accepted: &HashMap<&str, &Arc<Credential>>,
-    kept: &[&Arc<Credential>],
-) -> Vec<Arc<Credential>> {
+    mut kept: Vec<Kept<'a>>,
+) -> (Vec<Arc<Credential>>, Vec<Kept<'a>>) {
     let mut by_leaf: HashMap<&[u8; 32], usize> = HashMap::new();
     let mut outcome: Vec<Arc<Credential>> = Vec::new();
     let fresh = candidates.iter().filter(|c| accepted.contains_key(&**c.label()));
@@ -151,7 +145,6 @@ fn without_doubles(
             }
         }
     }
-    let missing = kept.iter().filter(|c| !by_leaf.contains_key(c.fingerprint_bytes()));
-    outcome.extend(missing.map(|c| Arc::clone(c)));
-    outcome
+    kept.retain(|kept| !by_leaf.contains_key(kept.credential.fingerprint_bytes()));
+    (outcome, kept)
 }

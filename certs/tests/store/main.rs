@@ -96,5 +96,9 @@ fn file_for(store: &CertificateStore, name: &str) -> Option<String> {
 
 fn lines(report: &ReloadReport, folder: &Folder) -> Vec<String> {
     let prefix = folder.path().display().to_string();
-    report.lines().map(|line| line.replace(&prefix, "certs.d")).collect()
+    let public_key = |line: String| match line.split_once(" (public key ") {
+        Some((words, _)) => words.to_owned(),
+        None => line,
+    };
+    report.lines().map(|line| public_key(line.replace(&prefix, "certs.d"))).collect()
 }

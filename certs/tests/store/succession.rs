@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
 
+use portunus_certs::store::Look;
 use portunus_certs::{CertificateStore, KeyChoice};
 
 use super::{Folder, at, both, file_for, lines, now, options, served};
@@ -126,10 +127,10 @@ fn an_expired_one_does_not_replace_a_valid_one_and_an_early_one_waits() {
 
     folder.write("a.pem", both(&folder.issue_for("a", KeyChoice::EcdsaP256, 1, 30)));
     let report = store.reload(now());
-    assert_eq!((report.changed, report.pending), (false, 1));
+    assert_eq!((report.changed, report.pending.len()), (false, 1));
     assert_eq!(served(&store, "a"), before);
     let report = store.reload(at(86_401));
-    assert_eq!((report.changed, report.pending), (true, 0));
+    assert_eq!((report.changed, report.pending.len()), (true, 0));
     assert_ne!(served(&store, "a"), before);
 
     // At start there is nothing better, so it is served, with a warning.
@@ -169,4 +170,57 @@ fn of_two_kinds_the_valid_one_is_served() {
     folder.write("ec.pem", both(&folder.issue_for("a", KeyChoice::EcdsaP256, -1, 20)));
     store.reload(now());
     assert_eq!(file_for(&store, "a").as_deref(), Some("ec.pem"));
+}
+
+#[test]
+fn a_successor_that_ends_earlier_is_taken_and_told_of_once() {
+    let folder = Folder::new();
+    folder.write("a.pem", both(&folder.issue_for("a", KeyChoice::EcdsaP256, -1, 90)));
+    let (store, _) = folder.open();
+    let before = served(&store, "a");
+    folder.write("a.pem", both(&folder.issue_for("a", KeyChoice::EcdsaP256, -1, 30)));
+    let report = store.reload(now());
+    assert!(report.changed && report.news);
+    assert_eq!(
+        lines(&report, &folder),
+        ["certs.d/a.pem: ends 60 days before the certificate that it replaced"]
+    );
+    assert_ne!(served(&store, "a"), before);
+    let again = store.reload(now());
+    assert!(!again.news && again.warnings.is_empty());
+}
+
+#[test]
+fn an_expired_exact_name_yields_to_a_valid_wildcard_and_an_expired_key_to_its_twin() {
+    let folder = Folder::new();
+    folder.write("exact.pem", both(&folder.issue_for("a.example", KeyChoice::EcdsaP256, -9, 1)));
+    folder.write("star.pem", both(&folder.issue_for("*.example", KeyChoice::EcdsaP256, -9, 9)));
+    folder.write("ecdsa.pem", both(&folder.issue_for("b", KeyChoice::EcdsaP256, -9, 1)));
+    folder.write("rsa.pem", both(&folder.issue_for("b", KeyChoice::Rsa2048, -9, 9)));
+    let (store, report) = folder.open();
+    let expiry = report.next_change.unwrap();
+    assert_eq!(expiry, i64::try_from(super::NOW).unwrap() + super::DAY + 1);
+    assert_eq!(file_for(&store, "a.example").as_deref(), Some("exact.pem"));
+    assert_eq!(file_for(&store, "b").as_deref(), Some("ecdsa.pem"));
+    // By time alone: no file is said to have changed.
+    let told = store.look(&Look::At([].into()), at(expiry.unsigned_abs() - super::NOW));
+    assert!(told.changed && told.news);
+    assert_eq!(file_for(&store, "a.example").as_deref(), Some("star.pem"));
+    assert_eq!(file_for(&store, "b").as_deref(), Some("rsa.pem"));
+}
+
+#[test]
+fn a_renewed_certificate_comes_in_at_the_start_of_its_validity() {
+    let folder = Folder::new();
+    folder.write("a.pem", both(&folder.issue_for("a", KeyChoice::EcdsaP256, -9, 9)));
+    let (store, _) = folder.open();
+    let before = served(&store, "a");
+    folder.write("a.pem", both(&folder.issue_for("a", KeyChoice::EcdsaP256, 2, 90)));
+    let report = store.reload(now());
+    let start = i64::try_from(super::NOW).unwrap() + 2 * super::DAY;
+    assert_eq!((report.pending.len(), report.next_change), (1, Some(start)));
+    let early = store.look(&Look::At([].into()), at(2 * super::DAY.unsigned_abs() - 1));
+    assert!(!early.changed && served(&store, "a") == before);
+    let due = store.look(&Look::At([].into()), at(2 * super::DAY.unsigned_abs()));
+    assert!(due.changed && due.pending.is_empty() && served(&store, "a") != before);
 }

@@ -69,7 +69,7 @@ fn listed(index: &CertificateIndex, report: &ReloadReport) -> Value {
     json!({
         "loaded": index.credentials().map(|credential| facts(credential)).collect::<Vec<_>>(),
         "skipped": skipped.collect::<Vec<_>>(),
-        "pending": report.pending,
+        "pending": report.pending.iter().map(|credential| facts(credential)).collect::<Vec<_>>(),
         "warnings": report.warnings.iter().map(ToString::to_string).collect::<Vec<_>>(),
     })
 }

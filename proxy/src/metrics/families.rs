@@ -88,13 +88,25 @@ families! {
     certificate_not_after: GaugeVec, Kind::Gauge, "portunus_certificate_not_after_seconds",
         ["certificate"], "End of validity of a loaded certificate, in seconds since 1970.";
     certificates: IntGaugeVec, Kind::Gauge, "portunus_certificates", ["state"],
-        "Certificates, by state: loaded, pending (not yet valid), skipped.";
+        "Certificates, by state: loaded, of these kept (the last good, while the files are bad) and \
+        expired; pending (not yet valid); skipped.";
     certificate_reloads: IntCounterVec, Kind::Counter, "portunus_certificate_reloads_total",
         ["result"], "Readings of the certificate paths: changed, unchanged, partial (something \
         was skipped).";
     certificate_reload_success: Gauge, Kind::Gauge,
         "portunus_certificate_reloads_last_success_timestamp_seconds", [],
         "When the certificate paths were last read without anything skipped.";
+    certificate_watch_mode: IntGaugeVec, Kind::Gauge, "portunus_certificate_watch_mode", ["mode"],
+        "How changes of certificates are noticed: 1 at events (and poll as a safety net), or at \
+        poll alone.";
+    certificate_watch_overflows: IntCounter, Kind::Counter,
+        "portunus_certificate_watch_overflows_total", [],
+        "How often the kernel lost events of the watch; everything is looked at then.";
+    client_auth_reloads: IntCounterVec, Kind::Counter, "portunus_client_auth_reloads_total",
+        ["result"], "Readings of authorities and revocation lists for clients: changed, \
+        unchanged, failed (the last good stays).";
+    crl_next_update: GaugeVec, Kind::Gauge, "portunus_crl_next_update_seconds", ["crl"],
+        "Until when a revocation list holds, in seconds since 1970; past it, clients are refused.";
     config_generation: IntGauge, Kind::Gauge, "portunus_config_generation", [],
         "Number of the configuration in use, counted from 1 at start.";
     http_requests: IntCounterVec, Kind::Counter, "portunus_http_requests_total",
@@ -172,6 +184,10 @@ impl Families {
             session_evictions: self.session_evictions.clone(),
             certificate_not_after: self.certificate_not_after.clone(),
             certificates: self.certificates.clone(),
+            certificate_watch_mode: self.certificate_watch_mode.clone(),
+            certificate_watch_overflows: self.certificate_watch_overflows.clone(),
+            client_auth_reloads: self.client_auth_reloads.clone(),
+            crl_next_update: self.crl_next_update.clone(),
             certificate_reloads: self.certificate_reloads.clone(),
             certificate_reload_success: self.certificate_reload_success.clone(),
             config_generation: self.config_generation.clone(),

@@ -58,9 +58,9 @@ impl World {
         };
         let (certificates, report) = CertificateStore::open(options, UnixTime::now());
         let certificates = Arc::new(certificates);
-        let reloader = Reloader::new(config, Arc::clone(&certificates), metrics.process());
-        reloader.say(&report);
-        reloader.count(&report);
+        let reloader =
+            Reloader::new(config, Arc::clone(&certificates), Vec::new(), metrics.process());
+        reloader.say_first(&report);
         let sessions = Arc::new(SessionCache::new(Options {
             bytes_max: config.resumption.memory,
             entry_bytes_max: config.resumption.session_bytes_max,

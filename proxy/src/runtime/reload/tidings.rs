@@ -1,0 +1,183 @@
+//! What is said of a reading: in the log, and as numbers.
+//!
+//! Owns the words and the metrics about certificates and about trust in clients. Says a thing when
+//! it is news, and a second time only if somebody must act and has not. Refuses to know when
+//! anything is read.
+
+use std::fmt::Display;
+use std::sync::Arc;
+use std::time::Duration;
+
+use portunus_certs::client_auth::{ClientAuth, TrustReport};
+use portunus_certs::store::{CertificateStore, ReloadReport, Warning};
+use portunus_certs::watch::WatchMode;
+use rustls::pki_types::UnixTime;
+use tokio::time::Instant;
+use tracing::{error, info, warn};
+
+use crate::log::Chain;
+use crate::metrics::ProcessMetrics;
+
+/// Says what came of readings.
+#[derive(Debug)]
+pub(super) struct Tidings {
+    metrics: ProcessMetrics,
+    reminded: Option<Instant>,
+    poll_reason: Option<String>,
+}
+
+impl Tidings {
+    pub(super) fn new(metrics: ProcessMetrics) -> Self {
+        Self { metrics, reminded: None, poll_reason: None }
+    }
+
+    /// Says what a reading of certificates came to.
+    pub(super) fn say(&self, report: &ReloadReport, store: &CertificateStore) {
+        for warning in &report.warnings {
+            warn!("{warning}");
+        }
+        for skipped in &report.skipped {
+            warn!(path = %skipped.path.display(), error = %Chain(&skipped.error), "file skipped");
+        }
+        let ReloadReport { loaded, kept, .. } = *report;
+        let (pending, skipped) = (report.pending.len(), report.skipped.len());
+        info!(loaded, kept, pending, skipped, "certificates read");
+        if report.is_empty() {
+            let paths: Vec<_> = store.options().paths.iter().map(|path| path.display()).collect();
+            error!(?paths, "{NOTHING_LOADED}");
+        }
+    }
+
+    /// Says what a reading of authorities and revocation lists came to.
+    pub(super) fn say_trust(&self, report: &TrustReport) {
+        let result = match (report.failures.is_empty(), report.changed) {
+            (false, _) => "failed",
+            (true, false) => "unchanged",
+            (true, true) => "changed",
+        };
+        self.metrics.client_auth_reloads.with_label_values(&[result]).inc();
+        if !report.changed && !report.news {
+            return;
+        }
+        for failure in &report.failures {
+            error!(error = %Chain(failure), "the last good authorities and lists stay in use");
+        }
+        for warning in &report.warnings {
+            warn!("{warning}");
+        }
+        if report.changed {
+            info!("client authentication changed");
+        }
+    }
+
+    /// Repeats at intervals what clients suffer from already.
+    pub(super) fn remind(&mut self, report: &ReloadReport) {
+        let expired = |warning: &&Warning| matches!(warning, Warning::Expired { .. });
+        let expired: Vec<_> = report.warnings.iter().filter(expired).collect();
+        let now = Instant::now();
+        if expired.is_empty() {
+            self.reminded = None;
+        } else if self.reminded.is_none_or(|then| now.duration_since(then) >= REMIND_INTERVAL) {
+            self.reminded = Some(now);
+            error!(count = expired.len(), first = %Shown(expired.first()), "expired certificates");
+        }
+    }
+
+    /// Shows how changes are noticed, and says so when they are only polled for.
+    pub(super) fn show_modes<'a>(&mut self, modes: impl IntoIterator<Item = &'a WatchMode>) {
+        let reason = modes.into_iter().find_map(|mode| match mode {
+            WatchMode::Events => None,
+            WatchMode::PollOnly { reason } => Some(reason.clone()),
+        });
+        let mode = &self.metrics.certificate_watch_mode;
+        mode.with_label_values(&["events"]).set(i64::from(reason.is_none()));
+        mode.with_label_values(&["poll"]).set(i64::from(reason.is_some()));
+        if reason != self.poll_reason {
+            match &reason {
+                Some(reason) => warn!(%reason, "certificates are not watched, only polled"),
+                None => info!("certificates are watched again"),
+            }
+            self.poll_reason = reason;
+        }
+    }
+
+    pub(super) fn count_overflows(&self, overflows: u64) {
+        self.metrics.certificate_watch_overflows.inc_by(overflows);
+    }
+
+    /// Counts what a reading of certificates came to.
+    pub(super) fn count(&self, report: &ReloadReport, store: &CertificateStore) {
+        let result = match (report.skipped.is_empty(), report.changed) {
+            (false, _) => "partial",
+            (true, false) => "unchanged",
+            (true, true) => "changed",
+        };
+        self.metrics.certificate_reloads.with_label_values(&[result]).inc();
+        if report.skipped.is_empty() {
+            let now = UnixTime::now().as_secs();
+            self.metrics.certificate_reload_success.set(now as f64);
+        }
+        if report.changed || report.news {
+            self.show_certificates(report, store);
+        }
+    }
+
+    fn show_certificates(&self, report: &ReloadReport, store: &CertificateStore) {
+        let expired = |warning: &&Warning| matches!(warning, Warning::Expired { .. });
+        let states = [
+            ("loaded", report.loaded),
+            ("kept", report.kept),
+            ("pending", report.pending.len()),
+            ("skipped", report.skipped.len()),
+            ("expired", report.warnings.iter().filter(expired).count()),
+        ];
+        for (state, count) in states {
+            self.metrics.certificates.with_label_values(&[state]).set(count as i64);
+        }
+        let index = store.load();
+        let mut soonest: Vec<_> = index.credentials().collect();
+        if soonest.len() > EXPIRIES_SHOWN_MAX {
+            soonest.select_nth_unstable_by_key(EXPIRIES_SHOWN_MAX, |c| c.not_after());
+        }
+        let not_after = &self.metrics.certificate_not_after;
+        not_after.reset();
+        for credential in soonest.iter().take(EXPIRIES_SHOWN_MAX) {
+            not_after
+                .with_label_values(&[&**credential.label()])
+                .set(credential.not_after() as f64);
+        }
+    }
+
+    /// Shows until when the revocation lists hold.
+    pub(super) fn count_trust(&self, client_auths: &[Arc<ClientAuth>]) {
+        for auth in client_auths {
+            for crl in auth.load().crls() {
+                if let Some(next_update) = crl.next_update {
+                    let path = crl.path.display().to_string();
+                    let gauge = self.metrics.crl_next_update.with_label_values(&[&path]);
+                    gauge.set(next_update as f64);
+                }
+            }
+        }
+    }
+}
+
+/// The first of some things, or nothing.
+struct Shown<T>(Option<T>);
+
+impl<T: Display> Display for Shown<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.iter().try_for_each(|shown| shown.fmt(f))
+    }
+}
+
+/// The words for it.
+pub const NOTHING_LOADED: &str = "no certificate is loaded, so no client is served: subfolders \
+    are not read, name them in `certificates.paths`; for development, \
+    `portunus issue localhost --out certs.d`";
+
+/// How often somebody is told again.
+const REMIND_INTERVAL: Duration = Duration::from_secs(300);
+
+/// Certificates whose expiry is shown as a metric: those that expire first.
+const EXPIRIES_SHOWN_MAX: usize = 1000;
