@@ -88,7 +88,7 @@ families! {
     certificate_not_after: GaugeVec, Kind::Gauge, "portunus_certificate_not_after_seconds",
         ["certificate"], "End of validity of a loaded certificate, in seconds since 1970.";
     certificates: IntGaugeVec, Kind::Gauge, "portunus_certificates", ["state"],
-        "Certificates, by state: loaded, of these kept (the last good, while the files are bad) and \
+        "Certificates, by state: loaded, of these kept (the last good, as the files are bad) and \
         expired; pending (not yet valid); skipped.";
     certificate_reloads: IntCounterVec, Kind::Counter, "portunus_certificate_reloads_total",
         ["result"], "Readings of the certificate paths: changed, unchanged, partial (something \
