@@ -2,8 +2,8 @@
 //!
 //! Owns what the rest of Portunus may ask of a credential and the digest that binds sessions to
 //! it. A [`Credential`] is made in [`crate::store`] from a chain and a key whose public keys are
-//! the same, so one that exists can sign. Knows nothing of how it is chosen; that
-//! is [`crate::resolver`].
+//! the same, so one that exists can sign. Knows nothing of how it is chosen, which is
+//! [`crate::resolver`], nor of what a staple says, which is [`crate::staple`].
 
 use std::fmt;
 use std::fmt::Write as _;
@@ -15,6 +15,7 @@ use rustls::sign::CertifiedKey;
 
 use crate::load::{Chain, PrivateKey};
 use crate::name::NamePattern;
+use crate::staple::{Answered, StapleFacts, Stapled};
 
 /// A certificate chain and its private key, ready to sign.
 pub struct Credential {
@@ -33,6 +34,8 @@ pub struct Credential {
     fingerprint: [u8; 32],
     chain_digest: [u8; 32],
     context: [u8; 32],
+    must_staple: bool,
+    stapled: Option<Stapled>,
 }
 
 impl Credential {
@@ -41,15 +44,18 @@ impl Credential {
         ordinal: usize,
         chain: Located<'_, Chain>,
         key: Located<'_, PrivateKey>,
+        staple: Option<Answered>,
     ) -> Option<Self> {
         let leaf = &chain.item.leaf;
         let kind = *leaf.kind.as_ref().ok()?;
         if leaf.public_key != key.item.public_key {
             return None;
         }
-        let certificates = chain.item.certificates.clone();
+        let certified =
+            CertifiedKey::new(chain.item.certificates.clone(), Arc::clone(&key.item.signing));
+        let stapled = staple.map(|answered| Stapled::new(answered, &certified));
         Some(Self {
-            certified: Arc::new(CertifiedKey::new(certificates, Arc::clone(&key.item.signing))),
+            certified: Arc::new(certified),
             names: leaf.names.clone(),
             not_before: leaf.not_before,
             not_after: leaf.not_after,
@@ -64,13 +70,34 @@ impl Credential {
             fingerprint: leaf.fingerprint,
             chain_digest: chain.item.digest,
             context: context(&leaf.names, &leaf.issuer),
+            must_staple: leaf.must_staple,
+            stapled,
         })
     }
 
-    /// The object that rustls presents and signs with.
+    /// The object that rustls presents and signs with, without a staple.
     #[must_use]
     pub fn key(&self) -> &Arc<CertifiedKey> {
         &self.certified
+    }
+
+    /// The object that rustls presents and signs with at `now` (seconds since 1970): with the
+    /// staple while it may be sent (RFC 8446 section 4.4.2.1), without one otherwise.
+    #[must_use]
+    pub fn key_at(&self, now: i64) -> &Arc<CertifiedKey> {
+        self.stapled.as_ref().and_then(|stapled| stapled.key_at(now)).unwrap_or(&self.certified)
+    }
+
+    /// The OCSP staple, whether it is sent now or not.
+    #[must_use]
+    pub fn staple(&self) -> Option<&StapleFacts> {
+        self.stapled.as_ref().map(Stapled::facts)
+    }
+
+    /// Whether the leaf asks to be refused if it is shown without a staple (RFC 7633).
+    #[must_use]
+    pub fn must_staple(&self) -> bool {
+        self.must_staple
     }
 
     /// The DNS names of the leaf, sorted. Empty for one that can only be the default.
@@ -103,13 +130,17 @@ impl Credential {
         }
     }
 
-    /// When its place in its validity next changes after `now`, in seconds since 1970.
+    /// When its place in its validity, or that of its staple, next changes after `now`, in seconds
+    /// since 1970.
     pub(crate) fn next_change(&self, now: i64) -> Option<i64> {
-        match self.validity(now) {
+        let validity = match self.validity(now) {
             Validity::Pending => Some(self.not_before),
             Validity::Valid => Some(self.not_after.saturating_add(1)),
             Validity::Expired => None,
-        }
+        };
+        let staple = self.staple().into_iter();
+        let staple = staple.flat_map(|facts| [facts.this_update, facts.next_update]);
+        staple.filter(|moment| *moment > now).chain(validity).min()
     }
 
     /// The issuer's distinguished name.
@@ -175,6 +206,16 @@ impl Credential {
     /// The public half of its key.
     pub(crate) fn public_key(&self) -> PublicKeyId {
         self.public_key
+    }
+
+    /// The staple with its answer, for a credential that takes the place of this one.
+    pub(crate) fn answered(&self) -> Option<Answered> {
+        self.stapled.as_ref().map(Stapled::answered)
+    }
+
+    /// SHA-256 of the staple.
+    pub(crate) fn staple_digest(&self) -> Option<&[u8; 32]> {
+        self.stapled.as_ref().map(Stapled::digest)
     }
 
     /// SHA-256 of the leaf.

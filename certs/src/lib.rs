@@ -8,7 +8,8 @@
 //! In the order in which a certificate travels:
 //!
 //! 1. [`name`]: the one spelling of a host name, shared by everything that compares names.
-//! 2. [`load`]: files to PEM sections, sections to chains and keys, chains to [`Credential`]s.
+//! 2. [`load`]: files to PEM sections and OCSP responses, sections to chains and keys, chains to
+//!    [`Credential`]s; [`staple`] says when a response is sent.
 //! 3. [`store`]: what is loaded now, swapped as a whole, with the last good kept per certificate.
 //! 4. [`resolver`]: which credential a client gets, and the answer to "why that one?".
 //! 5. [`watch`]: a hint that files changed; only a hint, since the store reads for itself.
@@ -28,15 +29,17 @@ pub mod load;
 pub mod name;
 pub mod resolver;
 pub mod session;
+pub mod staple;
 pub mod store;
 pub mod watch;
 
 pub use credential::{Credential, KeyKind};
 pub use issue::{DevelopmentCa, IssueError, Issued, KeyChoice};
-pub use load::LoadError;
+pub use load::{CertificateStatus, LoadError};
 pub use name::{HostName, NameError, NameMap, NamePattern};
 pub use resolver::{CertificateIndex, Chosen, ClientKind, Explanation, Offer};
 pub use session::memory::{Options as SessionOptions, SessionCache, SessionStats};
 pub use session::{ContextFields, ContextId, ScopedStore, SiteContext};
+pub use staple::StapleFacts;
 pub use store::{CertificateStore, ReloadReport, Skipped, StoreOptions, Warning};
 pub use watch::{Hint, Watch, WatchMode};

@@ -151,7 +151,7 @@ proptest! {
             let touched = acts.iter().map(|act| perform(act, root.path()));
             let touched: Option<Vec<_>> = touched.collect();
             let is_there = |folder: &&str| root.path().join(folder).is_dir();
-            let folders_are_there = ["x", "y"].iter().all(|folder| is_there(&folder));
+            let folders_are_there = ["x", "y"].iter().all(is_there);
             let look = match touched {
                 // A folder that comes or goes is no file that could be told of.
                 Some(paths) if folders_are_there => {

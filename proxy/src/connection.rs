@@ -6,6 +6,7 @@
 use std::fmt::Display;
 use std::sync::Arc;
 
+use portunus_certs::name::HostName;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use tracing::debug;
@@ -64,13 +65,15 @@ pub async fn serve(accepted: Accepted, snapshot: Arc<Snapshot>, watch: DrainWatc
                 client,
                 local_port: port,
                 server_name: facts.server_name.as_ref().map(|name| name.as_str().into()),
+                site: facts.site,
+                identity: facts.client,
             };
             Box::pin(http::serve(stream, version, Arc::clone(service), facts, watch)).await
         }
         Service::Tcp(routes) => match routes.of_site(facts.site) {
-            Some(backend) => match Box::pin(tcp::connect(&mut stream, backend)).await {
+            Some(route) => match Box::pin(tcp::connect(&mut stream, &route.backend)).await {
                 Ok(upstream) => {
-                    let metrics = backend.metrics();
+                    let metrics = route.backend.metrics();
                     Box::pin(tcp::join(stream, upstream, &snapshot.limits, metrics)).await
                 }
                 Err(error) => {
@@ -107,7 +110,8 @@ struct Report<'a> {
     peer: PeerAddr,
     client: ClientAddr,
     at: Instant,
-    server_name: Option<portunus_certs::name::HostName>,
+    server_name: Option<HostName>,
+    client_cert: Option<Box<str>>,
     meter: Arc<Meter>,
     reason: CloseReason,
     _active: Active,
@@ -123,6 +127,7 @@ impl<'a> Report<'a> {
             client,
             at,
             server_name: None,
+            client_cert: None,
             meter: Arc::new(Meter::new(&metrics.bytes)),
             reason: CloseReason::Drain,
             _active: Active::new(&metrics.connections_active),
@@ -138,6 +143,7 @@ impl<'a> Report<'a> {
             metrics.key_exchanges.of(group).inc();
         }
         self.server_name.clone_from(&facts.server_name);
+        self.client_cert = facts.client.as_ref().map(|client| client.fingerprint().into());
     }
 
     /// The connection was not admitted to its handshake.
@@ -184,6 +190,7 @@ impl Drop for Report<'_> {
             peer = %self.peer,
             client = %self.client,
             sni = self.server_name(),
+            client_cert = self.client_cert.as_deref(),
             reason = %self.reason,
             duration_ms = lasted.as_millis() as u64,
             bytes_downstream = self.meter.total(Direction::Downstream),

@@ -78,6 +78,32 @@ labels! {
     HandshakeFailure {
         /// The client ended the handshake with an alert, most often since it does not trust us.
         ClientAlert => "client_alert",
+        /// The certificate of the client cannot be parsed.
+        ClientCertEncoding => "client_cert_encoding",
+        /// A certificate of the client has expired.
+        ClientCertExpired => "client_cert_expired",
+        /// The client has no certificate, and one is required.
+        ClientCertMissing => "client_cert_missing",
+        /// A certificate of the client is not valid yet.
+        ClientCertNotYetValid => "client_cert_not_yet_valid",
+        /// The certificate of the client is refused for another reason.
+        ClientCertOther => "client_cert_other",
+        /// The certificate of the client is not meant for clients.
+        ClientCertPurpose => "client_cert_purpose",
+        /// A certificate of the client is revoked.
+        ClientCertRevoked => "client_cert_revoked",
+        /// A signature of the client is wrong, or of a kind that is not accepted.
+        ClientCertSignature => "client_cert_signature",
+        /// The revocation list that speaks for the client is past its next update.
+        ClientCertStaleRevocation => "client_cert_stale_revocation",
+        /// The client shows more certificates than the limit.
+        ClientCertTooDeep => "client_cert_too_deep",
+        /// The certificates of the client are larger than the limit.
+        ClientCertTooLarge => "client_cert_too_large",
+        /// No authority that is trusted vouches for the client.
+        ClientCertUnknownIssuer => "client_cert_unknown_issuer",
+        /// No revocation list speaks for the client.
+        ClientCertUnknownRevocation => "client_cert_unknown_revocation",
         /// The client closed or reset the connection before the handshake was finished.
         ClientClosed => "client_closed",
         /// The client sent something that TLS does not allow there.

@@ -1,23 +1,24 @@
 //! Everything that a connection of one listener needs, as one immutable value.
 //!
 //! Owns [`Snapshot`] and how it is built from the configuration. A connection takes one `Arc` of
-//! it and keeps it; nothing in it changes but what is meant to be shared: certificates, which are
-//! swapped as a whole, sessions, pools and counters. Refuses to know sockets. Read next:
-//! `connection`.
+//! it and keeps it; nothing in it changes but what is meant to be shared: certificates and trust in
+//! clients, which are swapped as a whole, sessions, pools and counters. Refuses to know sockets.
+//! Read next: `connection`.
 
 use std::sync::Arc;
 
+use portunus_certs::client_auth::ClientAuth;
 use portunus_certs::session::memory::SessionCache;
 use portunus_certs::store::CertificateStore;
 
 use crate::backend::Backend;
-use crate::config::{self, Config, Mode};
+use crate::config::{self, ClientCertForward, Config, Mode};
 use crate::forward::http::HttpService;
-use crate::handshake::policy::Policy;
+use crate::handshake::policy::{Means, Policy};
 use crate::handshake::sites::Sites;
 use crate::limit::HandshakeLimit;
 use crate::metrics::{ListenerMetrics, Metrics, ProcessMetrics};
-use crate::route::Routes;
+use crate::route::{Route, Routes};
 
 /// What a connection of one listener needs.
 #[derive(Debug)]
@@ -56,6 +57,8 @@ pub struct Shared<'a> {
     pub metrics: &'a Metrics,
     /// Every certificate.
     pub certificates: &'a Arc<CertificateStore>,
+    /// Every client authentication, in the order of the configuration.
+    pub client_auths: &'a [Arc<ClientAuth>],
     /// Every session.
     pub sessions: &'a Arc<SessionCache>,
     /// Every backend, in the order of the configuration.
@@ -70,21 +73,12 @@ impl Snapshot {
         listener: &config::Listener,
         shared: &Shared<'_>,
     ) -> Result<Arc<Self>, rustls::Error> {
-        let Shared { config, metrics, certificates, sessions, backends, handshakes } = *shared;
+        let Shared { config, metrics, certificates, client_auths, sessions, .. } = *shared;
         let sites = Arc::new(Sites::new(&listener.sites));
-        let policy = Policy::new(
-            listener,
-            Arc::clone(&sites),
-            Arc::clone(certificates),
-            config.resumption.mode,
-            sessions,
-        )?;
-        let indices: Vec<usize> = match &listener.sites {
-            config::Sites::Any(backend) => vec![*backend],
-            config::Sites::Named(sites) => sites.iter().map(|site| site.backend).collect(),
-        };
-        let chosen = indices.iter().filter_map(|index| backends.get(*index).cloned()).collect();
-        let routes = Routes::new(sites, chosen);
+        let resumption = config.resumption.mode;
+        let means = Means { certificates, client_auths, resumption, sessions };
+        let policy = Policy::new(listener, Arc::clone(&sites), means)?;
+        let routes = Routes::new(sites, routes(listener, shared));
         let limits = Arc::clone(&config.limits);
         let handles = metrics.listener(&listener.name);
         let service = match listener.mode {
@@ -101,11 +95,26 @@ impl Snapshot {
         Ok(Arc::new(Self {
             listener: Arc::clone(&listener.name),
             limits,
-            handshakes: Arc::clone(handshakes),
+            handshakes: Arc::clone(shared.handshakes),
             policy,
             service,
             metrics: handles,
             process: metrics.process(),
         }))
+    }
+}
+
+/// What lies behind each site of `listener`, in their order.
+fn routes(listener: &config::Listener, shared: &Shared<'_>) -> Vec<Route> {
+    let route = |backend: usize, client_auth: Option<usize>| {
+        let auth = client_auth.and_then(|index| shared.config.client_auths.get(index));
+        let forward = auth.map_or(ClientCertForward::None, |auth| auth.forward);
+        Some(Route { backend: Arc::clone(shared.backends.get(backend)?), client_auth, forward })
+    };
+    match &listener.sites {
+        config::Sites::Any(backend) => route(*backend, listener.client_auth).into_iter().collect(),
+        config::Sites::Named(sites) => {
+            sites.iter().filter_map(|site| route(site.backend, site.client_auth)).collect()
+        }
     }
 }

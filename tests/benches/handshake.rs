@@ -161,6 +161,8 @@ impl Bench {
             .expect("the provider has suites of this version")
             .with_root_certificates(roots)
             .with_no_client_auth();
+        // What is measured is the handshake, not how often a compressed certificate is kept.
+        config.cert_decompressors.clear();
         config.resumption = if resumption {
             Resumption::in_memory_sessions(8).tls12_resumption(Tls12Resumption::SessionIdOnly)
         } else {

@@ -3,14 +3,20 @@
 //! Owns every certificate of the suite, good ones and the parts of bad ones. Refuses to know where
 //! they are written to.
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, SystemTime};
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose,
-    PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256, RsaKeySize, SerialNumber,
+    PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256, RsaKeySize, SerialNumber, date_time_ymd,
 };
 use rustls::RootCertStore;
+use rustls::client::ResolvesClientCert;
+use rustls::crypto::aws_lc_rs::sign::any_supported_type;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 
 /// The authority of this run.
 pub fn authority() -> &'static Authority {
@@ -63,6 +69,11 @@ impl Authority {
         self.issuer.pem()
     }
 
+    /// The authority's key as PKCS#8 PEM, for what it signs beside certificates.
+    pub fn key_pem(&self) -> String {
+        self.issuer.key().serialize_pem()
+    }
+
     /// What a client of the harness trusts.
     pub fn roots(&self) -> RootCertStore {
         let mut roots = RootCertStore::empty();
@@ -77,20 +88,29 @@ impl Authority {
 
     /// A certificate for `names` with a key of the kind `key`.
     pub fn issue_with(&self, key: Key, names: &[&str]) -> Credential {
+        self.issue_between(key, names, 0, i64::from(u32::MAX))
+    }
+
+    /// The same, valid from `not_before` to `not_after`, in seconds since 1970.
+    pub fn issue_between(
+        &self,
+        key: Key,
+        names: &[&str],
+        not_before: i64,
+        not_after: i64,
+    ) -> Credential {
         let key = match key {
             Key::Ecdsa => KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256),
             Key::Rsa => KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048),
         };
-        self.sign(&key.expect("a key can be made"), names)
-    }
-
-    fn sign(&self, key: &KeyPair, names: &[&str]) -> Credential {
+        let key = key.expect("a key can be made");
         let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
         let serial = self.serials.fetch_add(1, Ordering::Relaxed);
         let mut params = CertificateParams::new(names).expect("the test names names");
         params.serial_number = Some(SerialNumber::from(serial));
         params.use_authority_key_identifier_extension = true;
-        let leaf = params.signed_by(key, &self.issuer).expect("the authority signs");
+        set_validity(&mut params, not_before, not_after);
+        let leaf = params.signed_by(&key, &self.issuer).expect("the authority signs");
         Credential {
             chain: leaf.pem(),
             key: key.serialize_pem(),
@@ -105,4 +125,28 @@ impl Credential {
     pub fn pem(&self) -> String {
         format!("{}{}", self.chain, self.key)
     }
+
+    /// What has a client of rustls show this credential.
+    pub(crate) fn resolver(&self) -> Arc<dyn ResolvesClientCert> {
+        let chain = CertificateDer::pem_slice_iter(self.chain.as_bytes());
+        let chain = chain.collect::<Result<_, _>>().expect("the chain is PEM");
+        let key = PrivateKeyDer::from_pem_slice(self.key.as_bytes()).expect("the key is PEM");
+        let key = any_supported_type(&key).expect("the key signs");
+        Arc::new(SingleCertAndKey::from(CertifiedKey::new(chain, key)))
+    }
+}
+
+/// Seconds since 1970, as certificates count them.
+pub fn now() -> i64 {
+    let passed = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    passed.expect("1970 is over").as_secs().try_into().expect("a date of this age")
+}
+
+pub(crate) fn set_validity(params: &mut CertificateParams, not_before: i64, not_after: i64) {
+    params.not_before = date_time_ymd(1970, 1, 1) + since_1970(not_before);
+    params.not_after = date_time_ymd(1970, 1, 1) + since_1970(not_after);
+}
+
+pub(crate) fn since_1970(seconds: i64) -> Duration {
+    Duration::from_secs(seconds.try_into().expect("a date after 1970"))
 }

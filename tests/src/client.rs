@@ -1,14 +1,14 @@
 //! A TLS client that a test can stop, split and break at any byte.
 //!
-//! Owns the driving of rustls over a socket by hand, since a finished stream type hides what the
-//! tests are about: how much is written at a time, whether close_notify was sent, who closed what.
-//! Refuses to know what the bytes mean; `http1` does for some.
+//! Owns the driving of rustls over a socket by hand, since a finished stream hides what tests are
+//! about: how much is written at a time, whether close_notify was sent. What bytes mean it ignores.
 
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use rustls::client::Resumption;
+use rustls::compress::CertDecompressor;
 use rustls::crypto::{CryptoProvider, SupportedKxGroup, aws_lc_rs};
 use rustls::pki_types::ServerName;
 use rustls::version::{TLS12, TLS13};
@@ -17,7 +17,7 @@ use socket2::SockRef;
 use tokio::io::{AsyncWriteExt as _, Interest};
 use tokio::net::TcpStream;
 
-use crate::authority::authority;
+use crate::authority::{Credential, authority};
 use crate::wait::within;
 
 /// Who asks for which name at which address, and with what of TLS.
@@ -61,8 +61,8 @@ impl Client {
     /// Offers these protocols.
     #[must_use]
     pub fn alpn(mut self, protocols: &[&str]) -> Self {
-        let config = Arc::make_mut(&mut self.config);
-        config.alpn_protocols = protocols.iter().map(|one| one.as_bytes().to_vec()).collect();
+        let protocols = protocols.iter().map(|one| one.as_bytes().to_vec());
+        Arc::make_mut(&mut self.config).alpn_protocols = protocols.collect();
         self
     }
 
@@ -73,10 +73,24 @@ impl Client {
         self
     }
 
+    /// Offers these ways of compressing certificates, in TLS 1.3.
+    #[must_use]
+    pub fn decompressing(mut self, with: &[&'static dyn CertDecompressor]) -> Self {
+        Arc::make_mut(&mut self.config).cert_decompressors = with.to_vec();
+        self
+    }
+
     /// Does not say which name it asks for.
     #[must_use]
     pub fn without_sni(mut self) -> Self {
         Arc::make_mut(&mut self.config).enable_sni = false;
+        self
+    }
+
+    /// Shows `credential` if it is asked who it is.
+    #[must_use]
+    pub fn certificate(mut self, credential: &Credential) -> Self {
+        Arc::make_mut(&mut self.config).client_auth_cert_resolver = credential.resolver();
         self
     }
 

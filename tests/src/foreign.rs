@@ -64,9 +64,19 @@ pub fn nghttp() -> Option<Foreign> {
     find("nghttp", "--version")
 }
 
+/// `brotli`, the decoder of those who made the format, if it is here.
+pub fn brotli() -> Option<Foreign> {
+    find("brotli", "--version")
+}
+
 /// `promtool`, which judges metrics, if it is here.
 pub fn promtool() -> Option<Foreign> {
     find("promtool", "--version")
+}
+
+/// Whether this machine lets programs run under `unshare` in a user namespace of their own.
+pub fn user_namespaces() -> bool {
+    find_with("unshare", &["-Ur", "true"]).is_some()
 }
 
 /// `openssl s_client` that calls the first listener of `proxy` and asks for `name`.
@@ -90,9 +100,13 @@ pub fn url(proxy: &Proxy, name: &str, path: &str) -> String {
 }
 
 fn find(program: &'static str, question: &str) -> Option<Foreign> {
+    find_with(program, &[question])
+}
+
+fn find_with(program: &'static str, question: &[&str]) -> Option<Foreign> {
     let mut asked = std::process::Command::new(program);
-    asked.arg(question).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    if asked.status().is_ok() {
+    asked.args(question).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    if asked.status().is_ok_and(|status| status.success()) {
         return Some(Foreign { command: Command::new(program), input: Vec::new() });
     }
     let required = std::env::var("PORTUNUS_TEST_FOREIGN").is_ok_and(|value| value == "require");
@@ -116,6 +130,13 @@ impl Foreign {
     #[must_use]
     pub fn args(mut self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
         self.command.args(arguments);
+        self
+    }
+
+    /// One variable of its environment.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.command.env(name, value);
         self
     }
 
@@ -157,6 +178,11 @@ impl Conversation {
     /// Waits until `text` stands in its stdout.
     pub async fn hear(&mut self, text: &str) {
         self.out.contains(text).await;
+    }
+
+    /// Waits until `text` stands in its stdout, or until it has ended by itself; says which.
+    pub async fn hears_before_its_end(&mut self, text: &str) -> bool {
+        within("a word or the end of a foreign program", self.out.comes(text)).await
     }
 
     /// Waits until `text` stands in its stderr.
@@ -227,19 +253,23 @@ impl Heard {
 
     async fn contains(&mut self, text: &str) {
         let what = format!("{text:?} from a foreign program");
-        let wait = async {
-            loop {
-                let ended = *self.ended.borrow_and_update();
-                let heard = String::from_utf8_lossy(&self.bytes()).into_owned();
-                if heard.contains(text) {
-                    return;
-                }
-                assert!(!ended, "ended without {text:?}: {heard}");
-                // An error means that the reading task is gone, and the flag is set.
-                let _ = self.ended.changed().await;
+        let heard = within(&what, self.comes(text)).await;
+        assert!(heard, "ended without {text:?}: {}", String::from_utf8_lossy(&self.bytes()));
+    }
+
+    /// Whether `text` stands there before the end.
+    async fn comes(&mut self, text: &str) -> bool {
+        loop {
+            let ended = *self.ended.borrow_and_update();
+            if String::from_utf8_lossy(&self.bytes()).contains(text) {
+                return true;
             }
-        };
-        within(&what, wait).await;
+            if ended {
+                return false;
+            }
+            // An error means that the reading task is gone, and the flag is set.
+            let _ = self.ended.changed().await;
+        }
     }
 
     async fn whole(mut self) -> Vec<u8> {

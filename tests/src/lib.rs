@@ -25,16 +25,18 @@
 mod authority;
 mod backend;
 mod client;
+mod client_authority;
 pub mod foreign;
 mod http1;
 mod process;
 mod proxy;
 pub mod wait;
 
-pub use authority::{Authority, Credential, Key, authority};
+pub use authority::{Authority, Credential, Key, authority, now};
 pub use backend::http::{Http, Seen, http};
 pub use backend::{Backend, echo, greeter, raw, silent, unreachable};
 pub use client::{Client, Tls};
+pub use client_authority::{ClientAuthority, Flaw};
 pub use http1::{Response, read_response};
 pub use process::{Line, Process, command};
 pub use proxy::builder::{Builder, Listener, https, tls, write, write_and_rename};

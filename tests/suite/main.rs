@@ -19,6 +19,8 @@ mod certificates;
 #[cfg(test)]
 mod cli;
 #[cfg(test)]
+mod client_auth;
+#[cfg(test)]
 mod handshake;
 #[cfg(test)]
 mod http;
@@ -26,6 +28,10 @@ mod http;
 mod lifecycle;
 #[cfg(test)]
 mod resumption;
+#[cfg(test)]
+mod seeds;
+#[cfg(test)]
+mod status;
 #[cfg(test)]
 mod tcp;
 #[cfg(test)]

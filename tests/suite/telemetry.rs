@@ -96,9 +96,12 @@ async fn the_admin_listener_answers_this_machine_and_no_web_page() {
         ("GET", "/livez", "", 200),
         ("GET", "/readyz", "", 200),
         ("HEAD", "/metrics", "", 200),
+        ("HEAD", "/status", "", 200),
         ("GET", "/nothing", "", 404),
         ("POST", "/metrics", "", 405),
         ("GET", "/metrics", "Origin: https://evil.example\r\n", 403),
+        ("GET", "/status", "Origin: https://evil.example\r\n", 403),
+        ("POST", "/status", "", 405),
     ];
     for (method, path, fields, status) in cases {
         let answer = admin(&proxy, method, path, &format!("Host: localhost\r\n{fields}")).await;

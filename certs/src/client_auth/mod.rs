@@ -1,34 +1,58 @@
 //! Who may be a client: authorities, revocation lists, and the verifier made of them.
 //!
-//! Owns the files behind client authentication and the rule that they fail closed: a bundle that
-//! is missing, empty or damaged refuses to open, and at a reload the last good one stays. The
-//! authorities are those of the bundle and no others; the system's own are never consulted.
+//! Owns the files behind client authentication and the rule that they fail closed. At the start,
+//! a bundle or a list that is missing, empty or damaged refuses to open. At a reload the last good
+//! of each file stays: a bundle that went bad keeps the authorities that it had while a new list
+//! beside it still takes effect, and the other way round. Both directions are safe, because a
+//! client whose list is missing or stale is refused and never let in. The authorities are those of
+//! the bundle and no others; the system's own are never consulted, and nothing that can happen to
+//! a file makes a client anonymous.
+//!
 //! Refuses to know sites: whoever serves one asks for the [`ClientTrust`] of the moment once for
 //! each connection.
+//!
+//! In the order of a file's way: `file` finds out whether it changed, `authorities` and
+//! `revocation` read it, `trust` joins them to a verifier, `verifier` is what a handshake asks,
+//! [`Rejection`] and [`ClientIdentity`] are what comes of it.
+
+mod authorities;
+mod error;
+mod file;
+mod identity;
+mod rejection;
+mod revocation;
+mod signature;
+mod subject;
+mod trust;
+mod verifier;
+mod warnings;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
-use aws_lc_rs::digest::{self, SHA256};
-use rustls::RootCertStore;
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, UnixTime};
-use rustls::server::WebPkiClientVerifier;
-use rustls::server::danger::ClientCertVerifier;
-use thiserror::Error;
+use rustls::pki_types::UnixTime;
 
-use crate::credential::digest_bytes;
+pub use self::authorities::{AuthorityFacts, check_bundle};
+pub use self::error::{BundleError, ClientAuthError, CrlError, Place};
+pub use self::identity::ClientIdentity;
+pub use self::rejection::Rejection;
+pub use self::revocation::{CrlFacts, check_crl};
+pub use self::trust::ClientTrust;
+
+use self::file::Files;
+use self::warnings::Warnings;
 
 /// What is demanded of clients, and where the proof of it lies.
 #[derive(Clone, Debug)]
 pub struct ClientAuthOptions {
     /// Whether a client may do without a certificate.
     pub demand: Demand,
-    /// PEM bundle of the authorities whose clients are let in.
+    /// PEM bundle of the authorities whose clients are let in; at most 8 MiB and 4096 of them.
     pub ca: PathBuf,
-    /// Revocation lists, PEM or DER; empty means that nothing is ever revoked.
+    /// Revocation lists, PEM or DER, at most 32 MiB a file; empty means that nothing is ever
+    /// revoked.
     pub crls: Vec<PathBuf>,
     /// How far revocation is checked.
     pub crl_depth: CrlDepth,
@@ -70,19 +94,45 @@ pub struct ChainBounds {
 pub struct ClientAuth {
     options: ClientAuthOptions,
     trust: ArcSwap<ClientTrust>,
-    reloads: Mutex<()>,
+    memory: Mutex<Memory>,
+}
+
+/// What a reload remembers for the next one.
+#[derive(Debug)]
+struct Memory {
+    files: Files,
+    said: Vec<String>,
+}
+
+/// The account of one reload.
+#[derive(Clone, Debug, Default)]
+pub struct TrustReport {
+    /// Whether another trust is served now.
+    pub changed: bool,
+    /// Whether there is anything to tell that the reload before did not tell.
+    pub news: bool,
+    /// Why the last good stays, a file each.
+    pub failures: Vec<ClientAuthError>,
+    /// What should be looked at, in words: authorities and lists that end soon or have ended.
+    pub warnings: Vec<String>,
+    /// The next moment, in seconds since 1970, at which time alone will change what is to be said.
+    pub next_change: Option<i64>,
 }
 
 impl ClientAuth {
-    /// Loads the files for the first time. Whatever is wrong with any of them is an error.
+    /// Loads the files for the first time. Whatever is wrong with any of them is an error; a list
+    /// that has expired is not wrong, and is warned of.
     pub fn open(
         options: ClientAuthOptions,
         now: UnixTime,
     ) -> Result<(Self, TrustReport), ClientAuthError> {
-        let trust = build(&options)?;
-        let auth = Self { trust: ArcSwap::from_pointee(trust), options, reloads: Mutex::default() };
-        let report = auth.reload(now);
-        Ok((auth, report))
+        let files = Files::open(&options)?;
+        let trust = ClientTrust::build(&options, files.bundle(), &files.lists())?;
+        let mut report = TrustReport { changed: true, ..TrustReport::default() };
+        let mut memory = Memory { files, said: Vec::new() };
+        memory.account(&options, &mut report, now);
+        let trust = ArcSwap::from_pointee(trust);
+        Ok((Self { options, trust, memory: Mutex::new(memory) }, report))
     }
 
     /// The trust of this moment; a connection takes it once and keeps it.
@@ -102,121 +152,53 @@ impl ClientAuth {
         std::iter::once(&self.options.ca).chain(&self.options.crls).map(PathBuf::as_path)
     }
 
-    /// Reads the files again and publishes what they give; the last good stays if they are bad.
-    pub fn reload(&self, _now: UnixTime) -> TrustReport {
-        let _one_at_a_time = self.reloads.lock().unwrap_or_else(PoisonError::into_inner);
-        match build(&self.options) {
-            Ok(trust) => {
-                let changed = trust.digest != self.load().digest;
-                if changed {
+    /// Reads the files again and publishes what they give; of each that is bad, the last good
+    /// stays. Reads nothing that was not touched. Blocks on the disk.
+    pub fn reload(&self, now: UnixTime) -> TrustReport {
+        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut report = TrustReport::default();
+        let mut next = memory.files.clone();
+        if next.reload(&self.options, &mut report.failures) {
+            match ClientTrust::build(&self.options, next.bundle(), &next.lists()) {
+                Ok(trust) => {
+                    report.changed = trust.digest() != self.load().digest();
+                    // The facts about files may differ where what is trusted does not.
                     self.trust.store(Arc::new(trust));
+                    memory.files = next;
                 }
-                TrustReport { changed, news: changed, ..TrustReport::default() }
+                Err(error) => report.failures.push(error),
             }
-            Err(error) => TrustReport { failures: vec![error], ..TrustReport::default() },
+        } else {
+            memory.files = next;
         }
+        memory.account(&self.options, &mut report, now);
+        report
     }
 }
 
-/// What verifies the clients of one moment.
-#[derive(Debug)]
-pub struct ClientTrust {
-    verifier: Arc<dyn ClientCertVerifier>,
-    digest: [u8; 32],
-}
-
-impl ClientTrust {
-    /// For `ServerConfig`.
-    #[must_use]
-    pub fn verifier(&self) -> Arc<dyn ClientCertVerifier> {
-        Arc::clone(&self.verifier)
-    }
-
-    /// Digest of everything that decides whether a client is let in: demand, authorities,
-    /// revocation lists, bounds.
-    #[must_use]
-    pub fn digest(&self) -> &[u8; 32] {
-        &self.digest
-    }
-
-    /// The authorities, for people.
-    #[must_use]
-    pub fn authorities(&self) -> &[AuthorityFacts] {
-        &[]
-    }
-
-    /// The revocation lists, for people.
-    #[must_use]
-    pub fn crls(&self) -> &[CrlFacts] {
-        &[]
+impl Memory {
+    /// Fills in what is to be said now, and whether that is news.
+    fn account(&mut self, options: &ClientAuthOptions, report: &mut TrustReport, now: UnixTime) {
+        let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+        let bundle = (options.ca.as_path(), self.files.bundle());
+        let warnings = Warnings::of(bundle, &self.files.signed_lists(), now);
+        report.warnings = warnings.lines;
+        report.next_change = warnings.next_change;
+        let failures = report.failures.iter().map(sentence);
+        let said: Vec<_> = failures.chain(report.warnings.iter().cloned()).collect();
+        report.news = report.changed || said != self.said;
+        self.said = said;
     }
 }
 
-/// An authority that is trusted to vouch for clients.
-#[derive(Clone, Debug)]
-pub struct AuthorityFacts {
-    /// Its distinguished name.
-    pub subject: Box<str>,
-    /// End of validity, in seconds since 1970.
-    pub not_after: i64,
-}
-
-/// A revocation list.
-#[derive(Clone, Debug)]
-pub struct CrlFacts {
-    /// The file, as configured.
-    pub path: PathBuf,
-    /// Whose certificates it is about.
-    pub issuer: Box<str>,
-    /// When it was made, in seconds since 1970.
-    pub this_update: i64,
-    /// When the next one was promised; past it, clients are refused.
-    pub next_update: Option<i64>,
-    /// How many certificates are revoked.
-    pub revoked: usize,
-}
-
-/// The account of one reload.
-#[derive(Clone, Debug, Default)]
-pub struct TrustReport {
-    /// Whether another trust is served now.
-    pub changed: bool,
-    /// Whether there is anything to tell that the reload before did not tell.
-    pub news: bool,
-    /// Why the last good stays, a file each.
-    pub failures: Vec<ClientAuthError>,
-    /// What should be looked at, in words: authorities and lists that end soon or have ended.
-    pub warnings: Vec<String>,
-    /// The next moment, in seconds since 1970, at which time alone will change what is to be said.
-    pub next_change: Option<i64>,
-}
-
-/// Why a file of client authentication is not taken.
-#[derive(Clone, Debug, Error)]
-pub enum ClientAuthError {
-    /// The bundle.
-    #[error("{}: no authority can be read", path.display())]
-    Bundle {
-        /// The file.
-        path: PathBuf,
-    },
-}
-
-fn build(options: &ClientAuthOptions) -> Result<ClientTrust, ClientAuthError> {
-    let error = || ClientAuthError::Bundle { path: options.ca.clone() };
-    let mut roots = RootCertStore::empty();
-    let mut hash = digest::Context::new(&SHA256);
-    for certificate in CertificateDer::pem_file_iter(&options.ca).map_err(|_| error())? {
-        let certificate = certificate.map_err(|_| error())?;
-        hash.update(&certificate);
-        roots.add(certificate).map_err(|_| error())?;
+/// An error with its causes.
+fn sentence(error: &ClientAuthError) -> String {
+    let mut sentence = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        sentence.push_str(": ");
+        sentence.push_str(&error.to_string());
+        cause = error.source();
     }
-    let builder =
-        WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&options.provider));
-    let builder = match options.demand {
-        Demand::Request => builder.allow_unauthenticated(),
-        Demand::Require => builder,
-    };
-    let verifier = builder.build().map_err(|_| error())?;
-    Ok(ClientTrust { verifier, digest: digest_bytes(hash.finish()) })
+    sentence
 }

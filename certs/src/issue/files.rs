@@ -54,7 +54,7 @@ pub(super) fn check_ours(chain_pem: &str, chain: &Path, key: &Path) -> Result<()
         public_key = held.chains.into_iter().next().map(|chain| chain.leaf.public_key);
     }
     match existing(key)? {
-        Some(Parsed { chains, keys }) => match keys.as_slice() {
+        Some(Parsed { chains, keys, .. }) => match keys.as_slice() {
             [held] if chains.is_empty() && Some(&held.public_key) == public_key.as_ref() => Ok(()),
             _ => Err(foreign(key)),
         },

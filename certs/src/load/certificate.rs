@@ -6,6 +6,7 @@
 
 use aws_lc_rs::digest::{self, SHA256};
 use rustls::pki_types::CertificateDer;
+use x509_parser::asn1_rs::{FromDer as _, Oid, oid};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::error::X509Error;
 use x509_parser::extensions::{GeneralName, ParsedExtension};
@@ -25,6 +26,8 @@ pub(crate) struct Chain {
     pub(crate) digest: [u8; 32],
     /// Whether each certificate names the next one as its issuer.
     pub(crate) unbroken: bool,
+    /// A hash that clients reject in signatures. That of a root is checked by nobody.
+    pub(crate) weak_signature: Option<&'static str>,
 }
 
 /// What the first certificate of a chain says.
@@ -48,6 +51,24 @@ pub(crate) struct Leaf {
     pub(crate) self_issued: bool,
     /// Says where its issuer's certificate can be fetched, as public authorities do.
     pub(crate) names_issuer_location: bool,
+    /// The content of the INTEGER.
+    pub(crate) serial: Box<[u8]>,
+    /// Says that it is to be shown with an OCSP staple only (RFC 7633).
+    pub(crate) must_staple: bool,
+}
+
+impl Chain {
+    /// The certificate that issued the leaf, if it stands behind it.
+    pub(crate) fn issuer(&self) -> Option<&CertificateDer<'static>> {
+        let issuer = self.certificates.get(1)?;
+        let subject = parse(0, issuer).ok()?.tbs_certificate.subject.as_raw();
+        (Some(subject) == self.issuer_name()).then_some(issuer)
+    }
+
+    /// The name of the leaf's issuer, in DER.
+    pub(crate) fn issuer_name(&self) -> Option<&[u8]> {
+        Some(parse(0, self.certificates.first()?).ok()?.tbs_certificate.issuer.as_raw())
+    }
 }
 
 /// Divides the certificates of one file into chains, each leaf first.
@@ -85,7 +106,13 @@ impl Builder {
         let mut hash = digest::Context::new(&SHA256);
         hash.update(&der);
         let leaf = leaf(line, &der)?;
-        let chain = Chain { certificates: vec![der], leaf, digest: [0; 32], unbroken: true };
+        let chain = Chain {
+            certificates: vec![der],
+            leaf,
+            digest: [0; 32],
+            unbroken: true,
+            weak_signature: parsed.weak_signature,
+        };
         Ok(Self { line, chain, hash, last: parsed })
     }
 
@@ -113,6 +140,7 @@ impl Builder {
             return Err(LoadError::ChainTooLong { line: self.line });
         }
         self.chain.unbroken &= self.last.issuer == parsed.subject;
+        self.chain.weak_signature = self.chain.weak_signature.or(parsed.weak_signature);
         self.hash.update(&der);
         self.chain.certificates.push(der);
         self.last = parsed;
@@ -125,11 +153,12 @@ impl Builder {
     }
 }
 
-/// What decides to which chain a certificate belongs.
+/// What decides to which chain a certificate belongs, and what it adds to it.
 struct Parsed {
     subject: Vec<u8>,
     issuer: Vec<u8>,
     authority: bool,
+    weak_signature: Option<&'static str>,
 }
 
 impl Parsed {
@@ -139,6 +168,7 @@ impl Parsed {
             subject: certificate.subject().as_raw().to_vec(),
             issuer: certificate.issuer().as_raw().to_vec(),
             authority: certificate.is_ca(),
+            weak_signature: weak_signature(&certificate),
         })
     }
 
@@ -147,12 +177,29 @@ impl Parsed {
     }
 }
 
-fn parse<'a>(line: usize, der: &'a CertificateDer<'_>) -> Result<X509Certificate<'a>, LoadError> {
+pub(crate) fn parse<'a>(
+    line: usize,
+    der: &'a CertificateDer<'_>,
+) -> Result<X509Certificate<'a>, LoadError> {
     match x509_parser::parse_x509_certificate(der) {
         Ok(([], certificate)) => Ok(certificate),
         Ok(_) => Err(LoadError::Certificate { line, reason: "bytes follow its end".into() }),
         Err(error) => Err(LoadError::Certificate { line, reason: reason(&error.into()).into() }),
     }
+}
+
+/// The hash of the issuer's signature, if it is one that clients reject (RFC 9155). Who signed
+/// itself is trusted for other reasons than its signature.
+fn weak_signature(certificate: &X509Certificate<'_>) -> Option<&'static str> {
+    let algorithm = &certificate.signature_algorithm.algorithm;
+    let hash = if SHA1_SIGNATURES.contains(algorithm) || algorithm == &ECDSA_WITH_SHA1 {
+        "SHA-1"
+    } else if MD5_SIGNATURES.contains(algorithm) {
+        "MD5"
+    } else {
+        return None;
+    };
+    (certificate.subject().as_raw() != certificate.issuer().as_raw()).then_some(hash)
 }
 
 /// The parser's verdict in words that help somebody who has never seen the parser.
@@ -195,6 +242,8 @@ fn leaf(line: usize, der: &CertificateDer<'_>) -> Result<Leaf, LoadError> {
         fingerprint: digest_bytes(digest::digest(&SHA256, der)),
         self_issued,
         names_issuer_location: names_issuer_location(&certificate),
+        serial: certificate.raw_serial().into(),
+        must_staple: must_staple(&certificate),
     })
 }
 
@@ -247,7 +296,7 @@ pub(super) fn rsa_kind(modulus: &[u8]) -> Result<KeyKind, Box<str>> {
     let bits = significant.len() * 8 - blank;
     match u16::try_from(bits) {
         Ok(size) if (RSA_BITS_MIN..=RSA_BITS_MAX).contains(&size) => Ok(KeyKind::Rsa(size)),
-        _ => Err(format!("RSA with {bits} bits").into()),
+        _ => Err(format!("{bits}-bit RSA").into()),
     }
 }
 
@@ -259,6 +308,26 @@ fn names_issuer_location(certificate: &X509Certificate<'_>) -> bool {
         _ => false,
     })
 }
+
+/// Whether the TLS feature extension lists `status_request` (RFC 7633 section 4.2.2).
+fn must_staple(certificate: &X509Certificate<'_>) -> bool {
+    let extension =
+        certificate.extensions().iter().find(|extension| extension.oid == oid!(1.3.6.1.5.5.7.1.24));
+    let features = extension.and_then(|found| Vec::<u32>::from_der(found.value).ok());
+    features.is_some_and(|(_, features)| features.contains(&STATUS_REQUEST))
+}
+
+/// The TLS extension of this number is the one that staples answer (RFC 6066 section 8).
+const STATUS_REQUEST: u32 = 5;
+const SHA1_SIGNATURES: [Oid<'static>; 3] = [
+    oid_registry::OID_PKCS1_SHA1WITHRSA,
+    oid_registry::OID_SHA1_WITH_RSA,
+    oid_registry::OID_SIG_DSA_WITH_SHA1,
+];
+/// RFC 3279 section 2.2.3; the registry has no name for it.
+const ECDSA_WITH_SHA1: Oid<'static> = oid!(1.2.840.10045.4.1);
+const MD5_SIGNATURES: [Oid<'static>; 2] =
+    [oid_registry::OID_PKCS1_MD5WITHRSAENC, oid_registry::OID_MD5_WITH_RSA];
 
 /// Below this, no client accepts it; above, no library here computes it.
 const RSA_BITS_MIN: u16 = 2048;

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use rustls::pki_types::UnixTime;
 use zeroize::Zeroizing;
 
-use super::LoadError;
+use super::{LoadError, STAPLE_EXTENSION};
 
 /// The files that the configured paths stand for, and the paths that could not be looked at.
 #[derive(Debug, Default)]
@@ -23,8 +23,9 @@ pub(crate) struct Listing {
     pub(crate) unseen: Vec<(PathBuf, LoadError)>,
 }
 
-/// Lists `paths`: a named file always, of a folder the files whose extension says certificate or
-/// key. Names that start with a dot are left alone; Kubernetes keeps its own state in such.
+/// Lists `paths`: a named file always, with the staple beside it; of a folder the files whose
+/// extension says certificate, key or staple. Names that start with a dot are left alone;
+/// Kubernetes keeps its own state in such.
 pub(crate) fn list(paths: &[PathBuf]) -> Listing {
     let mut listing = Listing::default();
     for path in paths {
@@ -33,7 +34,10 @@ pub(crate) fn list(paths: &[PathBuf]) -> Listing {
                 Ok(files) => listing.files.extend(files),
                 Err(error) => listing.unseen.push((path.clone(), error.into())),
             },
-            Ok(_) => drop(listing.files.insert(path.clone())),
+            Ok(_) => {
+                listing.files.extend(staples_beside(path).into_iter().filter(|path| path.exists()));
+                listing.files.insert(path.clone());
+            }
             Err(error) => listing.unseen.push((path.clone(), error.into())),
         }
     }
@@ -48,6 +52,14 @@ pub(crate) fn is_listed(paths: &[PathBuf], path: &Path) -> bool {
         named && paths.iter().any(|root| Some(root.as_path()) == parent) && !path.is_dir()
     };
     paths.iter().any(|root| root == path) || in_folder()
+}
+
+/// Where the staple of a certificate that is named by its file may lie: `a.pem.ocsp`, `a.ocsp`.
+fn staples_beside(path: &Path) -> [PathBuf; 2] {
+    let mut appended = path.as_os_str().to_owned();
+    appended.push(".");
+    appended.push(STAPLE_EXTENSION);
+    [appended.into(), path.with_extension(STAPLE_EXTENSION)]
 }
 
 fn folder(path: &Path) -> io::Result<Vec<PathBuf>> {
@@ -164,6 +176,6 @@ fn mode(_metadata: &Metadata) -> u32 {
 }
 
 /// Of a folder, only these are read.
-pub const EXTENSIONS: [&str; 5] = ["pem", "crt", "cer", "key", "cert"];
+pub const EXTENSIONS: [&str; 6] = ["pem", "crt", "cer", "key", "cert", STAPLE_EXTENSION];
 /// Above any step in which a file system counts time, FAT's two seconds included.
 const YOUNG_SECONDS: i64 = 3;

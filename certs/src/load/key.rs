@@ -29,7 +29,9 @@ pub(super) fn load(section: &Section, provider: &CryptoProvider) -> Result<Priva
     let der = match section.kind {
         Kind::Pkcs1 => PrivateKeyDer::Pkcs1(PrivatePkcs1KeyDer::from(der)),
         Kind::Sec1 => PrivateKeyDer::Sec1(PrivateSec1KeyDer::from(der)),
-        Kind::Pkcs8 | Kind::Certificate => PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(der)),
+        Kind::Pkcs8 | Kind::Certificate | Kind::RevocationList => {
+            PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(der))
+        }
     };
     // rustls wipes the key in `der` when it is done with it.
     let Ok(signing) = provider.key_provider.load_private_key(der) else {
@@ -62,7 +64,7 @@ fn refused_algorithm(section: &Section) -> Option<Box<str>> {
             let known = [oid_registry::OID_KEY_TYPE_EC_PUBLIC_KEY, oid_registry::OID_SIG_ED25519];
             (!known.contains(&oid)).then(|| algorithm_name(&oid))
         }
-        Kind::Sec1 | Kind::Certificate => None,
+        Kind::Sec1 | Kind::Certificate | Kind::RevocationList => None,
     }
 }
 

@@ -1,46 +1,85 @@
-//! Files to chains and keys.
+//! Files to chains, keys and staples.
 //!
 //! Owns what the bytes of one file hold, and the words for what is wrong with it; how they come
-//! from the disk is in `disk`. A file holds chains, keys, or both, in any number; which key belongs
-//! to which chain is found in [`crate::store`], by comparing public keys and never by file name. A
-//! file is good or bad as a whole: one that is being written looks like a bad one, and half of a
-//! good one would be worse than the last good one.
+//! from the disk is in `disk`. A PEM file holds chains, keys, or both, in any number, a file called
+//! `.ocsp` one OCSP response; what belongs together is found in [`crate::store`], by comparing
+//! public keys and serial numbers and never by file name. A file is good or bad as a whole:
+//! one that is being written looks like a bad one, and half of a good one would be worse than the
+//! last good one.
 
 mod certificate;
 mod disk;
 mod key;
 mod pem;
+mod staple;
 
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::CertificateDer;
 use thiserror::Error;
 
-pub(crate) use certificate::Chain;
+pub(crate) use certificate::{Chain, parse as parse_certificate};
 pub use disk::EXTENSIONS;
 pub(crate) use disk::{Stamp, is_listed, list, read};
 pub(crate) use key::PrivateKey;
+pub(crate) use pem::{Kind, Lists, sections};
+pub use staple::CertificateStatus;
+pub(crate) use staple::{Answer, Staple, Verdict};
 
 /// What a good file holds.
 pub(crate) struct Parsed {
     pub(crate) chains: Vec<Chain>,
     pub(crate) keys: Vec<PrivateKey>,
+    pub(crate) staple: Option<Arc<Staple>>,
+}
+
+/// Whether the name of a file says that it holds a staple.
+pub(crate) fn is_staple(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case(STAPLE_EXTENSION))
+}
+
+/// Reads what the bytes of the file at `path` hold.
+pub(crate) fn parse_file(
+    path: &Path,
+    bytes: &[u8],
+    provider: &CryptoProvider,
+) -> Result<Parsed, LoadError> {
+    if is_staple(path) {
+        let staple = Some(Arc::new(staple::parse(bytes, provider)?));
+        return Ok(Parsed { chains: Vec::new(), keys: Vec::new(), staple });
+    }
+    parse(bytes, provider)
 }
 
 /// Reads chains and keys out of the bytes of a file.
 pub(crate) fn parse(bytes: &[u8], provider: &CryptoProvider) -> Result<Parsed, LoadError> {
     let mut certificates = Vec::new();
     let mut keys = Vec::new();
-    for section in pem::sections(bytes)? {
-        if section.kind == pem::Kind::Certificate {
+    for section in sections(bytes, Lists::Ignored)? {
+        if section.kind == Kind::Certificate {
             certificates.push((section.line, CertificateDer::from(section.der.to_vec())));
         } else {
             keys.push(key::load(&section, provider)?);
         }
     }
-    Ok(Parsed { chains: certificate::chains(certificates)?, keys })
+    Ok(Parsed { chains: certificate::chains(certificates)?, keys, staple: None })
+}
+
+/// How many chains and private keys a PEM file of these bytes would give.
+///
+/// The bytes may be anything; the answer says what would be said of the file.
+pub fn check(bytes: &[u8], provider: &CryptoProvider) -> Result<(usize, usize), LoadError> {
+    parse(bytes, provider).map(|parsed| (parsed.chains.len(), parsed.keys.len()))
+}
+
+/// How many certificates an OCSP response of these bytes would speak about.
+///
+/// The bytes may be anything; the answer says what would be said of the file.
+pub fn check_staple(bytes: &[u8], provider: &CryptoProvider) -> Result<usize, LoadError> {
+    staple::parse(bytes, provider).map(|staple| staple.answers.len())
 }
 
 /// Why a file, or a pair, is not served.
@@ -159,6 +198,21 @@ pub enum LoadError {
     /// No section that we know.
     #[error("holds neither a certificate nor a private key in PEM")]
     NothingUsable,
+    /// Not an OCSP response that can be sent.
+    #[error("the OCSP response cannot be used: {reason}")]
+    Staple {
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// A staple for a certificate that is not there.
+    #[error("the OCSP response answers no certificate here; remove it, or fetch the current one")]
+    StapleForNobody,
+    /// A staple that clients would refuse.
+    #[error("the signature of the OCSP response does not verify with the issuer of {label}")]
+    StapleSignature {
+        /// The credential that it is about.
+        label: Arc<str>,
+    },
     /// Larger than any certificate file.
     #[error("has {bytes} bytes; {bytes_max} is the most")]
     TooLarge {
@@ -215,3 +269,5 @@ fn hint(error: &io::Error) -> &'static str {
 pub const FILE_BYTES_MAX: u64 = 1 << 20;
 /// Public chains have two to four.
 pub const CHAIN_CERTIFICATES_MAX: usize = 16;
+/// What says that a file holds an OCSP response in DER.
+pub const STAPLE_EXTENSION: &str = "ocsp";

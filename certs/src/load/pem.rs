@@ -11,17 +11,17 @@ use zeroize::Zeroizing;
 use super::LoadError;
 
 /// One decoded section.
-pub(super) struct Section {
+pub(crate) struct Section {
     /// Line of its BEGIN, counted from one.
-    pub(super) line: usize,
-    pub(super) kind: Kind,
+    pub(crate) line: usize,
+    pub(crate) kind: Kind,
     /// Wiped when dropped, since it may be a key.
-    pub(super) der: Zeroizing<Vec<u8>>,
+    pub(crate) der: Zeroizing<Vec<u8>>,
 }
 
 /// What a section holds.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Certificate,
     /// `RSA PRIVATE KEY`, RFC 8017 appendix A.1.2.
     Pkcs1,
@@ -29,10 +29,22 @@ pub(super) enum Kind {
     Pkcs8,
     /// `EC PRIVATE KEY`, RFC 5915.
     Sec1,
+    /// `X509 CRL`, RFC 7468 section 6, and `CRL`, the name that it had before.
+    RevocationList,
 }
 
-/// The certificates and plain private keys of a file, in their order.
-pub(super) fn sections(bytes: &[u8]) -> Result<Vec<Section>, LoadError> {
+/// What becomes of revocation lists among the sections.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Lists {
+    /// They are let be, as everything that has no place in a chain.
+    Ignored,
+    /// They are sections like others.
+    Decoded,
+}
+
+/// The certificates and plain private keys of a file, and its revocation lists if `lists` says so,
+/// in their order.
+pub(crate) fn sections(bytes: &[u8], lists: Lists) -> Result<Vec<Section>, LoadError> {
     let bytes = text_of(bytes)?;
     let mut sections = Vec::new();
     let mut open: Option<Open<'_>> = None;
@@ -55,7 +67,7 @@ pub(super) fn sections(bytes: &[u8]) -> Result<Vec<Section>, LoadError> {
                 return Err(begun.unterminated());
             }
             let body = bytes.get(begun.start..start).unwrap_or_default();
-            sections.extend(begun.decode(body)?);
+            sections.extend(begun.decode(body, lists)?);
         } else if let Some(begun) = &open
             && text.starts_with(b"Proc-Type:")
         {
@@ -89,8 +101,8 @@ impl Open<'_> {
     }
 
     /// Decodes what we have a use for, refuses by name what a user will expect to work, and lets
-    /// the rest (parameters, requests, revocation lists) be.
-    fn decode(&self, body: &[u8]) -> Result<Option<Section>, LoadError> {
+    /// the rest (parameters, requests) be.
+    fn decode(&self, body: &[u8], lists: Lists) -> Result<Option<Section>, LoadError> {
         let line = self.line;
         let unsupported =
             |algorithm: &str| Err(LoadError::UnsupportedKey { line, algorithm: algorithm.into() });
@@ -99,6 +111,7 @@ impl Open<'_> {
             b"PRIVATE KEY" => Kind::Pkcs8,
             b"RSA PRIVATE KEY" => Kind::Pkcs1,
             b"EC PRIVATE KEY" => Kind::Sec1,
+            b"X509 CRL" | b"CRL" if lists == Lists::Decoded => Kind::RevocationList,
             b"ENCRYPTED PRIVATE KEY" => return Err(LoadError::EncryptedKey { line }),
             b"DSA PRIVATE KEY" => return unsupported("DSA"),
             b"OPENSSH PRIVATE KEY" => return unsupported("OpenSSH"),
@@ -207,13 +220,14 @@ mod tests {
             let label = "CERTIFICATE-----";
             let pem = format!("-----BEGIN {label}{end}{text}{end}-----END {label}{end}");
             let theirs = CertificateDer::from_pem_slice(pem.as_bytes()).unwrap();
-            let ours = sections(pem.as_bytes()).unwrap();
+            let ours = sections(pem.as_bytes(), Lists::Ignored).unwrap();
             prop_assert_eq!(ours.first().unwrap().der.as_slice(), theirs.as_ref());
         }
 
         #[test]
         fn no_bytes_are_too_odd(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-            let _ = sections(&bytes);
+            let _ = sections(&bytes, Lists::Ignored);
+            let _ = sections(&bytes, Lists::Decoded);
         }
     }
 }

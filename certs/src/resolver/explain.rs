@@ -56,8 +56,11 @@ impl CertificateIndex {
             let holders = self.names.get(name).into_iter();
             let others = holders.flat_map(|holders| &holders.ranked);
             for other in others.filter(|other| other.label() != credential.label()) {
-                reason +=
-                    &format!("; {kind} goes before {} of {}", other.key_kind(), other.label());
+                let (other, label) = (other.key_kind(), other.label());
+                reason += &match offer.accepts(other) {
+                    true => format!("; {kind} goes before {other} of {label}"),
+                    false => format!("; this client cannot verify {other} of {label}"),
+                };
             }
         }
         match credential.validity(now) {

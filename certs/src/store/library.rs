@@ -57,6 +57,8 @@ pub(super) struct Library {
     issuers: HashMap<Box<str>, (usize, usize)>,
     /// Configured paths that could not be looked at.
     unseen: Vec<(PathBuf, LoadError)>,
+    /// How many files there are for staples.
+    staples: usize,
     looks: usize,
 }
 
@@ -67,8 +69,8 @@ pub(super) struct Found {
     pub(super) places: BTreeSet<Place>,
     /// The public keys that they held before.
     pub(super) public_keys: HashSet<PublicKeyId>,
-    /// Whether it bears on every file: other authorities lie among them, or another configured
-    /// path cannot be looked at.
+    /// Whether it bears on every file: other authorities lie among them, another configured path
+    /// cannot be looked at, or there are staples, which are found by serial number.
     pub(super) is_universal: bool,
 }
 
@@ -101,9 +103,11 @@ impl Library {
                 self.examine(places, *look == Look::Closely, options)
             }
         };
+        let had_staples = self.staples > 0;
         for (place, known) in outcomes {
             self.replace(place, known, &mut found);
         }
+        found.is_universal |= !found.places.is_empty() && (had_staples || self.staples > 0);
         found
     }
 
@@ -206,10 +210,13 @@ impl Library {
             }
             _ => {}
         }
+        let is_staple = usize::from(load::is_staple(&place.path));
         if let Some(before) = self.files.remove(&place) {
+            self.staples -= is_staple;
             found.is_universal |= self.unregister(&place, &before, &mut found.public_keys);
         }
         if let Some(known) = known {
+            self.staples += is_staple;
             found.is_universal |= self.register(&place, &known);
             self.files.insert(place.clone(), known);
         }
@@ -308,7 +315,7 @@ fn examine(path: &Path, before: Option<&Known>, options: &StoreOptions) -> Known
     if let Some(before) = before.filter(|before| before.hash == hash && before.mode == mode) {
         return Known { stamp, hash, mode, outcome: before.outcome.clone() };
     }
-    let outcome = load::parse(&contents.bytes, &options.provider);
+    let outcome = load::parse_file(path, &contents.bytes, &options.provider);
     let outcome = outcome.and_then(|parsed| {
         let is_open = mode & OTHERS_MAY_READ_OR_WRITE != 0 && !parsed.keys.is_empty();
         let is_refused = is_open && options.strict_permissions;

@@ -7,15 +7,16 @@
 //! and of `now`; events and timers only decide when it runs, so none of them has to be exact.
 //!
 //! Within, in the order in which a reload passes through: `library` finds the files that hold
-//! something else now, `part` what they bear on, `pairing` joins chains with keys, `succession`
-//! decides between the new and the last good, `ledger` keeps what is to be said of each file, and
-//! `report` says it in words.
+//! something else now, `part` what they bear on, `pairing` joins chains with keys, and with staples
+//! through `staples`, `succession` decides between the new and the last good, `ledger` keeps what
+//! is to be said of each file, and `report` says it in words.
 
 mod ledger;
 mod library;
 mod pairing;
 mod part;
 mod report;
+mod staples;
 mod succession;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -140,7 +141,7 @@ impl CertificateStore {
         let serving = self.index.load();
         let mut account = Account::default();
         let part = Part::new(places, &memory.library, &memory.served, &self.options);
-        let pairing = pairing::pair(&part);
+        let pairing = pairing::pair(&part, now);
         let mut next = succession::settle(&part, &pairing, now, &mut account);
         // A mount that went away looks like an emptied folder; serving nothing helps nobody.
         memory.all_gone = next.is_empty()
@@ -152,6 +153,7 @@ impl CertificateStore {
         pairing.account(&part, &next, &memory.library, &mut account);
         warn_of_files(&memory.library, places, &mut account);
         warn_of_dates(&next, now, &mut account);
+        staples::warn(&next, now, &mut account);
         let (gone, come) = (without(&part.current, &next), without(&next, &part.current));
         let mut change = Change::new(&gone, &come);
         memory.ledger.replace(places.iter().map(|place| &*place.path), account);

@@ -16,8 +16,10 @@ use super::ledger::Account;
 use super::library::Library;
 use super::part::{Part, Scanned};
 use super::report::Warning;
+use super::staples::Staples;
 use crate::credential::{self, Credential, Located, PublicKeyId};
 use crate::load::{Chain, LoadError, PrivateKey};
+use crate::staple::Answered;
 
 /// What the files give by themselves.
 pub(super) struct Pairing<'a> {
@@ -32,10 +34,11 @@ pub(super) struct Pairing<'a> {
     /// Chains without a key.
     lonely: Vec<Located<'a, Chain>>,
     keys: Keys<'a>,
+    staples: Staples<'a>,
 }
 
 /// Joins every chain with its key, and keeps the halves that are left over.
-pub(super) fn pair<'a>(part: &'a Part<'_>) -> Pairing<'a> {
+pub(super) fn pair<'a>(part: &'a Part<'_>, now: i64) -> Pairing<'a> {
     let current: HashMap<&str, _> = part.current.iter().map(|c| (&**c.label(), c)).collect();
     let mut pairing = Pairing {
         candidates: Vec::new(),
@@ -44,6 +47,7 @@ pub(super) fn pair<'a>(part: &'a Part<'_>) -> Pairing<'a> {
         chains: Vec::new(),
         lonely: Vec::new(),
         keys: Keys::of(part),
+        staples: Staples::of(part, now),
     };
     for (file, chains) in chains(part) {
         let (mut joined, mut left_over) = (0, 0);
@@ -61,7 +65,7 @@ pub(super) fn pair<'a>(part: &'a Part<'_>) -> Pairing<'a> {
             if leaf.authority || (leaf.issues && keyless) {
                 continue;
             }
-            match join(ordinal, located, key, &current) {
+            match join(ordinal, located, key, &mut pairing.staples, &current) {
                 Some(credential) => {
                     joined += 1;
                     pairing.chains.push(chain);
@@ -99,6 +103,7 @@ impl Pairing<'_> {
             }
         }
         self.report_unused(part, account);
+        self.staples.account(part, account);
         let served: HashSet<_> = served.iter().map(Arc::as_ptr).collect();
         for (credential, chain) in self.candidates.iter().zip(&self.chains) {
             // Of a chain that nobody ever gets, oddities do not matter.
@@ -133,16 +138,22 @@ fn join(
     ordinal: usize,
     chain: Located<'_, Chain>,
     key: Option<Located<'_, PrivateKey>>,
+    staples: &mut Staples<'_>,
     current: &HashMap<&str, &Arc<Credential>>,
 ) -> Option<Arc<Credential>> {
     let key = key?;
     let label = credential::label(chain.path, ordinal);
-    let known = current
-        .get(&*label)
-        .filter(|known| *known.chain_digest() == chain.item.digest && known.key_path() == key.path);
-    match known {
+    let known = current.get(&*label).copied();
+    let staple = staples.find(&label, chain.item, known);
+    let same = known.filter(|known| {
+        *known.chain_digest() == chain.item.digest
+            && known.key_path() == key.path
+            && known.staple() == staple.as_ref().map(Answered::facts)
+            && known.staple_digest() == staple.as_ref().map(Answered::digest)
+    });
+    match same {
         Some(known) => Some(Arc::clone(known)),
-        None => Credential::join(ordinal, chain, key).map(Arc::new),
+        None => Credential::join(ordinal, chain, key, staple).map(Arc::new),
     }
 }
 
@@ -201,6 +212,9 @@ fn warn_of_chain(chain: &Chain, credential: &Credential, library: &Library, acco
     if chain.certificates.len() == 1 && !leaf.self_issued && needed {
         let issuer = leaf.issuer.clone();
         account.warn(path, Warning::MissingIntermediate { label: label(), issuer });
+    }
+    if let Some(algorithm) = chain.weak_signature {
+        account.warn(path, Warning::WeakSignature { label: label(), algorithm });
     }
     if leaf.names.is_empty() {
         account.warn(path, Warning::NoNames { label: label() });

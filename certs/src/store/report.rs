@@ -131,6 +131,11 @@ pub enum Warning {
         /// The issuer that clients will look for.
         issuer: Box<str>,
     },
+    /// The leaf asks to be refused without a staple, and there is none to send.
+    MustStapleWithoutStaple {
+        /// Which credential.
+        label: Arc<str>,
+    },
     /// Two credentials hold one name for the same clients.
     NameConflict {
         /// The name.
@@ -167,6 +172,37 @@ pub enum Warning {
         /// What stands there.
         name: Box<str>,
     },
+    /// The staple is for later.
+    StapleEarly {
+        /// Which credential.
+        label: Arc<str>,
+        /// Its start, in seconds since 1970.
+        this_update: i64,
+    },
+    /// The staple says that the certificate is revoked.
+    StapleRevoked {
+        /// Which credential.
+        label: Arc<str>,
+    },
+    /// The staple is past its end.
+    StapleStale {
+        /// Which credential.
+        label: Arc<str>,
+        /// Its end, in seconds since 1970.
+        next_update: i64,
+    },
+    /// The staple says that the authority does not know the certificate.
+    StapleUnknown {
+        /// Which credential.
+        label: Arc<str>,
+    },
+    /// A certificate of the chain is signed with a hash that clients reject.
+    WeakSignature {
+        /// Which credential.
+        label: Arc<str>,
+        /// The hash.
+        algorithm: &'static str,
+    },
 }
 
 impl fmt::Display for Warning {
@@ -187,6 +223,9 @@ impl fmt::Display for Warning {
             Self::MissingIntermediate { label, issuer } => {
                 write!(f, "{label}: holds only the leaf; clients will miss its issuer {issuer}")
             }
+            Self::MustStapleWithoutStaple { label } => {
+                write!(f, "{label}: must be stapled and is not; clients that insist refuse it")
+            }
             Self::NameConflict { name, winner, loser } => {
                 write!(f, "{loser}: {name} is served from {winner}, which also has it")
             }
@@ -198,6 +237,21 @@ impl fmt::Display for Warning {
             }
             Self::OddName { label, name } => {
                 write!(f, "{label}: the name {name:?} is no host name and is ignored")
+            }
+            Self::StapleEarly { label, .. } => {
+                write!(f, "{label}: the OCSP staple is not valid yet and is not sent")
+            }
+            Self::StapleRevoked { label } => {
+                write!(f, "{label}: the OCSP staple says that the certificate is revoked")
+            }
+            Self::StapleStale { label, .. } => {
+                write!(f, "{label}: the OCSP staple is stale and is not sent; fetch the next one")
+            }
+            Self::StapleUnknown { label } => {
+                write!(f, "{label}: the OCSP staple says that its authority knows no such serial")
+            }
+            Self::WeakSignature { label, algorithm } => {
+                write!(f, "{label}: is signed with {algorithm}, which clients reject")
             }
         }
     }

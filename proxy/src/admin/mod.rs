@@ -1,9 +1,11 @@
 //! The admin listener: what the process says about itself to those who run it.
 //!
 //! Owns a thread with a runtime of its own, so that it answers while the data plane is overloaded.
-//! What it answers, and to whom, is in `page`. Refuses to know connections and sites.
+//! What it answers, and to whom, is in `page`; what it tells of certificates, in `status`. Refuses
+//! to know connections.
 
 mod page;
+pub mod status;
 
 use std::convert::Infallible;
 use std::io;
@@ -28,6 +30,7 @@ use crate::net::{Keepalive, ListenAddr, Socket};
 use crate::phase::PhaseWatch;
 
 use page::Pages;
+use status::ClientPolicy;
 
 /// The running admin listener; it ends when this is dropped.
 #[derive(Debug)]
@@ -44,6 +47,8 @@ pub struct About {
     pub phase: PhaseWatch,
     /// Without any, nobody can be served.
     pub certificates: Arc<CertificateStore>,
+    /// Who may be a client.
+    pub client_policies: Vec<ClientPolicy>,
 }
 
 impl About {

@@ -6,15 +6,18 @@
 
 use std::net::IpAddr;
 
-use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, ORIGIN, WWW_AUTHENTICATE};
+use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HOST, ORIGIN, WWW_AUTHENTICATE};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
+use rustls::pki_types::UnixTime;
+use serde_json::json;
 
 use crate::config::Secret;
 use crate::log::Chain;
+use crate::phase::Phase;
 
-use super::About;
+use super::{About, status};
 
 /// What the paths answer from.
 #[derive(Debug)]
@@ -46,8 +49,9 @@ impl Pages {
             "/readyz" => text(StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
             _ if !self.has_token(headers) => unauthorized(),
             "/metrics" => self.metrics(),
-            "/" => text(StatusCode::OK, "/livez\n/metrics\n/readyz\n"),
-            _ => text(StatusCode::NOT_FOUND, "paths: /livez /metrics /readyz\n"),
+            "/status" => self.status(),
+            "/" => text(StatusCode::OK, "/livez\n/metrics\n/readyz\n/status\n"),
+            _ => text(StatusCode::NOT_FOUND, "paths: /livez /metrics /readyz /status\n"),
         }
     }
 
@@ -61,6 +65,23 @@ impl Pages {
                 text(StatusCode::INTERNAL_SERVER_ERROR, "metrics cannot be encoded\n")
             }
         }
+    }
+
+    fn status(&self) -> Response<Full<Bytes>> {
+        let (index, report) = (self.about.certificates.load(), self.about.certificates.report());
+        let now = i64::try_from(UnixTime::now().as_secs()).unwrap_or(i64::MAX);
+        let status = json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "phase": match self.about.phase.now() {
+                Phase::Starting => "starting",
+                Phase::Running => "running",
+                Phase::Leaving => "leaving",
+                Phase::Draining => "draining",
+            },
+            "certificates": status::certificates(&index, &report, now, ENTRIES_SHOWN_MAX),
+            "client_auth": status::client_auth(&self.about.client_policies),
+        });
+        respond(StatusCode::OK, "application/json", Bytes::from(format!("{status}\n")))
     }
 
     /// Whether no token is asked for, or the right one is shown.
@@ -101,9 +122,13 @@ fn respond(status: StatusCode, kind: &'static str, body: Bytes) -> Response<Full
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, http::HeaderValue::from_static(kind));
+    headers.insert(CACHE_CONTROL, http::HeaderValue::from_static("no-store"));
     headers.insert("x-content-type-options", http::HeaderValue::from_static("nosniff"));
     response
 }
+
+/// Entries of each list of `/status`: some hundred kilobytes, made in milliseconds.
+const ENTRIES_SHOWN_MAX: usize = 1000;
 
 #[cfg(test)]
 mod tests {
@@ -144,7 +169,8 @@ mod tests {
         };
         let (certificates, _) = CertificateStore::open(options, UnixTime::now());
         let metrics = Arc::new(Metrics::new().expect("distinct names"));
-        About { metrics, phase, certificates: Arc::new(certificates) }
+        let certificates = Arc::new(certificates);
+        About { metrics, phase, certificates, client_policies: Vec::new() }
     }
 
     #[test]

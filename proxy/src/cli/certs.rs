@@ -1,17 +1,25 @@
-//! `portunus certs`: what is loaded, and who gets what.
+//! `portunus certs`: what is loaded, what waits, what was skipped, and whom clients must prove to
+//! be.
+//!
+//! Owns the list for people, the certificate that expires first on top; the one for programs is
+//! made where `/status` is. Who gets what for a name is in `explain`.
 
 use std::fmt::Write as _;
 
-use portunus_certs::credential::Credential;
+use portunus_certs::credential::{Credential, Validity};
+use portunus_certs::load::CertificateStatus;
 use portunus_certs::resolver::CertificateIndex;
-use portunus_certs::store::ReloadReport;
+use portunus_certs::store::{ReloadReport, Skipped};
 use rustls::pki_types::UnixTime;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::log::Chain;
+use crate::admin::status::{self, NOTHING_LOADED, reason, soonest};
+use crate::runtime::clients::options;
 
+use super::clients::Clients;
 use super::explain::Explained;
-use super::{ConfigFile, USAGE, check, fail, name, output};
+use super::finding::{Findings, way_out};
+use super::{ConfigFile, USAGE, check, date, fail, name, output};
 
 /// Lists the certificates, or explains which of them a client gets for `name`.
 pub(super) fn run(name: Option<&str>, json: bool, file: &ConfigFile) -> u8 {
@@ -28,81 +36,177 @@ pub(super) fn run(name: Option<&str>, json: bool, file: &ConfigFile) -> u8 {
     };
     let (store, report) = check::open(&config);
     let index = store.load();
-    let Some(name) = name else {
-        return if json { output::print(listed(&index, &report)) } else { list(&index, &report) };
-    };
-    let explained = Explained::new(&name, &config, &index);
-    let text = if json { explained.json().to_string() } else { explained.text() };
-    explained.code().max(output::print(text))
-}
-
-fn list(index: &CertificateIndex, report: &ReloadReport) -> u8 {
-    let mut text = String::new();
-    for credential in index.credentials() {
-        // Writing to a String cannot fail.
-        let _ = writeln!(
-            text,
-            "{}\n  names    {}\n  key      {}\n  issuer   {}\n  expires  {}\n  key file {}",
-            credential.label(),
-            names(credential),
-            credential.key_kind(),
-            credential.issuer(),
-            expiry(credential),
-            credential.key_path().display(),
-        );
+    if let Some(name) = name {
+        let policies = options(&config);
+        let explained = Explained::new(&name, &config, &index, &policies);
+        let text = if json { explained.json().to_string() } else { explained.text() };
+        return explained.code().max(output::print(text));
     }
-    for skipped in &report.skipped {
-        let (path, error) = (skipped.path.display(), Chain(&skipped.error));
-        let _ = writeln!(text, "{path}\n  skipped  {error}");
+    let clients = Clients::open(&options(&config), &config, UnixTime::now());
+    let now = date::now();
+    if json {
+        let certificates = status::certificates(&index, &report, now, usize::MAX);
+        let status = json!({ "certificates": certificates, "client_auth": clients.json() });
+        return output::print(status);
     }
-    let code = output::print_bytes(text.as_bytes());
-    for warning in &report.warnings {
-        output::say(format_args!("warning: {warning}"));
+    let mut text = listed(&index, &report, now);
+    let clients = clients.text(now);
+    if !clients.is_empty() {
+        text = format!("{text}\n{clients}");
+    }
+    let code = output::print(text.trim_end());
+    let mut findings = Findings::default();
+    findings.add_warnings(&report);
+    findings.say();
+    if index.is_empty() {
+        output::say(format_args!("error: {NOTHING_LOADED}"));
     }
     code
 }
 
-fn listed(index: &CertificateIndex, report: &ReloadReport) -> Value {
-    let skipped = report.skipped.iter().map(
-        |skipped| json!({ "file": skipped.path, "reason": Chain(&skipped.error).to_string() }),
-    );
-    json!({
-        "loaded": index.credentials().map(|credential| facts(credential)).collect::<Vec<_>>(),
-        "skipped": skipped.collect::<Vec<_>>(),
-        "pending": report.pending.iter().map(|credential| facts(credential)).collect::<Vec<_>>(),
-        "warnings": report.warnings.iter().map(ToString::to_string).collect::<Vec<_>>(),
-    })
-}
-
-/// A certificate for programs.
-pub(super) fn facts(credential: &Credential) -> Value {
-    json!({
-        "certificate": &**credential.label(),
-        "names": credential.names().iter().map(ToString::to_string).collect::<Vec<_>>(),
-        "key": credential.key_kind().to_string(),
-        "issuer": credential.issuer(),
-        "not_before": credential.not_before(),
-        "not_after": credential.not_after(),
-        "fingerprint_sha256": credential.fingerprint(),
-        "chain_file": credential.chain_path(),
-        "key_file": credential.key_path(),
-    })
-}
-
-fn names(credential: &Credential) -> String {
-    let names: Vec<_> = credential.names().iter().map(ToString::to_string).collect();
-    if names.is_empty() {
-        "none: only for clients that name nobody".to_owned()
-    } else {
-        names.join(", ")
+/// Everything that the reading gave.
+fn listed(index: &CertificateIndex, report: &ReloadReport, now: i64) -> String {
+    let mut text = format!("loaded: {}\n", output::count(index.len(), "certificate"));
+    for credential in soonest(index, usize::MAX) {
+        write_credential(&mut text, credential, now);
     }
+    if !report.pending.is_empty() {
+        let pending = output::count(report.pending.len(), "certificate");
+        // Writing to a `String` cannot fail, here and below.
+        let _ = writeln!(text, "\npending: {pending}");
+        for credential in &report.pending {
+            write_credential(&mut text, credential, now);
+            write_replaced(&mut text, credential, index, now);
+        }
+    }
+    if !report.skipped.is_empty() {
+        let skipped = output::count(report.skipped.len(), "file");
+        let _ = writeln!(text, "\nskipped: {skipped}");
+        for skipped in &report.skipped {
+            write_skipped(&mut text, skipped);
+        }
+    }
+    text
 }
 
-fn expiry(credential: &Credential) -> String {
-    let now = i64::try_from(UnixTime::now().as_secs()).unwrap_or(i64::MAX);
-    let days = (credential.not_after() - now).div_euclid(24 * 60 * 60);
-    match days {
-        ..0 => format!("{} days ago", -days),
-        days => format!("in {days} days"),
+/// A certificate as a paragraph. Its label is the file, with a number behind it if the file has
+/// several.
+fn write_credential(text: &mut String, credential: &Credential, now: i64) {
+    let _ = writeln!(text, "\n  {}", output::plain(credential.label()));
+    let names: Vec<_> = credential.names().iter().map(ToString::to_string).collect();
+    let names = match names.as_slice() {
+        [] => "none, so only clients that ask for no name can get it".to_owned(),
+        names => names.join(", "),
+    };
+    let _ = writeln!(text, "    names    {names}");
+    let key_path = output::plain(&credential.key_path().display().to_string());
+    let _ = writeln!(text, "    key      {}, in {key_path}", credential.key_kind());
+    let _ = writeln!(text, "    issuer   {}", output::plain(credential.issuer()));
+    let (from, to) = (credential.not_before(), credential.not_after());
+    if credential.validity(now) == Validity::Pending {
+        let _ = writeln!(text, "    starts   {} NOT YET VALID", date::moment(from, now));
+    }
+    let expired = credential.validity(now) == Validity::Expired;
+    let (verb, mark) = if expired { ("expired", " EXPIRED") } else { ("expires", "") };
+    let _ = writeln!(text, "    {verb}  {}{mark}", date::moment(to, now));
+    write_staple(text, credential, now);
+}
+
+/// Whether clients get an OCSP answer with it; most certificates have none, and need none.
+fn write_staple(text: &mut String, credential: &Credential, now: i64) {
+    let Some(staple) = credential.staple() else {
+        if credential.must_staple() {
+            let _ = writeln!(text, "    OCSP     MISSING: the certificate demands a staple");
+        }
+        return;
+    };
+    let path = output::plain(&staple.path.display().to_string());
+    let end = date::moment(staple.next_update, now);
+    let said = match (staple.status, staple.is_sent(now)) {
+        (CertificateStatus::Good, true) => format!("good until {end}"),
+        (CertificateStatus::Good, false) if staple.next_update <= now => {
+            format!("NOT SENT: it ended {end}")
+        }
+        (CertificateStatus::Good, false) => {
+            format!("NOT SENT: it starts {}", date::moment(staple.this_update, now))
+        }
+        (CertificateStatus::Revoked, _) => {
+            "NOT SENT: the authority has REVOKED the certificate".to_owned()
+        }
+        (CertificateStatus::Unknown, _) => {
+            "NOT SENT: the authority does not know the certificate".to_owned()
+        }
+    };
+    let _ = writeln!(text, "    OCSP     {said}, from {path}");
+}
+
+/// What a renewed certificate waits for, and in whose place it will be.
+fn write_replaced(text: &mut String, pending: &Credential, index: &CertificateIndex, now: i64) {
+    let mut loaded = index.credentials();
+    let replaced = loaded.find(|credential| credential.label() == pending.label());
+    let end = replaced.map(|credential| date::moment(credential.not_after(), now));
+    let _ = match end {
+        Some(end) => {
+            writeln!(text, "    replaces the one that is served from there, which expires {end}")
+        }
+        None => writeln!(text, "    replaces nothing"),
+    };
+}
+
+fn write_skipped(text: &mut String, skipped: &Skipped) {
+    let path = output::plain(&skipped.path.display().to_string());
+    let mut reason = output::plain(&reason(&skipped.error));
+    if let Some(way_out) = way_out(&skipped.error) {
+        reason = format!("{reason}; {way_out}");
+    }
+    let _ = writeln!(text, "\n  {path}\n    reason   {reason}");
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use portunus_certs::issue::{DevelopmentCa, Issued, KeyChoice};
+    use portunus_certs::store::{CertificateStore, StoreOptions};
+    use rustls::crypto::aws_lc_rs;
+
+    use super::*;
+
+    const DAY: i64 = 24 * 60 * 60;
+
+    fn write(folder: &Path, issued: &Issued) {
+        let pem = format!("{}{}", issued.chain_pem, *issued.key_pem);
+        std::fs::write(folder.join("app.pem"), pem).expect("it can be written");
+    }
+
+    #[test]
+    fn a_renewal_that_waits_says_from_when_and_what_it_replaces() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let now = date::now();
+        let ca = DevelopmentCa::new(UnixTime::now()).expect("an authority");
+        let issue = |from, to| {
+            let (from, to) = (now + from * DAY, now + to * DAY);
+            let issued = ca.issue_with(&["app.example"], KeyChoice::EcdsaP256, from, to);
+            issued.expect("a certificate")
+        };
+        write(folder.path(), &issue(-9, 10));
+        let paths = vec![folder.path().to_owned()];
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let options = StoreOptions { paths, strict_permissions: false, provider };
+        let (store, _) = CertificateStore::open(options, UnixTime::now());
+        write(folder.path(), &issue(5, 95));
+        let report = store.reload(UnixTime::now());
+        let text = listed(&store.load(), &report, now);
+        let (loaded, pending) = text.split_once("pending: 1 certificate\n").expect("it waits");
+        assert!(loaded.contains("in 10 days") && !loaded.contains("NOT YET"), "{text}");
+        let expected = [
+            format!("starts   {}", date::date(now + 5 * DAY)),
+            "in 95 days".to_owned(),
+            format!("which expires {}", date::date(now + 10 * DAY)),
+        ];
+        for words in expected {
+            assert!(pending.contains(&words), "{words}: {text}");
+        }
     }
 }

@@ -1,17 +1,22 @@
 //! `portunus check`: everything that is wrong, before it is served.
+//!
+//! Owns the verdict: an error makes the command fail, a warning does not. The words for what is
+//! wrong with certificates are in `finding`. Refuses to know how files are read.
 
 use std::sync::Arc;
 
-use portunus_certs::name::{HostName, NamePattern};
+use portunus_certs::name::NamePattern;
 use portunus_certs::resolver::CertificateIndex;
-use portunus_certs::store::{CertificateStore, StoreOptions};
+use portunus_certs::store::{CertificateStore, ReloadReport, StoreOptions};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::UnixTime;
 
 use crate::config::{Config, Sites};
-use crate::log::Chain;
+use crate::runtime::clients::options;
 
-use super::{ConfigFile, FAILED, output};
+use super::clients::Clients;
+use super::finding::{Findings, Severity, is_covered};
+use super::{ConfigFile, FAILED, date, output};
 
 /// Checks the configuration, then the certificates that it names.
 pub(super) fn run(file: &ConfigFile) -> u8 {
@@ -20,32 +25,31 @@ pub(super) fn run(file: &ConfigFile) -> u8 {
         Err(code) => return code,
     };
     let (store, report) = open(&config);
-    for warning in &report.warnings {
-        output::say(format_args!("warning: {warning}"));
-    }
-    for skipped in &report.skipped {
-        output::say(format_args!("error: {}: {}", skipped.path.display(), Chain(&skipped.error)));
-    }
     let index = store.load();
-    if index.is_empty() {
-        output::say(format_args!("error: {NOTHING_LOADED}"));
+    let mut findings = Findings::default();
+    findings.add_report(&report, &index);
+    findings.add_dates(&index, date::now());
+    if !index.is_empty() {
+        add_bare_names(&config, &index, &mut findings);
     }
-    let expiring = warn_of_expiry(&index);
-    let bare = warn_of_bare_names(&config, &index);
-    let warnings = report.warnings.len() + expiring + bare;
+    let clients = Clients::open(&options(&config), &config, UnixTime::now());
+    clients.add_findings(&mut findings);
+    findings.say();
+    let errors = findings.count(Severity::Error);
     let told = output::print(format_args!(
-        "{}: {} listeners, {} backends, {} certificates, {} skipped, {warnings} warnings",
+        "{}: {}, {}, {}: {}, {}",
         file.config.display(),
-        config.listeners.len(),
-        config.backends.len(),
-        index.len(),
-        report.skipped.len(),
+        output::count(config.listeners.len(), "listener"),
+        output::count(config.backends.len(), "backend"),
+        output::count(index.len(), "certificate"),
+        output::count(errors, "error"),
+        output::count(findings.count(Severity::Warning), "warning"),
     ));
-    if report.skipped.is_empty() && !index.is_empty() { told } else { FAILED }
+    if errors == 0 { told } else { FAILED }
 }
 
 /// Reads the certificates that the configuration names.
-pub(super) fn open(config: &Config) -> (CertificateStore, portunus_certs::store::ReloadReport) {
+pub(super) fn open(config: &Config) -> (CertificateStore, ReloadReport) {
     let options = StoreOptions {
         paths: config.certificates.paths.clone(),
         strict_permissions: config.certificates.strict_permissions,
@@ -54,60 +58,24 @@ pub(super) fn open(config: &Config) -> (CertificateStore, portunus_certs::store:
     CertificateStore::open(options, UnixTime::now())
 }
 
-/// Warns of certificates of whose life less than a fifth is left.
-fn warn_of_expiry(index: &CertificateIndex) -> usize {
-    let now = i64::try_from(UnixTime::now().as_secs()).unwrap_or(i64::MAX);
-    let mut warnings = 0;
-    for credential in index.credentials() {
-        let left = credential.not_after() - now;
-        let life = credential.not_after() - credential.not_before();
-        if (0..life / 5).contains(&left) {
-            let days = left / SECONDS_OF_DAY;
-            output::say(format_args!(
-                "warning: {}: expires in {days} days",
-                credential.chain_path().display()
-            ));
-            warnings += 1;
-        }
-    }
-    warnings
-}
-
-/// Warns of names of sites for which there is no certificate.
-fn warn_of_bare_names(config: &Config, index: &CertificateIndex) -> usize {
-    let mut warnings = 0;
+/// Adds the names of sites for which there is no certificate.
+fn add_bare_names(config: &Config, index: &CertificateIndex, findings: &mut Findings) {
     for listener in &config.listeners {
         let Sites::Named(sites) = &listener.sites else {
             continue;
         };
         for host in sites.iter().flat_map(|site| &site.hosts) {
-            if !is_covered(host, index) {
-                output::say(format_args!(
-                    "warning: listener `{}`: no certificate for `{host}`",
-                    listener.name
-                ));
-                warnings += 1;
+            if is_covered(host, index) {
+                continue;
             }
+            let hint = match host {
+                NamePattern::Exact(_) => "clients that ask for it are refused",
+                NamePattern::Wildcard(_) => {
+                    "of its names only those are served that a certificate states one by one"
+                }
+            };
+            let text = format!("listener `{}`: no certificate for `{host}`", listener.name);
+            findings.warning(text, Some(hint));
         }
     }
-    warnings
 }
-
-fn is_covered(host: &NamePattern, index: &CertificateIndex) -> bool {
-    index
-        .credentials()
-        .any(|credential| credential.names().iter().any(|name| name == host || covers(name, host)))
-}
-
-fn covers(name: &NamePattern, host: &NamePattern) -> bool {
-    match host {
-        NamePattern::Exact(host) => name.matches(&HostName::clone(host)),
-        NamePattern::Wildcard(_) => false,
-    }
-}
-
-const NOTHING_LOADED: &str = "no certificate is loaded, so no client would be served: subfolders \
-    are not read, name them in `certificates.paths`; for development, \
-    `portunus issue localhost --out certs.d`";
-
-const SECONDS_OF_DAY: i64 = 24 * 60 * 60;

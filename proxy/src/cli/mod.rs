@@ -7,8 +7,11 @@
 
 mod certs;
 mod check;
+mod clients;
+mod date;
 mod demo;
 mod explain;
+mod finding;
 mod issue;
 mod manual;
 mod name;

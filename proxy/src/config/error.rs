@@ -145,6 +145,12 @@ pub enum Problem {
     /// A token that cannot stand in an HTTP header, or can be guessed.
     #[error("the token must have 16 to 4096 visible ASCII characters, and no spaces")]
     BadToken,
+    /// Sites say for themselves what is asked of their clients.
+    #[error("a listener with sites has no `client_auth` of its own")]
+    ClientAuthAndSites,
+    /// There is nothing to check.
+    #[error("no revocation is checked without `crl`")]
+    CrlDepth,
     /// None of the possible words.
     #[error("`{written}` is none of {options}")]
     Choice {
@@ -159,6 +165,9 @@ pub enum Problem {
     /// A list without an entry.
     #[error("at least one is needed")]
     Empty,
+    /// There is no request to put a certificate in.
+    #[error("bytes have no header fields to put a certificate in")]
+    ForwardOfBytes,
     /// Not a host name or wildcard.
     #[error("`{written}` {reason}")]
     Host {

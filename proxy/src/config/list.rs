@@ -1,4 +1,4 @@
-//! Values that hold several others: lists of texts, repeated sections, named sections.
+//! Values that hold others: lists of texts, sections that may be absent, repeated, or named.
 //!
 //! Owns how they are walked, in the order of the file, and how many there may be, so that no
 //! configuration can ask for more than the rest of the program was built for. Refuses to know any
@@ -56,6 +56,31 @@ pub(super) struct Entry<S> {
     pub(super) name: String,
     pub(super) place: Place,
     pub(super) section: S,
+}
+
+/// A section that may be absent as a whole.
+pub(super) struct Perhaps<S>(pub(super) PhantomData<S>);
+
+impl<S: Section> Key for Perhaps<S> {
+    type Value = Option<Entry<S>>;
+
+    fn read(&self, item: &Item<'_>, reader: &mut Reader<'_>) -> Self::Value {
+        match item.value? {
+            DeValue::Table(entries) => {
+                let place = item.place.clone();
+                let section = Table::present(place.clone(), entries).read(reader);
+                Some(Entry { name: String::new(), place, section })
+            }
+            other => {
+                reader.wrong_type(&item.place, "a section", other);
+                None
+            }
+        }
+    }
+
+    fn json(&self) -> Json {
+        Properties::of::<S>()
+    }
 }
 
 /// Sections that are repeated (`[[site]]`), none or at most so many.

@@ -10,37 +10,52 @@ use std::path::{Path, PathBuf};
 
 use portunus_certs::name::NamePattern;
 
+use super::client_auth::client_auth;
 use super::error::Problem;
 use super::list::Entry;
 use super::schema::{BackendSection, ListenerSection, Profile, SiteSection, TlsSection};
 use super::section::Reader;
 use super::text::Written;
-use super::{Backend, Listener, Site, Sites, TlsVersion, suggest};
+use super::{Backend, ClientAuth, Listener, Mode, Site, Sites, TlsVersion, suggest};
 use crate::net::{AddressError, EndpointName, ListenAddr};
 
-/// The indices of the backends by name.
-pub(super) type BackendNames<'a> = HashMap<&'a str, usize>;
+/// What listeners share, or may not share.
+#[derive(Default)]
+pub(super) struct Shared<'a> {
+    /// The indices of the backends by name.
+    pub(super) backends: HashMap<&'a str, usize>,
+    /// The addresses that are bound so far, with the key that each stands at.
+    pub(super) taken: Taken,
+    /// What is asked of clients so far.
+    pub(super) client_auths: Vec<ClientAuth>,
+}
 
-/// The addresses that are bound so far, with the key that each stands at.
-pub(super) type Taken = Vec<(ListenAddr, String)>;
+type Taken = Vec<(ListenAddr, String)>;
 
 /// A listener; none if it leads nowhere.
 pub(super) fn listener(
     entry: &Entry<ListenerSection>,
-    backends: &BackendNames<'_>,
-    taken: &mut Taken,
+    shared: &mut Shared<'_>,
     reader: &mut Reader<'_>,
 ) -> Option<Listener> {
     let section = &entry.section;
     let written = section.listen.iter().flatten();
-    let addresses = written.filter_map(|text| listen_addr(text, taken, reader)).collect();
+    let addresses =
+        written.filter_map(|text| listen_addr(text, &mut shared.taken, reader)).collect();
+    if let (Some(auth), false) = (&section.client_auth, section.site.is_empty()) {
+        let hint = || Some("give it to each site that needs it".to_owned());
+        reader.errors.report(&auth.place, Problem::ClientAuthAndSites, hint);
+    }
+    let auth = section.client_auth.as_ref();
     Some(Listener {
         name: entry.name.as_str().into(),
         addresses,
         mode: section.mode,
         tls_version_min: tls_version_min(&section.tls, reader),
+        certificate_compression: section.tls.certificate_compression,
         no_sni: section.no_sni,
-        sites: sites(entry, backends, reader)?,
+        client_auth: client_auth(auth, section.mode, &mut shared.client_auths, reader),
+        sites: sites(entry, shared, reader)?,
     })
 }
 
@@ -123,12 +138,12 @@ fn tls_version_min(section: &TlsSection, reader: &mut Reader<'_>) -> TlsVersion 
 
 fn sites(
     entry: &Entry<ListenerSection>,
-    backends: &BackendNames<'_>,
+    shared: &mut Shared<'_>,
     reader: &mut Reader<'_>,
 ) -> Option<Sites> {
     let section = &entry.section;
     match (&section.backend, section.site.as_slice()) {
-        (Some(name), []) => backend_index(name, backends, reader).map(Sites::Any),
+        (Some(name), []) => backend_index(name, shared, reader).map(Sites::Any),
         (None, []) => {
             let blamed = |key| reader.errors.is_blamed(&entry.place.below(key, None).key);
             if !blamed("backend") && !blamed("site") {
@@ -146,7 +161,7 @@ fn sites(
             let mut seen = HashSet::new();
             let sites = written
                 .iter()
-                .filter_map(|entry| site(&entry.section, backends, &mut seen, reader));
+                .filter_map(|entry| site(&entry.section, section.mode, &mut seen, shared, reader));
             Some(Sites::Named(sites.collect()))
         }
     }
@@ -154,8 +169,9 @@ fn sites(
 
 fn site(
     section: &SiteSection,
-    backends: &BackendNames<'_>,
+    mode: Mode,
     seen: &mut HashSet<String>,
+    shared: &mut Shared<'_>,
     reader: &mut Reader<'_>,
 ) -> Option<Site> {
     let mut hosts = Vec::new();
@@ -174,15 +190,14 @@ fn site(
             }
         }
     }
-    let backend = backend_index(section.backend.as_ref()?, backends, reader)?;
-    Some(Site { hosts, backend })
+    let auth = section.client_auth.as_ref();
+    let client_auth = client_auth(auth, mode, &mut shared.client_auths, reader);
+    let backend = backend_index(section.backend.as_ref()?, shared, reader)?;
+    Some(Site { hosts, backend, client_auth })
 }
 
-fn backend_index(
-    name: &Written,
-    backends: &BackendNames<'_>,
-    reader: &mut Reader<'_>,
-) -> Option<usize> {
+fn backend_index(name: &Written, shared: &Shared<'_>, reader: &mut Reader<'_>) -> Option<usize> {
+    let backends = &shared.backends;
     let found = backends.get(name.text.as_str()).copied();
     // If there is no backend at all, that has been said.
     if found.is_none() && !backends.is_empty() {

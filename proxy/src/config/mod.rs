@@ -6,6 +6,7 @@
 //! Nothing below this folder deserialises. Refuses to know sockets, TLS and HTTP. Read next:
 //! `snapshot`, which turns a listener's part into what a connection needs.
 
+mod client_auth;
 mod error;
 mod list;
 mod listeners;
@@ -25,6 +26,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use portunus_certs::client_auth::{ChainBounds, CrlDepth, Demand};
 use portunus_certs::name::NamePattern;
 
 pub use self::error::{ConfigError, ConfigErrors, Problem};
@@ -49,6 +51,8 @@ pub struct Config {
     pub resumption: Resumption,
     /// Every timeout and cap.
     pub limits: Arc<Limits>,
+    /// What is asked of clients: sites have indices into it, and no two are alike.
+    pub client_auths: Vec<ClientAuth>,
     /// At least one, names unique, in the order of the file.
     pub listeners: Vec<Listener>,
     /// At least one, names unique, in the order of the file.
@@ -161,6 +165,8 @@ pub struct Limits {
     pub client_hello_bytes_max: usize,
     /// From accept to the finished handshake.
     pub handshake_timeout: Duration,
+    /// What a client may show of itself.
+    pub client_chain: ChainBounds,
     /// Handshakes going on at once; further connections are reset.
     pub handshakes_max: usize,
     /// Handshakes going on at once from one IPv4 address or IPv6 /64.
@@ -245,10 +251,15 @@ pub struct Listener {
     pub mode: Mode,
     /// The oldest version of TLS that is accepted.
     pub tls_version_min: TlsVersion,
+    /// Whether certificates are compressed for clients that offer it (RFC 8879).
+    pub certificate_compression: bool,
     /// What a client without a server name gets.
     pub no_sni: NoSni,
     /// Who is served.
     pub sites: Sites,
+    /// What is asked of clients where there are no sites, which else say it for themselves: an
+    /// index into [`Config::client_auths`].
+    pub client_auth: Option<usize>,
 }
 
 /// What is spoken inside TLS.
@@ -294,6 +305,35 @@ pub struct Site {
     pub hosts: Vec<NamePattern>,
     /// An index into the backends.
     pub backend: usize,
+    /// What is asked of clients: an index into [`Config::client_auths`]; without one they stay
+    /// anonymous.
+    pub client_auth: Option<usize>,
+}
+
+/// What is asked of clients, and what backends hear of it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ClientAuth {
+    /// Whether a client may do without a certificate.
+    pub demand: Demand,
+    /// PEM bundle of the authorities whose clients are let in.
+    pub ca: PathBuf,
+    /// Revocation lists; without any, nothing is ever revoked.
+    pub crls: Vec<PathBuf>,
+    /// How far revocation is checked.
+    pub crl_depth: CrlDepth,
+    /// What backends hear.
+    pub forward: ClientCertForward,
+}
+
+/// What of a client's certificate backends hear (RFC 9440).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum ClientCertForward {
+    /// Nothing.
+    None,
+    /// `Client-Cert`.
+    Leaf,
+    /// `Client-Cert` and `Client-Cert-Chain`.
+    Chain,
 }
 
 /// A named group of endpoints.

@@ -11,12 +11,16 @@
 use std::marker::PhantomData;
 use std::time::Duration;
 
-use super::list::{Entry, Named, Repeated, Texts};
+use portunus_certs::client_auth::{CrlDepth, Demand};
+
+use super::list::{Entry, Named, Perhaps, Repeated, Texts};
 use super::number::{Count, Size, Time};
 use super::section::{Key, Properties, Reader, Section, Table, section};
 use super::text::{Choice, Flag, SecretText, Text, Written};
 use super::value::{Kind, Located, Where, Within};
-use super::{Balance, LogFormat, Mode, NoSni, ResumptionMode, Secret, TlsVersion};
+use super::{
+    Balance, ClientCertForward, LogFormat, Mode, NoSni, ResumptionMode, Secret, TlsVersion,
+};
 
 section! {
     /// The whole file.
@@ -125,6 +129,10 @@ section! {
         client_hello_size: usize = Size(1_024, 64 * 1_024).or(16 * 1_024);
         /// From accept to the finished handshake.
         handshake_timeout: Duration = Time(MOMENT, HOUR).or(secs(10));
+        /// Certificates that a client may show, its own included.
+        client_chain_certificates: usize = Count(1, 16).or(8);
+        /// Bytes of all certificates that a client may show.
+        client_chain_size: usize = Size(1_024, 64 * 1_024).or(32 * 1_024);
         /// Handshakes going on at once; further connections are reset. 0 = 1024 per worker.
         handshakes: usize = Count(0, 10_000_000).or(0);
         /// Handshakes going on at once from one IPv4 address or IPv6 /64.
@@ -206,6 +214,8 @@ section! {
             .or(NoSni::Default);
         /// The backend of every name; instead of sites.
         backend: Option<Written> = Text.optional();
+        /// What is asked of clients; a listener with sites has it there only.
+        client_auth: Option<Entry<ClientAuthSection>> = Perhaps(PhantomData);
         /// The names served here and their backends; instead of one backend for all.
         site: Vec<Entry<SiteSection>> = Repeated(65_536, PhantomData);
     }
@@ -223,6 +233,8 @@ section! {
         /// default, or modern: TLS 1.3 only.
         profile: Profile = Choice(&[("default", Profile::Default), ("modern", Profile::Modern)])
             .or(Profile::Default);
+        /// Compress certificates for clients that offer it: zlib or brotli, TLS 1.3 only.
+        certificate_compression: bool = Flag.or(true);
     }
 }
 
@@ -233,6 +245,32 @@ section! {
         hosts: Option<Vec<Written>> = Texts(65_536).required();
         /// The backend of these names.
         backend: Option<Written> = Text.required();
+        /// What is asked of clients of these names.
+        client_auth: Option<Entry<ClientAuthSection>> = Perhaps(PhantomData);
+    }
+}
+
+section! {
+    /// `client_auth` of a site, or of a listener without sites
+    ClientAuthSection {
+        /// require, or request: a client may do without a certificate.
+        mode: Demand = Choice(&[("require", Demand::Require), ("request", Demand::Request)])
+            .or(Demand::Require);
+        /// PEM bundle of the authorities whose clients are let in; no others are.
+        ca: Option<Written> = Text.required();
+        /// Revocation lists, PEM or DER; without any, nothing is ever revoked.
+        crl: Option<Vec<Written>> = Texts(64).optional();
+        /// chain: every certificate must be known not to be revoked; leaf: the client's own.
+        crl_depth: Located<CrlDepth> =
+            Where(Choice(&[("chain", CrlDepth::Chain), ("leaf", CrlDepth::Leaf)]))
+                .or(Located { value: CrlDepth::Chain, place: None });
+        /// What backends hear (RFC 9440): none, leaf (Client-Cert), chain (Client-Cert-Chain too).
+        forward: Located<ClientCertForward> = Where(Choice(&[
+            ("none", ClientCertForward::None),
+            ("leaf", ClientCertForward::Leaf),
+            ("chain", ClientCertForward::Chain),
+        ]))
+        .or(Located { value: ClientCertForward::None, place: None });
     }
 }
 

@@ -4,6 +4,7 @@
 //! quotes a text as it was written, a secret never. Refuses to know any key. Read next: `schema`.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use serde_json::{Value as Json, json};
 use toml::de::DeValue;
@@ -29,6 +30,16 @@ impl Written {
     /// A default, which stands nowhere.
     pub(super) fn default(key: &str, text: &str) -> Self {
         Self { text: text.to_owned(), raw: text.to_owned(), place: Place::unwritten(key) }
+    }
+
+    /// What it names as a file or folder, from the folder of the configuration; none, and an
+    /// error, if no system call would take it.
+    pub(super) fn path(&self, reader: &mut Reader<'_>) -> Option<PathBuf> {
+        let good = !self.text.is_empty() && !self.text.contains('\0');
+        if !good {
+            reader.errors.report(&self.place, Problem::BadPath, || None);
+        }
+        good.then(|| reader.surroundings.folder.join(&self.text))
     }
 
     /// What an error may show.

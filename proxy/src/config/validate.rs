@@ -9,10 +9,11 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use portunus_certs::client_auth::ChainBounds;
 use toml::de::DeTable;
 
 use super::error::{Collector, ConfigErrors, Place, Problem};
-use super::listeners::{Taken, backend, listen_addr, listener};
+use super::listeners::{Shared, backend, listen_addr, listener};
 use super::reference::Surroundings;
 use super::schema::{
     CertificatesSection, HttpSection, LimitsSection, LogSection, ResumptionSection, Root,
@@ -72,16 +73,16 @@ pub(super) fn defaults<S: Section>(key: &str) -> S {
 fn resolve(root: Root, reader: &mut Reader<'_>) -> Config {
     let server = server(&root.server, reader.surroundings);
     let limits = limits(&root.limits, server.workers);
-    let mut taken = Taken::new();
+    let names = root.backend.iter().enumerate().map(|(at, entry)| (entry.name.as_str(), at));
+    let mut shared = Shared { backends: names.collect(), ..Shared::default() };
     let admin = match root.admin.listen.text.as_str() {
         "off" => None,
-        _ => listen_addr(&root.admin.listen, &mut taken, reader)
+        _ => listen_addr(&root.admin.listen, &mut shared.taken, reader)
             .map(|listen| Admin { listen, token: root.admin.token }),
     };
     check_token(admin.as_ref(), &root.admin.listen, reader);
-    let names = root.backend.iter().enumerate().map(|(at, entry)| (entry.name.as_str(), at));
-    let names = names.collect();
     let listeners = root.listener.iter();
+    let listeners = listeners.filter_map(|entry| listener(entry, &mut shared, reader)).collect();
     Config {
         server,
         log: log(&root.log, reader),
@@ -89,9 +90,8 @@ fn resolve(root: Root, reader: &mut Reader<'_>) -> Config {
         certificates: certificates(&root.certificates, reader),
         resumption: resumption(&root.resumption),
         limits: Arc::new(limits),
-        listeners: listeners
-            .filter_map(|entry| listener(entry, &names, &mut taken, reader))
-            .collect(),
+        client_auths: shared.client_auths,
+        listeners,
         backends: root.backend.iter().map(|entry| backend(entry, reader)).collect(),
     }
 }
@@ -120,6 +120,10 @@ pub(super) fn limits(section: &LimitsSection, workers: NonZeroUsize) -> Limits {
         client_hello_timeout: section.client_hello_timeout.min(section.handshake_timeout),
         client_hello_bytes_max: section.client_hello_size,
         handshake_timeout: section.handshake_timeout,
+        client_chain: ChainBounds {
+            certificates_max: section.client_chain_certificates,
+            bytes_max: section.client_chain_size,
+        },
         handshakes_max: match section.handshakes {
             0 => workers.get().saturating_mul(HANDSHAKES_PER_WORKER),
             number => number,
@@ -195,11 +199,7 @@ fn check_token(admin: Option<&Admin>, written: &Written, reader: &mut Reader<'_>
 fn certificates(section: &CertificatesSection, reader: &mut Reader<'_>) -> Certificates {
     let mut paths: Vec<PathBuf> = Vec::new();
     for written in &section.paths {
-        if written.text.is_empty() || written.text.contains('\0') {
-            reader.errors.report(&written.place, Problem::BadPath, || None);
-            continue;
-        }
-        let path = reader.surroundings.folder.join(&written.text);
+        let Some(path) = written.path(reader) else { continue };
         if paths.contains(&path) {
             let problem = Problem::Duplicate(written.quote());
             reader.errors.report(&written.place, problem, || None);

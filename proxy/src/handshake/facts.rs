@@ -3,6 +3,9 @@
 //! Owns [`Facts`] and the translation. Refuses to know what is done with them: `connection` counts
 //! and logs them, `route` takes the site, `forward` the protocol.
 
+use std::sync::Arc;
+
+use portunus_certs::client_auth::ClientIdentity;
 use portunus_certs::name::HostName;
 use rustls::{
     CipherSuite, HandshakeKind as RustlsKind, NamedGroup, ProtocolVersion, ServerConnection,
@@ -19,6 +22,8 @@ pub struct Facts {
     pub server_name: Option<HostName>,
     /// Whose policy holds.
     pub site: SiteId,
+    /// Who the client is; `None` for clients that stay anonymous.
+    pub client: Option<Arc<ClientIdentity>>,
     /// The protocol that both chose.
     pub protocol: Protocol,
     /// The version of TLS.
@@ -42,7 +47,12 @@ pub enum Protocol {
 
 impl Facts {
     /// The facts of a finished handshake.
-    pub(super) fn new(tls: &ServerConnection, server_name: Option<HostName>, site: SiteId) -> Self {
+    pub(super) fn new(
+        tls: &ServerConnection,
+        server_name: Option<HostName>,
+        site: SiteId,
+        client: Option<Arc<ClientIdentity>>,
+    ) -> Self {
         let version = match tls.protocol_version() {
             Some(ProtocolVersion::TLSv1_3) => TlsVersion::V1_3,
             _ => TlsVersion::V1_2,
@@ -64,7 +74,7 @@ impl Facts {
             NamedGroup::secp384r1 => Group::Secp384r1,
             _ => Group::Other,
         });
-        Self { server_name, site, protocol, version, kind, suite, group }
+        Self { server_name, site, client, protocol, version, kind, suite, group }
     }
 }
 

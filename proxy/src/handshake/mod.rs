@@ -1,22 +1,26 @@
 //! From the first byte to an established TLS connection, under one deadline.
 //!
 //! Owns the stages: read the ClientHello (`hello`), choose site, certificate and TLS configuration
-//! (`policy`), finish the handshake (`tls`), and the words to a client that gets none of it
-//! (`refusal`). The data flows one way: [`establish`] consumes the socket and yields
-//! [`Established`], which alone knows the server name, the site and the protocol. Refuses to know
-//! backends and HTTP. Read next: `policy`, then `tls`.
+//! (`policy`), finish the handshake (`tls`), say who the client is (`client`), and the words to a
+//! client that gets none of it (`refusal`). The data flows one way: [`establish`] consumes the
+//! socket and yields [`Established`], which alone knows the server name, the site, the client and
+//! the protocol. Refuses to know backends and HTTP. Read next: `policy`, then `tls`.
 
 mod chunk;
+mod client;
+mod compression;
 mod facts;
 pub mod hello;
 pub mod policy;
 mod refusal;
 pub mod sites;
+mod template;
 pub mod tls;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use portunus_certs::client_auth::ClientIdentity;
 use portunus_certs::name::HostName;
 use tokio::time::{Instant, timeout_at};
 
@@ -25,6 +29,7 @@ use crate::metrics::Meter;
 use crate::net::Socket;
 use crate::outcome::HandshakeFailure;
 
+pub use client::Unidentified;
 pub use facts::{Facts, Protocol};
 
 use hello::{Hello, HelloError};
@@ -75,8 +80,8 @@ pub async fn establish(
     let site = choice.site;
     let finish = finish(socket, hello, choice, meter);
     match timeout_at(accepted + limits.handshake_timeout, finish).await {
-        Ok(Ok(stream)) => {
-            let facts = stream.facts(name, site);
+        Ok(Ok((stream, client))) => {
+            let facts = stream.facts(name, site, client);
             Ok(Established { stream, facts })
         }
         Ok(Err(error)) => Err(HandshakeError::new(name, Cause::Tls(error))),
@@ -87,13 +92,14 @@ pub async fn establish(
     }
 }
 
-/// Runs the handshake; an alert of ours is sent before the error is returned.
+/// Runs the handshake, and says who the client is; an alert of ours is sent before the error is
+/// returned.
 async fn finish(
     socket: Socket,
     hello: Hello,
     choice: policy::Choice,
     meter: Arc<Meter>,
-) -> Result<TlsStream, tls::TlsError> {
+) -> Result<(TlsStream, Option<Arc<ClientIdentity>>), tls::TlsError> {
     let connection = match hello.into_connection(choice.config) {
         Ok(connection) => connection,
         Err((error, mut alert)) => {
@@ -102,8 +108,12 @@ async fn finish(
         }
     };
     let mut stream = TlsStream::new(socket, connection, meter);
-    match stream.handshake().await {
-        Ok(()) => Ok(stream),
+    let client = match stream.handshake().await {
+        Ok(()) => stream.identify(choice.demand),
+        Err(error) => Err(error),
+    };
+    match client {
+        Ok(client) => Ok((stream, client)),
         Err(error) => {
             let (socket, words) = stream.into_last_words();
             refusal::tell(socket, &words).await;
@@ -162,3 +172,6 @@ impl HandshakeError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,6 +12,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use portunus_certs::client_auth::{ClientIdentity, Demand, Rejection};
 use portunus_certs::name::HostName;
 use rustls::ServerConnection;
 use tokio::io::AsyncWrite;
@@ -21,6 +22,7 @@ use crate::net::{Progress, SCRATCH_BYTES, Socket};
 use crate::outcome::HandshakeFailure;
 
 use super::chunk::Chunk;
+use super::client::{self, Unidentified};
 use super::facts::Facts;
 use super::sites::SiteId;
 
@@ -93,9 +95,22 @@ impl TlsStream {
         (self.socket, words)
     }
 
+    /// Who the client is, after the handshake.
+    pub(super) fn identify(
+        &self,
+        demand: Option<Demand>,
+    ) -> Result<Option<Arc<ClientIdentity>>, TlsError> {
+        client::identify(demand, &self.tls).map_err(TlsError::Client)
+    }
+
     /// What the finished handshake made known.
-    pub(super) fn facts(&self, server_name: Option<HostName>, site: SiteId) -> Facts {
-        Facts::new(&self.tls, server_name, site)
+    pub(super) fn facts(
+        &self,
+        server_name: Option<HostName>,
+        site: SiteId,
+        client: Option<Arc<ClientIdentity>>,
+    ) -> Facts {
+        Facts::new(&self.tls, server_name, site, client)
     }
 
     /// Waits until [`TlsStream::clear_text`] has something to show, or never will again.
@@ -274,6 +289,9 @@ impl hyper::rt::Write for TlsStream {
 /// Why a TLS stream broke.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
+    /// The handshake is finished, and the client is not who it has to be.
+    #[error("the client is not authenticated")]
+    Client(#[source] Unidentified),
     /// The client went away before the handshake was finished.
     #[error("the client closed the connection")]
     Closed,
@@ -290,9 +308,13 @@ impl TlsError {
     pub fn failure(&self) -> HandshakeFailure {
         use rustls::{Error, PeerIncompatible};
         let error = match self {
+            Self::Client(error) => return error.failure(),
             Self::Closed | Self::Io(_) => return HandshakeFailure::ClientClosed,
             Self::Tls(error) => error,
         };
+        if let Some(rejection) = Rejection::of(error) {
+            return client::failure(rejection);
+        }
         match error {
             Error::AlertReceived(_) => HandshakeFailure::ClientAlert,
             Error::NoApplicationProtocol => HandshakeFailure::NoAlpn,

@@ -4,6 +4,7 @@
 //! built and every address bound before anything is served, so a start fails whole or not at all.
 //! Refuses to know what a connection does. Read next: `listener`.
 
+pub mod clients;
 pub mod reload;
 mod signals;
 mod world;
@@ -13,6 +14,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
+use portunus_certs::client_auth::ClientAuthError;
 use tracing::{info, warn};
 
 use crate::admin;
@@ -117,6 +119,7 @@ async fn live(
                 metrics: Arc::clone(&metrics),
                 phase: phase.clone(),
                 certificates: world.certificates(),
+                client_policies: admin::status::client_policies(world.client_auths(), config),
             };
             let started = admin::start(admin, config.limits.keepalive, about);
             let (admin, addr) = started.map_err(RunError::Admin)?;
@@ -180,6 +183,15 @@ pub enum RunError {
         #[source]
         cause: BindError,
     },
+    /// A file that decides which clients are let in is missing or bad.
+    #[error("{owner}: its clients cannot be authenticated")]
+    ClientAuth {
+        /// The listener, and the site if there is one.
+        owner: String,
+        /// Which file, and why.
+        #[source]
+        cause: Box<ClientAuthError>,
+    },
     /// Metrics could not be registered.
     #[error("the metrics contradict each other")]
     Metrics(#[source] prometheus::Error),
@@ -205,6 +217,11 @@ impl RunError {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Admin(admin::AdminError::Bind(cause)) | Self::Bind { cause, .. } => cause.hint(),
+            Self::ClientAuth { .. } => Some(
+                "`client_auth.ca` is a PEM bundle of the authorities that issue to your clients, \
+                 `client_auth.crl` has their revocation lists, PEM or DER; without them nothing is \
+                 served, since everybody would be let in or nobody",
+            ),
             _ => None,
         }
     }

@@ -5,13 +5,14 @@
 
 use std::sync::Arc;
 
+use portunus_certs::client_auth::ClientAuth;
 use portunus_certs::session::memory::{Options, SessionCache};
 use portunus_certs::store::{CertificateStore, StoreOptions};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::UnixTime;
 use tokio::signal::unix::Signal;
 use tokio::sync::Semaphore;
-use tracing::debug;
+use tracing::{debug, warn};
 
 use crate::backend::Backend;
 use crate::config::{Config, Mode};
@@ -24,12 +25,13 @@ use crate::net::listen::ListenSocket;
 use crate::phase::{Phase, PhaseWatch};
 use crate::snapshot::{Shared, Snapshot};
 
-use super::RunError;
 use super::reload::Reloader;
+use super::{RunError, clients};
 
 /// What all listeners share.
 pub(super) struct World {
     certificates: Arc<CertificateStore>,
+    client_auths: Vec<Arc<ClientAuth>>,
     sessions: Arc<SessionCache>,
     backends: Vec<Arc<Backend>>,
     handshakes: Arc<HandshakeLimit>,
@@ -45,8 +47,9 @@ pub(super) struct Listening {
 }
 
 impl World {
-    /// Reads the certificates and resolves the names of endpoints. Neither a missing certificate
-    /// nor a name that does not resolve keeps the process from starting.
+    /// Reads the certificates and what decides which clients are let in, and resolves the names of
+    /// endpoints. Neither a missing certificate nor a name that does not resolve keeps the process
+    /// from starting; a file that clients are authenticated by does.
     pub(super) async fn build(config: &Config, metrics: &Arc<Metrics>) -> Result<Self, RunError> {
         let process = metrics.process();
         process.config_generation.set(1);
@@ -58,8 +61,16 @@ impl World {
         };
         let (certificates, report) = CertificateStore::open(options, UnixTime::now());
         let certificates = Arc::new(certificates);
-        let reloader =
-            Reloader::new(config, Arc::clone(&certificates), Vec::new(), metrics.process());
+        let mut client_auths = Vec::new();
+        for opened in clients::open(config, UnixTime::now()) {
+            let (auth, report) = opened?;
+            for warning in &report.warnings {
+                warn!("{warning}");
+            }
+            client_auths.push(Arc::new(auth));
+        }
+        let store = Arc::clone(&certificates);
+        let reloader = Reloader::new(config, store, client_auths.clone(), metrics.process());
         reloader.say_first(&report);
         let sessions = Arc::new(SessionCache::new(Options {
             bytes_max: config.resumption.memory,
@@ -82,14 +93,18 @@ impl World {
         let loops: usize = config.listeners.iter().map(|listener| listener.addresses.len()).sum();
         let slots = config.server.connections_max.saturating_add(loops.saturating_sub(1));
         let slots = Arc::new(Semaphore::new(slots.min(Semaphore::MAX_PERMITS)));
-        let world = Self { certificates, sessions, backends, handshakes, slots, reloader };
-        world.show_sessions(metrics);
-        Ok(world)
+        show_sessions(Arc::clone(&sessions), metrics);
+        Ok(Self { certificates, client_auths, sessions, backends, handshakes, slots, reloader })
     }
 
     /// Every certificate.
     pub(super) fn certificates(&self) -> Arc<CertificateStore> {
         Arc::clone(&self.certificates)
+    }
+
+    /// Every client authentication, in the order of the configuration.
+    pub(super) fn client_auths(&self) -> Vec<Arc<ClientAuth>> {
+        self.client_auths.clone()
     }
 
     /// Binds every address of every listener.
@@ -102,6 +117,7 @@ impl World {
             config,
             metrics,
             certificates: &self.certificates,
+            client_auths: &self.client_auths,
             sessions: &self.sessions,
             backends: &self.backends,
             handshakes: &self.handshakes,
@@ -133,29 +149,6 @@ impl World {
             watch.spawn(backend.maintain(watch.clone()));
         }
     }
-
-    /// Has the counters of the session cache copied before each scrape.
-    fn show_sessions(&self, metrics: &Arc<Metrics>) {
-        let process = metrics.process();
-        let sessions = Arc::clone(&self.sessions);
-        metrics.on_scrape(move || {
-            let stats = sessions.stats();
-            process.sessions.set(stats.sessions as i64);
-            process.session_bytes.set(stats.bytes as i64);
-            let evictions = &process.session_evictions;
-            evictions.inc_by(stats.evictions.saturating_sub(evictions.get()));
-            let results = [
-                ("hit", stats.hits),
-                ("miss", stats.misses),
-                ("expired", stats.expired),
-                ("policy", stats.policy),
-            ];
-            for (result, total) in results {
-                let lookups = process.resumption_lookups.with_label_values(&["memory", result]);
-                lookups.inc_by(total.saturating_sub(lookups.get()));
-            }
-        });
-    }
 }
 
 impl Listening {
@@ -176,4 +169,26 @@ impl Listening {
             }
         });
     }
+}
+
+/// Has the counters of the session cache copied before each scrape.
+fn show_sessions(sessions: Arc<SessionCache>, metrics: &Arc<Metrics>) {
+    let process = metrics.process();
+    metrics.on_scrape(move || {
+        let stats = sessions.stats();
+        process.sessions.set(stats.sessions as i64);
+        process.session_bytes.set(stats.bytes as i64);
+        let evictions = &process.session_evictions;
+        evictions.inc_by(stats.evictions.saturating_sub(evictions.get()));
+        let results = [
+            ("hit", stats.hits),
+            ("miss", stats.misses),
+            ("expired", stats.expired),
+            ("policy", stats.policy),
+        ];
+        for (result, total) in results {
+            let lookups = process.resumption_lookups.with_label_values(&["memory", result]);
+            lookups.inc_by(total.saturating_sub(lookups.get()));
+        }
+    });
 }

@@ -72,6 +72,8 @@ pub(crate) fn config(
     } else {
         Resumption::disabled()
     };
+    // Not every server that is compared compresses certificates.
+    config.cert_decompressors.clear();
     config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
     Ok(Arc::new(config))
 }

@@ -5,8 +5,10 @@
 
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fmt::Write as _;
-use std::path::Path;
+use std::os::unix::fs::{MetadataExt as _, chown};
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use tempfile::TempDir;
@@ -24,7 +26,8 @@ pub struct Builder {
     keys: BTreeMap<String, BTreeMap<String, String>>,
     files: Vec<(String, String)>,
     own_certificates: bool,
-    open_files: Option<usize>,
+    under: Vec<String>,
+    unprivileged: bool,
 }
 
 /// A listener as the test describes it.
@@ -33,8 +36,16 @@ pub struct Listener {
     name: String,
     mode: &'static str,
     listen: Vec<String>,
-    sites: Vec<(String, String)>,
+    sites: Vec<Site>,
     keys: Vec<(String, String)>,
+}
+
+/// Names, the backend of them, and further lines of TOML.
+#[derive(Clone, Debug)]
+struct Site {
+    host: String,
+    backend: String,
+    keys: String,
 }
 
 /// A listener for HTTP that serves `host` by the backend `app`.
@@ -62,8 +73,15 @@ impl Listener {
 
     /// Serves one more host.
     #[must_use]
-    pub fn site(mut self, host: &str, backend: &str) -> Self {
-        self.sites.push((host.to_owned(), backend.to_owned()));
+    pub fn site(self, host: &str, backend: &str) -> Self {
+        self.site_with(host, backend, "")
+    }
+
+    /// Serves one more host, with further keys of its site, as lines of TOML.
+    #[must_use]
+    pub fn site_with(mut self, host: &str, backend: &str, keys: &str) -> Self {
+        let (host, backend, keys) = (host.to_owned(), backend.to_owned(), keys.to_owned());
+        self.sites.push(Site { host, backend, keys });
         self
     }
 
@@ -97,7 +115,8 @@ impl Builder {
             keys: BTreeMap::new(),
             files: Vec::new(),
             own_certificates: false,
-            open_files: None,
+            under: Vec::new(),
+            unprivileged: false,
         };
         builder
             .set("server.workers", "2")
@@ -164,8 +183,22 @@ impl Builder {
 
     /// The process may have no more than `count` files open.
     #[must_use]
-    pub fn open_files(mut self, count: usize) -> Self {
-        self.open_files = Some(count);
+    pub fn open_files(self, count: usize) -> Self {
+        self.under(&["sh", "-c", &format!("ulimit -n {count} && exec \"$0\" \"$@\"")])
+    }
+
+    /// The process is run by this command, as `env` would.
+    #[must_use]
+    pub fn under(mut self, command: &[&str]) -> Self {
+        self.under = command.iter().map(|&word| word.to_owned()).collect();
+        self
+    }
+
+    /// The process is not root's, if the test is, so that permissions mean something to it. Its
+    /// folder is its own; what the test adds later is not, where the test is root's.
+    #[must_use]
+    pub fn unprivileged(mut self) -> Self {
+        self.unprivileged = true;
         self
     }
 
@@ -178,17 +211,23 @@ impl Builder {
     /// Runs it, for a test that expects something else than readiness.
     pub fn spawn(self) -> (TempDir, Process) {
         let folder = self.write();
-        let mut run = match self.open_files {
-            None => command(),
-            Some(count) => {
-                let binary = command().get_program().to_owned();
-                let mut shell = Command::new("sh");
-                let limited = format!("ulimit -n {count} && exec \"$0\" \"$@\"");
-                shell.arg("-c").arg(limited).arg(binary);
-                shell
-            }
-        };
-        run.arg("run").arg("--config").arg(folder.path().join("config.toml"));
+        let mut binary = PathBuf::from(command().get_program());
+        let mut under = self.under;
+        if self.unprivileged && is_root() {
+            // The folder of the build may be closed to others. Another process copies: what is open
+            // for writing here would be inherited by what other tests start, and then be busy.
+            let copy = folder.path().join("portunus");
+            let copied = Command::new("cp").args([&binary, &copy]).status();
+            assert!(copied.expect("there is a cp").success(), "the binary can be copied");
+            binary = copy;
+            give_away(folder.path());
+            let nobody = NOBODY.to_string();
+            let command = ["setpriv", "--reuid", &nobody, "--regid", &nobody, "--clear-groups"];
+            under.extend(command.map(str::to_owned));
+        }
+        let mut words = under.iter().map(OsStr::new).chain([binary.as_os_str()]);
+        let mut run = Command::new(words.next().expect("at least the binary"));
+        run.args(words).arg("run").arg("--config").arg(folder.path().join("config.toml"));
         (folder, Process::spawn(run))
     }
 
@@ -202,7 +241,7 @@ impl Builder {
             put(path, text);
         }
         if !self.own_certificates {
-            for (host, _) in self.listeners.iter().flat_map(|listener| &listener.sites) {
+            for Site { host, .. } in self.listeners.iter().flat_map(|listener| &listener.sites) {
                 let path = folder.path().join(format!("certs.d/{}.pem", host.replace('*', "any")));
                 if !path.exists() {
                     write(&path, &authority().issue(&[host]).pem());
@@ -228,10 +267,10 @@ impl Builder {
             for (key, value) in keys {
                 let _ = writeln!(toml, "{key} = {value}");
             }
-            for (host, backend) in sites {
+            for Site { host, backend, keys } in sites {
                 let _ = writeln!(
                     toml,
-                    "[[listener.{name}.site]]\nhosts = [{host:?}]\nbackend = {backend:?}"
+                    "[[listener.{name}.site]]\nhosts = [{host:?}]\nbackend = {backend:?}\n{keys}"
                 );
             }
         }
@@ -247,6 +286,21 @@ impl Builder {
         toml
     }
 }
+
+/// Whether this process may do everything.
+fn is_root() -> bool {
+    std::fs::metadata("/proc/self").expect("we are a process").uid() == 0
+}
+
+fn give_away(path: &Path) {
+    chown(path, Some(NOBODY), Some(NOBODY)).expect("root may give away");
+    for entry in std::fs::read_dir(path).into_iter().flatten().flatten() {
+        give_away(&entry.path());
+    }
+}
+
+/// The user that owns nothing, on every Linux.
+const NOBODY: u32 = 65534;
 
 /// Replaces a file in one step.
 pub fn write_and_rename(path: &Path, text: &str) {

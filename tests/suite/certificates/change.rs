@@ -1,10 +1,10 @@
 //! Good changes: every manner in which files change ends in the new certificate, without a signal.
 
 use std::fs;
-use std::os::unix::fs::symlink;
 
 use portunus_tests::{Credential, Proxy, authority, echo, tls, write, write_and_rename};
 
+use super::volume::Volume;
 use super::{becomes, served};
 
 const NAME: &str = "app.example";
@@ -71,7 +71,7 @@ async fn a_folder_that_is_deleted_and_made_again_is_served() {
 async fn a_link_that_is_turned_as_kubernetes_does_is_served() {
     let first = renewed();
     let volume = Volume::new(&first);
-    let paths = format!("[{:?}]", volume.folder.path());
+    let paths = format!("[{:?}]", volume.path());
     let proxy = Proxy::builder()
         .listener(tls(NAME))
         .file("unused", "")
@@ -144,32 +144,4 @@ async fn a_hang_up_signal_reads_the_certificates_and_says_so() {
     proxy.reload().await;
     assert_eq!(said(&proxy), count + 1);
     assert_eq!(served(&proxy, NAME).await, before);
-}
-
-/// A secret as Kubernetes mounts it: links through `..data` to a folder for each generation.
-struct Volume {
-    folder: tempfile::TempDir,
-}
-
-impl Volume {
-    fn new(credential: &Credential) -> Self {
-        let volume = Self { folder: tempfile::tempdir().unwrap() };
-        volume.turn(1, credential);
-        for file in ["tls.crt", "tls.key"] {
-            symlink(format!("..data/{file}"), volume.folder.path().join(file)).unwrap();
-        }
-        volume
-    }
-
-    fn turn(&self, generation: u32, credential: &Credential) {
-        let folder = self.folder.path();
-        let name = |generation| format!("..2026_{generation}");
-        write(&folder.join(name(generation)).join("tls.crt"), &credential.chain);
-        write(&folder.join(name(generation)).join("tls.key"), &credential.key);
-        symlink(name(generation), folder.join("..data_tmp")).unwrap();
-        fs::rename(folder.join("..data_tmp"), folder.join("..data")).unwrap();
-        if generation > 1 {
-            fs::remove_dir_all(folder.join(name(generation - 1))).unwrap();
-        }
-    }
 }

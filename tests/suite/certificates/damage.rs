@@ -1,6 +1,7 @@
 //! Bad changes: what was good goes on being served, and the log says which file is why.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
 
 use portunus_tests::{Credential, Proxy, authority, echo, tls, write};
 
@@ -107,6 +108,33 @@ async fn a_file_that_may_not_be_read_keeps_the_last_good_one() {
     fs::create_dir(&key).unwrap();
     proxy.reload().await;
     assert_eq!(served(&proxy, NAME).await, old.leaf);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_permissions_forbid_to_read_keeps_the_last_good_one_until_they_allow_it() {
+    let old = authority().issue(&[NAME]);
+    let proxy = Proxy::builder()
+        .listener(tls(NAME))
+        .certificate("app", &old)
+        .backend(echo())
+        .unprivileged()
+        .start()
+        .await;
+    let new = authority().issue(&[NAME]);
+    let file = proxy.folder().join("certs.d/app.pem");
+    let aside = file.with_extension("aside");
+    write(&aside, &new.pem());
+    let mode = |mode| fs::set_permissions(&file, Permissions::from_mode(mode)).unwrap();
+    fs::set_permissions(&aside, Permissions::from_mode(0o000)).unwrap();
+    fs::rename(&aside, &file).unwrap();
+    proxy.reload().await;
+    assert_eq!(served(&proxy, NAME).await, old.leaf);
+    let skipped = proxy.wait_for_log("file skipped", &[]).await;
+    assert!(skipped.field("path").ends_with("certs.d/app.pem"), "{}", skipped.text());
+    assert!(skipped.field("error").contains("Permission denied"), "{}", skipped.text());
+    // Nothing but the mode changes: the bytes are those that could not be read.
+    mode(0o644);
+    becomes(&proxy, NAME, &new.leaf).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,12 +1,21 @@
 //! The certificate folder: whatever happens to it, who is served goes on being served.
 //!
-//! `change` is about good changes in every manner that files change in, `damage` about bad ones,
-//! `choice` about who gets which of several, `storm` about a thousand changes under load.
+//! `change` is about good changes in every manner that files change in, `style` about each of them
+//! again and again, `damage` about bad ones, `choice` about who gets which of several, `staple`
+//! about what is stapled to them, `time` about what changes by itself, `deaf` about events that do
+//! not come, `storm` and `hangup` about more of them than anybody needs. `volume` is a mounted
+//! secret.
 
 mod change;
 mod choice;
 mod damage;
+mod deaf;
+mod hangup;
+mod staple;
 mod storm;
+mod style;
+mod time;
+mod volume;
 
 use portunus_tests::Proxy;
 use portunus_tests::wait::eventually;

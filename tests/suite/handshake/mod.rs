@@ -1,9 +1,10 @@
 //! Handshakes: which are agreed on, for whom, and what becomes of those that are not.
 //!
-//! `names` is about what is agreed on and for which name, `hello` about the first message in every
-//! shape, `limits` about clients that take their time or come in masses, `patience` about clients
-//! that are foreign and non-blocking.
+//! `compression` is about certificates that travel compressed, `names` about what is agreed on and
+//! for which name, `hello` about the first message in every shape, `limits` about clients that take
+//! their time or come in masses, `patience` about clients that are foreign and non-blocking.
 
+mod compression;
 mod hello;
 mod limits;
 mod names;

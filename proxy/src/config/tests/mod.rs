@@ -1,5 +1,6 @@
 //! What a whole configuration becomes; the errors are in `faults`, the reference in `root_file`.
 
+mod client_auth;
 mod faults;
 mod garbage;
 mod root_file;
@@ -44,6 +45,7 @@ fn a_listener_and_a_backend_are_enough() {
     assert_eq!(&*listener.name, "https");
     assert_eq!(listener.mode, Mode::Http);
     assert_eq!(listener.tls_version_min, TlsVersion::V1_2);
+    assert!(listener.certificate_compression);
     assert_eq!(listener.no_sni, NoSni::Default);
     assert!(matches!(listener.sites, Sites::Any(0)));
     assert_eq!(config.backends[0].balance, Balance::P2c);
@@ -54,7 +56,7 @@ fn listeners_and_backends_keep_the_order_of_the_file_and_refer_to_each_other() {
     let config = parse(
         "[backend.zebra]\nendpoints = ['z.internal:80', 'unix:/run/z.sock', '[::1]:80']\n\
          [listener.web]\nlisten = ['0.0.0.0:443', '[::1]:443']\n\
-         tls = { profile = 'modern' }\nno_sni = 'reject'\n\
+         tls = { profile = 'modern', certificate_compression = false }\nno_sni = 'reject'\n\
          [[listener.web.site]]\nhosts = ['a.example', '*.a.example']\nbackend = 'ape'\n\
          [[listener.web.site]]\nhosts = ['b.example']\nbackend = 'zebra'\n\
          [listener.mail]\nlisten = ['unix:/run/mail.sock']\nmode = 'tcp'\nbackend = 'ape'\n\
@@ -66,6 +68,7 @@ fn listeners_and_backends_keep_the_order_of_the_file_and_refer_to_each_other() {
     let names: Vec<&str> = config.listeners.iter().map(|listener| &*listener.name).collect();
     assert_eq!(names, ["web", "mail"]);
     assert_eq!(config.listeners[0].tls_version_min, TlsVersion::V1_3);
+    assert!(!config.listeners[0].certificate_compression);
     assert_eq!(config.listeners[0].no_sni, NoSni::Reject);
     let sites = match &config.listeners[0].sites {
         Sites::Named(sites) => sites.as_slice(),

@@ -31,12 +31,21 @@ fn compare(schema: &Json, written: &Json, path: &str, missing: &mut Vec<String>)
         match (&written[name], schema.get("default")) {
             (Json::Null, Some(_)) => missing.push(path),
             (Json::Null, None) => {
-                let shown = |line: &str| {
-                    let line = line.trim_start_matches("# ");
-                    line.starts_with(&format!("{name} = ")) || line.ends_with(&format!(".{name}]]"))
+                let shown = |key: &str| {
+                    let shows = |line: &str| {
+                        let line = line.trim_start_matches("# ");
+                        line.starts_with(&format!("{key} = "))
+                            || line.ends_with(&format!(".{key}]]"))
+                    };
+                    REFERENCE.lines().any(shows)
                 };
-                if !REFERENCE.lines().any(shown) {
-                    missing.push(path);
+                match schema["properties"].as_object() {
+                    // A section that may be absent is shown as `section.key`.
+                    Some(keys) => missing.extend(
+                        keys.keys().map(|key| format!("{name}.{key}")).filter(|key| !shown(key)),
+                    ),
+                    None if !shown(name) => missing.push(path),
+                    None => {}
                 }
             }
             (written, _) if named.is_object() => {
@@ -48,6 +57,20 @@ fn compare(schema: &Json, written: &Json, path: &str, missing: &mut Vec<String>)
         }
         compare(&schema["items"], &Json::Null, &format!("{name}[]"), missing);
     }
+}
+
+#[test]
+fn client_authentication_reads_as_the_reference_shows_it_and_with_the_defaults_that_it_names() {
+    let shown = REFERENCE.lines().filter_map(|line| line.strip_prefix("# client_auth."));
+    let shown: Vec<String> = shown.map(|line| format!("client_auth.{line}")).collect();
+    assert_eq!(shown.len(), 5);
+    let marker = "# client_auth.ca";
+    let parsed = parse(&REFERENCE.replacen(marker, &format!("{}\n{marker}", shown.join("\n")), 1));
+    let whole = parsed.unwrap().client_auths;
+    let short = shown.iter().filter(|line| line.contains("ca = ") || line.contains("crl = "));
+    let short = short.cloned().collect::<Vec<_>>().join("\n");
+    let parsed = parse(&REFERENCE.replacen(marker, &format!("{short}\n{marker}"), 1));
+    assert_eq!(parsed.unwrap().client_auths, whole);
 }
 
 #[test]

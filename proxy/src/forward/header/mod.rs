@@ -7,6 +7,7 @@
 //! client can have them removed. Read next: `request`, then `response`.
 
 mod host;
+mod identity;
 mod name;
 mod request;
 mod response;
@@ -14,6 +15,7 @@ mod response;
 mod tests;
 
 pub use host::{Host, HostError};
+pub use identity::{ClientCert, ClientCertError};
 pub(in crate::forward) use request::X_REQUEST_ID;
 pub use request::{Forwarded, Protocol, Refusal, Vetted, forward, vet};
 pub use response::{BadResponse, clean, clean_trailers};

@@ -8,6 +8,7 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version};
 
 use super::host::{Host, HostError};
+use super::identity::ClientCert;
 use super::name::{Fate, fate, is_hop, is_protected};
 use crate::config::HttpLimits;
 
@@ -187,6 +188,8 @@ pub struct Forwarded<'a> {
     pub port: Option<&'a HeaderValue>,
     /// The id of the request.
     pub request_id: HeaderValue,
+    /// Who the client is.
+    pub client_cert: &'a ClientCert,
 }
 
 /// Turns the head of a vetted request into what the backend gets: origin form, HTTP/1.1, without
@@ -228,6 +231,9 @@ pub fn forward(parts: &mut Parts, vetted: &Vetted, ours: Forwarded<'_>, has_body
     headers.insert(X_FORWARDED_HOST, vetted.host.value().clone());
     headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("https"));
     headers.insert(X_REQUEST_ID, ours.request_id);
+    for (name, value) in ours.client_cert.fields() {
+        headers.insert(name, value.clone());
+    }
     parts.version = Version::HTTP_11;
 }
 

@@ -26,7 +26,8 @@ fn forwarded(mut parts: Parts, has_body: bool) -> Parts {
     let client = HeaderValue::from_static("192.0.2.7");
     let port = HeaderValue::from_static("443");
     let request_id = HeaderValue::from_static("id");
-    let ours = Forwarded { client: Some(&client), port: Some(&port), request_id };
+    let client_cert = &ClientCert::default();
+    let ours = Forwarded { client: Some(&client), port: Some(&port), request_id, client_cert };
     forward(&mut parts, &vetted, ours, has_body);
     parts
 }

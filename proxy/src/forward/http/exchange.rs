@@ -25,9 +25,10 @@ use super::state::{Connection, InFlight};
 use crate::backend::{
     Alarm, Backend, ConnectError, DialError, Lease, Reuse, Upload, UploadProgress, UploadState,
 };
-use crate::forward::header::{self, Forwarded, Protocol, Refusal};
+use crate::forward::header::{self, ClientCertError, Forwarded, Protocol, Refusal};
 use crate::metrics::{CodeClass, HttpVersion};
 use crate::outcome::BackendFailure;
+use crate::route::Misdirected;
 
 /// Answers `request`, one way or the other.
 ///
@@ -105,14 +106,16 @@ impl Plan {
         let limits = &connection.service.limits.http;
         let (mut parts, body) = request.into_parts();
         let vetted = header::vet(&parts, connection.server_name.as_deref(), limits)?;
-        let backend = connection.service.routes.backend(vetted.host.name());
-        let backend = Arc::clone(backend.ok_or(MISDIRECTED)?);
+        let backend = connection.service.routes.backend(vetted.host.name(), connection.site);
+        let backend = Arc::clone(backend.map_err(misdirected)?);
+        let client_cert = connection.client_cert.as_ref().map_err(|error| untold(error, id))?;
         let upload = Upload::new(body, limits, header::clean_trailers);
         let progress = upload.progress();
         let ours = Forwarded {
             client: connection.client_ip.as_ref(),
             port: connection.local_port.as_ref(),
             request_id: id.clone(),
+            client_cert,
         };
         header::forward(&mut parts, &vetted, ours, progress.is_some());
         // What hyper has attached concerns the connection of the client.
@@ -239,6 +242,22 @@ impl Plan {
     }
 }
 
+/// The answer to a request that came over the wrong connection.
+fn misdirected(error: Misdirected) -> Refusal {
+    let words = match error {
+        Misdirected::OtherPolicy => "This host is not served on this connection, but on its own.",
+        Misdirected::Unknown => "This host is not served here.",
+    };
+    Refusal { status: StatusCode::MISDIRECTED_REQUEST, words }
+}
+
+/// The answer if the backend cannot be told who the client is: it is not asked at all.
+fn untold(error: &ClientCertError, id: &HeaderValue) -> Refusal {
+    let error: &(dyn std::error::Error + 'static) = error;
+    tracing::debug!(error, request_id = id.to_str().unwrap_or_default(), "no identity");
+    UNTOLD
+}
+
 /// The answer if no endpoint could be reached.
 fn unreachable(error: &ConnectError) -> Refusal {
     let (status, words) = match error {
@@ -255,8 +274,10 @@ fn unreachable(error: &ConnectError) -> Refusal {
     Refusal { status, words }
 }
 
-const MISDIRECTED: Refusal =
-    Refusal { status: StatusCode::MISDIRECTED_REQUEST, words: "This host is not served here." };
+const UNTOLD: Refusal = Refusal {
+    status: StatusCode::BAD_GATEWAY,
+    words: "The backend cannot be told who the client is.",
+};
 const SILENT: Refusal =
     Refusal { status: StatusCode::GATEWAY_TIMEOUT, words: "The backend did not answer in time." };
 const BAD_RESPONSE: Refusal = Refusal {

@@ -21,9 +21,11 @@ mod tests;
 use std::sync::Arc;
 
 use hyper::rt::{Read, Write};
+use portunus_certs::client_auth::ClientIdentity;
 
 use crate::config::Limits;
 use crate::drain::DrainWatch;
+use crate::handshake::sites::SiteId;
 use crate::metrics::{HttpVersion, ListenerMetrics};
 use crate::net::{ClientAddr, Progress};
 use crate::outcome::CloseReason;
@@ -50,6 +52,10 @@ pub struct ConnectionFacts {
     pub local_port: Option<u16>,
     /// The name that the client asked for in its ClientHello.
     pub server_name: Option<Arc<str>>,
+    /// Whose policy the connection was established under.
+    pub site: SiteId,
+    /// Who the client is, if it was authenticated.
+    pub identity: Option<Arc<ClientIdentity>>,
 }
 
 /// Serves requests that come over `io` until there are no more, and closes it.

@@ -10,6 +10,9 @@ use http::HeaderValue;
 
 use super::{ConnectionFacts, HttpService};
 use crate::backend::{Alarm, Tunnel};
+use crate::config::ClientCertForward;
+use crate::forward::header::{ClientCert, ClientCertError};
+use crate::handshake::sites::SiteId;
 use crate::metrics::HttpVersion;
 use crate::outcome::CloseReason;
 
@@ -21,6 +24,9 @@ pub(super) struct Connection {
     pub(super) server_name: Option<Arc<str>>,
     pub(super) client_ip: Option<HeaderValue>,
     pub(super) local_port: Option<HeaderValue>,
+    pub(super) site: SiteId,
+    /// What backends hear of the client; if that cannot be said, they hear nothing at all.
+    pub(super) client_cert: Result<ClientCert, ClientCertError>,
     phase: AtomicU8,
     active: AtomicUsize,
     requests: AtomicU64,
@@ -49,6 +55,9 @@ impl Connection {
         facts: ConnectionFacts,
         version: HttpVersion,
     ) -> Arc<Self> {
+        let forward = service.routes.of_site(facts.site).map(|route| route.forward);
+        let chain = facts.identity.as_ref().map_or(&[][..], |identity| identity.chain());
+        let client_cert = ClientCert::new(chain, forward.unwrap_or(ClientCertForward::None));
         let client_ip = facts.client.ip().and_then(|ip| ip.to_string().try_into().ok());
         Arc::new(Self {
             service,
@@ -56,6 +65,8 @@ impl Connection {
             server_name: facts.server_name,
             client_ip,
             local_port: facts.local_port.map(HeaderValue::from),
+            site: facts.site,
+            client_cert,
             phase: AtomicU8::new(Phase::Idle as u8),
             active: AtomicUsize::new(0),
             requests: AtomicU64::new(0),

@@ -26,8 +26,6 @@ use crate::metrics::ProcessMetrics;
 use hints::Watched;
 use tidings::Tidings;
 
-pub use tidings::NOTHING_LOADED;
-
 /// Reads certificates again.
 #[derive(Debug)]
 pub(super) struct Reloader {

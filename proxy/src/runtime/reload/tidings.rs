@@ -15,6 +15,7 @@ use rustls::pki_types::UnixTime;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
+use crate::admin::status::NOTHING_LOADED;
 use crate::log::Chain;
 use crate::metrics::ProcessMetrics;
 
@@ -170,11 +171,6 @@ impl<T: Display> Display for Shown<T> {
         self.0.iter().try_for_each(|shown| shown.fmt(f))
     }
 }
-
-/// The words for it.
-pub const NOTHING_LOADED: &str = "no certificate is loaded, so no client is served: subfolders \
-    are not read, name them in `certificates.paths`; for development, \
-    `portunus issue localhost --out certs.d`";
 
 /// How often somebody is told again.
 const REMIND_INTERVAL: Duration = Duration::from_secs(300);

@@ -19,7 +19,7 @@ const OK: &str = "HTTP/1.1 200 OK\r\nconnection: keep-alive, x-hop\r\nkeep-alive
 
 /// A body that does not say how long it is.
 #[derive(Default)]
-struct Body(Full<Bytes>);
+pub(super) struct Body(Full<Bytes>);
 
 impl hyper::body::Body for Body {
     type Data = Bytes;
@@ -38,10 +38,10 @@ impl hyper::body::Body for Body {
 }
 
 /// A client of HTTP/2 in front of one backend.
-struct Client2 {
+pub(super) struct Client2 {
     requests: SendRequest<Body>,
     closed: oneshot::Receiver<CloseReason>,
-    mock: Mock,
+    pub(super) mock: Mock,
     _drain: Drain,
 }
 
@@ -51,27 +51,36 @@ impl Client2 {
     }
 
     async fn with(scripts: Vec<Vec<Step>>, builder: http2::Builder<TokioExecutor>) -> Self {
+        Self::at(scripts, builder, |addr| service(addr, |_| {}), facts()).await
+    }
+
+    pub(super) async fn at(
+        scripts: Vec<Vec<Step>>,
+        builder: http2::Builder<TokioExecutor>,
+        make: impl FnOnce(&str) -> (Arc<HttpService>, Metrics),
+        facts: ConnectionFacts,
+    ) -> Self {
         let (drain, watch) = Drain::new();
         let mock = Mock::start(&watch, scripts).await;
-        let (service, _metrics) = service(&mock.addr, |_| {});
+        let (service, _metrics) = make(&mock.addr);
         let (io, stream) = duplex(64 * 1024);
         let (close, closed) = oneshot::channel();
         let finish = watch.clone();
         watch.spawn(async move {
             let stream = TokioIo::new(stream);
-            let _ = close.send(serve(stream, HttpVersion::H2, service, facts(), finish).await);
+            let _ = close.send(serve(stream, HttpVersion::H2, service, facts, finish).await);
         });
         let (requests, connection) = builder.handshake(TokioIo::new(io)).await.unwrap();
         watch.spawn(async move { drop(connection.await) });
         Self { requests, closed, mock, _drain: drain }
     }
 
-    async fn ask(&mut self, request: Request<Body>) -> Response<Incoming> {
+    pub(super) async fn ask(&mut self, request: Request<Body>) -> Response<Incoming> {
         self.requests.send_request(request).await.unwrap()
     }
 }
 
-fn get(uri: &str) -> Request<Body> {
+pub(super) fn get(uri: &str) -> Request<Body> {
     Request::builder().uri(uri).version(Version::HTTP_2).body(Body::default()).unwrap()
 }
 

@@ -4,6 +4,7 @@
 mod bodies;
 mod framing;
 mod h2;
+mod identity;
 mod limits;
 mod reuse;
 mod smoke;
@@ -22,13 +23,13 @@ use tokio::time::timeout;
 
 use super::{ConnectionFacts, HttpService, serve};
 use crate::backend::Backend;
-use crate::config::{self, Balance, Limits};
+use crate::config::{self, Balance, ClientCertForward, Limits};
 use crate::drain::{Drain, DrainWatch};
-use crate::handshake::sites::Sites;
+use crate::handshake::sites::{SiteId, Sites};
 use crate::metrics::{Active, HttpVersion, Metrics};
 use crate::net::{PeerAddr, Progress};
 use crate::outcome::CloseReason;
-use crate::route::Routes;
+use crate::route::{Route, Routes};
 
 /// Longer than every limit, for tests in which time does not pass by itself.
 const PATIENCE: Duration = Duration::from_secs(1000);
@@ -161,15 +162,24 @@ impl Client {
     }
 
     pub(super) async fn with(scripts: Vec<Vec<Step>>, tweak: fn(&mut Limits)) -> Self {
+        Self::at(scripts, |addr| service(addr, tweak), facts()).await
+    }
+
+    /// A client of the service that `make` makes for the address of the backend.
+    pub(super) async fn at(
+        scripts: Vec<Vec<Step>>,
+        make: impl FnOnce(&str) -> (Arc<HttpService>, Metrics),
+        facts: ConnectionFacts,
+    ) -> Self {
         let (drain, watch) = Drain::new();
         let mock = Mock::start(&watch, scripts).await;
-        let (service, metrics) = service(&mock.addr, tweak);
+        let (service, metrics) = make(&mock.addr);
         let (io, stream) = duplex(64 * 1024);
         let (close, closed) = oneshot::channel();
         let finish = watch.clone();
         watch.spawn(async move {
             let stream = TokioIo::new(stream);
-            let reason = serve(stream, HttpVersion::H1, service, facts(), finish).await;
+            let reason = serve(stream, HttpVersion::H1, service, facts, finish).await;
             let _ = close.send(reason);
         });
         Self { io, closed, drain, mock, metrics }
@@ -228,6 +238,37 @@ impl Client {
 }
 
 pub(super) fn service(addr: &str, tweak: fn(&mut Limits)) -> (Arc<HttpService>, Metrics) {
+    service_with(addr, tweak, &[Place { host: "app.example", ..Place::default() }])
+}
+
+/// A site and what it asks of clients.
+#[derive(Clone, Copy)]
+pub(super) struct Place {
+    host: &'static str,
+    client_auth: Option<usize>,
+    forward: ClientCertForward,
+}
+
+impl Default for Place {
+    fn default() -> Self {
+        Self { host: "", client_auth: None, forward: ClientCertForward::None }
+    }
+}
+
+pub(super) fn sites(places: &[Place]) -> Sites {
+    let sites = places.iter().map(|place| config::Site {
+        hosts: vec![NamePattern::parse(place.host).unwrap()],
+        backend: 0,
+        client_auth: place.client_auth,
+    });
+    Sites::new(&config::Sites::Named(sites.collect()))
+}
+
+pub(super) fn service_with(
+    addr: &str,
+    tweak: fn(&mut Limits),
+    places: &[Place],
+) -> (Arc<HttpService>, Metrics) {
     let metrics = Metrics::new().unwrap();
     let mut limits = Limits::default();
     tweak(&mut limits);
@@ -239,15 +280,24 @@ pub(super) fn service(addr: &str, tweak: fn(&mut Limits)) -> (Arc<HttpService>, 
         resolve_interval: Duration::from_secs(30),
     };
     let backend = Backend::new(&config, Arc::clone(&limits), metrics.backend("app"));
-    let site = config::Site { hosts: vec![NamePattern::parse("app.example").unwrap()], backend: 0 };
-    let sites = Sites::new(&config::Sites::Named(vec![site]));
-    let routes = Arc::new(Routes::new(Arc::new(sites), vec![backend]));
+    let routes = places.iter().map(|&Place { client_auth, forward, .. }| Route {
+        backend: Arc::clone(&backend),
+        client_auth,
+        forward,
+    });
+    let routes = Arc::new(Routes::new(Arc::new(sites(places)), routes.collect()));
     (Arc::new(HttpService { limits, metrics: metrics.listener("https"), routes }), metrics)
 }
 
 pub(super) fn facts() -> ConnectionFacts {
     let client = PeerAddr::new("192.0.2.7:50000".parse().unwrap()).into();
-    ConnectionFacts { client, local_port: Some(8443), server_name: Some("app.example".into()) }
+    ConnectionFacts {
+        client,
+        local_port: Some(8443),
+        server_name: Some("app.example".into()),
+        site: SiteId::FIRST,
+        identity: None,
+    }
 }
 
 /// Asserts that `text` has all of `lines`.

@@ -1,0 +1,79 @@
+//! What is asked of clients: the files, and which of the keys go together.
+//!
+//! Owns the settings of client authentication, each distinct one once, so that sites with equal
+//! settings share what is made of them: the files are read once, and a connection to one of these
+//! sites is good for the others. Refuses to know what is in the files. Read next: `config`, the
+//! result.
+
+use std::path::PathBuf;
+
+use super::error::Problem;
+use super::list::Entry;
+use super::schema::ClientAuthSection;
+use super::section::Reader;
+use super::{ClientAuth, ClientCertForward, Mode};
+
+/// The place among `known` of what was written for a site of a listener with `mode`; none if
+/// nothing was, or if it is wrong.
+pub(super) fn client_auth(
+    entry: Option<&Entry<ClientAuthSection>>,
+    mode: Mode,
+    known: &mut Vec<ClientAuth>,
+    reader: &mut Reader<'_>,
+) -> Option<usize> {
+    let entry = entry?;
+    let section = &entry.section;
+    let crls = crls(section, reader);
+    check_crl_depth(section, reader);
+    check_forward(section, mode, reader);
+    let auth = ClientAuth {
+        demand: section.mode,
+        ca: section.ca.as_ref()?.path(reader)?,
+        crls,
+        crl_depth: section.crl_depth.value,
+        forward: section.forward.value,
+    };
+    let found = known.iter().position(|other| *other == auth);
+    Some(found.unwrap_or_else(|| {
+        known.push(auth);
+        known.len() - 1
+    }))
+}
+
+fn crls(section: &ClientAuthSection, reader: &mut Reader<'_>) -> Vec<PathBuf> {
+    let mut paths = Vec::new();
+    for written in section.crl.iter().flatten() {
+        let Some(path) = written.path(reader) else { continue };
+        if paths.contains(&path) {
+            let problem = Problem::Duplicate(written.quote());
+            reader.errors.report(&written.place, problem, || None);
+        }
+        paths.push(path);
+    }
+    paths
+}
+
+/// Who says how far revocation is checked believes that it is.
+fn check_crl_depth(section: &ClientAuthSection, reader: &mut Reader<'_>) {
+    if let (Some(place), None) = (&section.crl_depth.place, &section.crl)
+        && !reader.errors.is_blamed(&sibling(&place.key, "crl"))
+    {
+        let hint = || Some("add `crl = [\"FILE\"]`, or leave it out".to_owned());
+        reader.errors.report(place, Problem::CrlDepth, hint);
+    }
+}
+
+fn check_forward(section: &ClientAuthSection, mode: Mode, reader: &mut Reader<'_>) {
+    if let (Some(place), ClientCertForward::Leaf | ClientCertForward::Chain, Mode::Tcp) =
+        (&section.forward.place, section.forward.value, mode)
+    {
+        let hint = || Some("leave it out, or set `mode = \"http\"` for the listener".to_owned());
+        reader.errors.report(place, Problem::ForwardOfBytes, hint);
+    }
+}
+
+/// The path of the key `name` in the section that `key` is in.
+fn sibling(key: &str, name: &str) -> String {
+    let section = key.rsplit_once('.').map_or("", |(section, _)| section);
+    format!("{section}.{name}")
+}

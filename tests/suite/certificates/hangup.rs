@@ -1,0 +1,63 @@
+//! A thousand SIGHUPs a second: as few readings as before, none beside another, the last one right.
+
+use std::process::Command;
+use std::time::Duration;
+
+use portunus_tests::{Line, Proxy, authority, echo, tls, write_and_rename};
+
+use super::becomes;
+
+const NAME: &str = "app.example";
+const BATCHES: usize = 100;
+const BATCH: usize = 20;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_storm_of_hang_ups_is_one_reading_a_second_and_the_last_state_wins() {
+    let issued: Vec<_> = (0..BATCHES).map(|_| authority().issue(&[NAME])).collect();
+    let proxy = Proxy::builder()
+        .listener(tls(NAME))
+        .certificate("app", &issued[0])
+        .backend(echo())
+        .set("certificates.settle", "\"500ms\"")
+        .set("certificates.poll_interval", "\"1h\"")
+        .start()
+        .await;
+    proxy.reload().await;
+    let memory = "process_resident_memory_bytes";
+    let before = proxy.metric(memory, &[]).await;
+    let quiet = readings(&proxy).len();
+    // The shell's `kill` is built in, so this many of them cost next to nothing.
+    let batch = format!("kill -HUP {0};", proxy.process().id()).repeat(BATCH);
+    let mut clock = tokio::time::interval(Duration::from_millis(20));
+    for new in &issued {
+        clock.tick().await;
+        write_and_rename(&proxy.folder().join("certs.d/app.pem"), &new.pem());
+        let sent = Command::new("sh").args(["-c", &batch]).status().unwrap();
+        assert!(sent.success(), "{sent}");
+    }
+    becomes(&proxy, NAME, &issued[BATCHES - 1].leaf).await;
+    let during = readings(&proxy).split_off(quiet);
+    assert!((1..=6).contains(&during.len()), "{} readings: {during:?}", during.len());
+    let times: Vec<_> = during.iter().map(seconds_of_day).collect();
+    for pair in times.windows(2) {
+        let gap = (pair[1] - pair[0]).rem_euclid(86_400.0);
+        assert!(gap > 0.9, "{gap} s from one reading to the next: {times:?}");
+    }
+    let grown = proxy.metric(memory, &[]).await - before;
+    assert!(grown < 8.0 * 1024.0 * 1024.0, "{grown} bytes more than before the storm");
+}
+
+fn readings(proxy: &Proxy) -> Vec<Line> {
+    let lines = proxy.process().lines();
+    lines.into_iter().filter(|line| line.says("certificates read", &[])).collect()
+}
+
+/// Of the time at which a line was logged, as in `2026-07-01T12:34:56.789Z`.
+fn seconds_of_day(line: &Line) -> f64 {
+    let time = line.field("timestamp");
+    let clock = time.split_once('T').map_or("", |(_, clock)| clock.trim_end_matches('Z'));
+    clock
+        .split(':')
+        .map(|part| part.parse::<f64>().unwrap())
+        .fold(0.0, |sum, part| sum * 60.0 + part)
+}

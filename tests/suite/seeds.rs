@@ -1,0 +1,56 @@
+//! The seeds of the fuzzer, as ordinary tests: whatever stands in a file, there is an answer.
+//!
+//! Owns nothing but the walk through `fuzz/seeds`. The name of a seed says what the answer is.
+
+use std::fs;
+use std::path::Path;
+
+use portunus_certs::{client_auth, load};
+use rustls::crypto::aws_lc_rs::default_provider;
+
+/// Gives every seed of a kind to `is_taken`, whole and cut short in many places.
+fn replay(kind: &str, is_taken: impl Fn(&[u8]) -> bool) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds").join(kind);
+    let mut count = 0;
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let bytes = fs::read(&path).unwrap();
+        let taken = is_taken(&bytes);
+        match path.file_name().unwrap().to_str().unwrap().split('-').next().unwrap() {
+            "good" => assert!(taken, "{} is not taken", path.display()),
+            "bad" => assert!(!taken, "{} is taken", path.display()),
+            _ => {}
+        }
+        for cut in (0..bytes.len()).step_by(STEP) {
+            let _ = is_taken(&bytes[..cut]);
+            let mut changed = bytes.clone();
+            changed[cut] ^= 0x81;
+            let _ = is_taken(&changed);
+        }
+        count += 1;
+    }
+    assert!(count > 5, "only {count} seeds of {kind}");
+}
+
+#[test]
+fn every_file_of_certificates_and_every_bundle_of_authorities_gets_an_answer() {
+    let provider = default_provider();
+    replay("certificates", |bytes| {
+        let _ = client_auth::check_bundle(bytes, &provider);
+        load::check(bytes, &provider).is_ok()
+    });
+}
+
+#[test]
+fn every_revocation_list_gets_an_answer() {
+    replay("revocation", |bytes| client_auth::check_crl(bytes).is_ok());
+}
+
+#[test]
+fn every_staple_gets_an_answer() {
+    let provider = default_provider();
+    replay("staple", |bytes| load::check_staple(bytes, &provider).is_ok());
+}
+
+/// Prime, so that it hits lines and lengths at every place.
+const STEP: usize = 7;
