@@ -20,17 +20,17 @@
 //! belongs to its leaf certificate: there is no other constructor. A session leaves the cache only
 //! through [`session::ScopedStore`], and only under the context that it entered with.
 
-#![forbid(unsafe_code)]
-
 pub mod client_auth;
 pub mod credential;
 pub mod issue;
 pub mod load;
 pub mod name;
 pub mod resolver;
+pub mod sealing;
 pub mod session;
 pub mod staple;
 pub mod store;
+pub mod tickets;
 pub mod watch;
 
 pub use credential::{Credential, KeyKind};

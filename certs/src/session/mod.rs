@@ -8,7 +8,14 @@
 //! Knows nothing of sites and listeners beyond the bytes that identify them. The memory itself is
 //! [`memory`].
 
+pub mod engine;
+pub mod id;
+pub mod local;
 pub mod memory;
+pub mod redis;
+pub mod seal;
+pub mod shared;
+pub mod trace;
 
 use std::fmt;
 use std::sync::Arc;
@@ -19,7 +26,8 @@ use rustls::ProtocolVersion;
 use rustls::server::StoresServerSessions;
 
 use crate::credential::{Credential, digest_bytes};
-use memory::{Key, SessionCache};
+use id::SessionId;
+use memory::SessionCache;
 
 /// The policy that a session belongs to. Equal ids, and only those, may share sessions.
 #[derive(Clone, Copy, Eq, Hash, PartialEq)]
@@ -143,8 +151,8 @@ impl ScopedStore {
     }
 
     /// The key, if it is one of ours and the budget allows a look.
-    fn admit(&self, key: &[u8], budget: &AtomicU8) -> Option<Key> {
-        let key = Key::try_from(key).ok()?;
+    fn admit(&self, key: &[u8], budget: &AtomicU8) -> Option<SessionId> {
+        let key = SessionId::try_from(key).ok()?;
         let spend = |left: u8| left.checked_sub(1);
         match budget.fetch_update(Ordering::Relaxed, Ordering::Relaxed, spend) {
             Ok(_) => Some(key),
@@ -158,7 +166,7 @@ impl ScopedStore {
 
 impl StoresServerSessions for ScopedStore {
     fn put(&self, key: Vec<u8>, value: Vec<u8>) -> bool {
-        match Key::try_from(key.as_slice()) {
+        match SessionId::try_from(key.as_slice()) {
             Ok(key) => self.cache.put(key, self.context, value),
             Err(_) => false,
         }

@@ -16,8 +16,8 @@ use std::time::{Duration, Instant};
 use zeroize::Zeroizing;
 
 use super::ContextId;
-pub(super) use shard::Key;
-use shard::{Entry, Limits, Shard, Use};
+use super::id::{SessionId, Use};
+use shard::{Entry, Limits, Shard};
 
 /// How much is remembered, and for how long.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -117,15 +117,15 @@ impl SessionCache {
         }
     }
 
-    pub(super) fn put(&self, key: Key, context: ContextId, value: Vec<u8>) -> bool {
+    pub(super) fn put(&self, key: SessionId, context: ContextId, value: Vec<u8>) -> bool {
         self.put_at(key, context, value, self.now())
     }
 
-    pub(super) fn get(&self, key: &Key, context: ContextId) -> Option<Vec<u8>> {
+    pub(super) fn get(&self, key: &SessionId, context: ContextId) -> Option<Vec<u8>> {
         self.get_at(key, context, self.now())
     }
 
-    pub(super) fn take(&self, key: &Key, context: ContextId) -> Option<Vec<u8>> {
+    pub(super) fn take(&self, key: &SessionId, context: ContextId) -> Option<Vec<u8>> {
         self.take_at(key, context, self.now())
     }
 
@@ -134,7 +134,7 @@ impl SessionCache {
         self.truncated.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn put_at(&self, key: Key, context: ContextId, value: Vec<u8>, now: Duration) -> bool {
+    fn put_at(&self, key: SessionId, context: ContextId, value: Vec<u8>, now: Duration) -> bool {
         let value = Zeroizing::new(value);
         let stored = match Use::of(&value) {
             Some(usage) => self.shard(&key).is_some_and(|mut shard| {
@@ -148,7 +148,7 @@ impl SessionCache {
         stored
     }
 
-    fn get_at(&self, key: &Key, context: ContextId, now: Duration) -> Option<Vec<u8>> {
+    fn get_at(&self, key: &SessionId, context: ContextId, now: Duration) -> Option<Vec<u8>> {
         let mut shard = self.shard(key)?;
         if !shard.look_up(key, context, Use::Repeated, now) {
             return None;
@@ -156,7 +156,7 @@ impl SessionCache {
         shard.copy_of(key)
     }
 
-    fn take_at(&self, key: &Key, context: ContextId, now: Duration) -> Option<Vec<u8>> {
+    fn take_at(&self, key: &SessionId, context: ContextId, now: Duration) -> Option<Vec<u8>> {
         let mut shard = self.shard(key)?;
         if !shard.look_up(key, context, Use::Single, now) {
             return None;
@@ -165,7 +165,7 @@ impl SessionCache {
     }
 
     /// Ids are random, so their last byte spreads them; the map within uses the first ones.
-    fn shard(&self, key: &Key) -> Option<MutexGuard<'_, Shard>> {
+    fn shard(&self, key: &SessionId) -> Option<MutexGuard<'_, Shard>> {
         let [.., last] = key.0;
         self.shards.get(usize::from(last) & (self.shards.len() - 1)).map(lock)
     }

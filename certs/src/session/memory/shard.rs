@@ -7,18 +7,19 @@
 //! place in the queue behind, and such places are swept when they outnumber the living.
 
 use std::collections::{HashMap, VecDeque};
-use std::hash::{BuildHasherDefault, Hash, Hasher};
+use std::hash::{BuildHasherDefault, Hasher};
 use std::time::Duration;
 
 use zeroize::Zeroizing;
 
 use super::SessionStats;
 use crate::session::ContextId;
+use crate::session::id::{SessionId, Use};
 
 #[derive(Default)]
 pub(super) struct Shard {
-    entries: HashMap<Key, Entry, BuildHasherDefault<Verbatim>>,
-    queue: VecDeque<(Key, u64)>,
+    entries: HashMap<SessionId, Entry, BuildHasherDefault<Verbatim>>,
+    queue: VecDeque<(SessionId, u64)>,
     limits: Limits,
     bytes: usize,
     next_ticket: u64,
@@ -31,7 +32,7 @@ pub(super) struct Shard {
 }
 
 impl Shard {
-    pub(super) fn put(&mut self, key: Key, mut entry: Entry, now: Duration) -> bool {
+    pub(super) fn put(&mut self, key: SessionId, mut entry: Entry, now: Duration) -> bool {
         let bytes = entry.bytes();
         let Limits { bytes_max, entry_bytes_max, .. } = self.limits;
         if entry.value.len() > entry_bytes_max || bytes > bytes_max {
@@ -52,7 +53,7 @@ impl Shard {
     /// Whether `key` may be used in this manner, counted.
     pub(super) fn look_up(
         &mut self,
-        key: &Key,
+        key: &SessionId,
         context: ContextId,
         usage: Use,
         now: Duration,
@@ -73,16 +74,16 @@ impl Shard {
     }
 
     /// The session itself, which stays.
-    pub(super) fn copy_of(&self, key: &Key) -> Option<Vec<u8>> {
+    pub(super) fn copy_of(&self, key: &SessionId) -> Option<Vec<u8>> {
         self.entries.get(key).map(|entry| entry.value.to_vec())
     }
 
     /// The session itself, which is there no longer.
-    pub(super) fn take(&mut self, key: &Key) -> Option<Vec<u8>> {
+    pub(super) fn take(&mut self, key: &SessionId) -> Option<Vec<u8>> {
         self.remove(key).map(|entry| entry.value.to_vec())
     }
 
-    fn remove(&mut self, key: &Key) -> Option<Entry> {
+    fn remove(&mut self, key: &SessionId) -> Option<Entry> {
         let entry = self.entries.remove(key)?;
         self.bytes -= entry.bytes();
         self.sweep();
@@ -186,59 +187,7 @@ pub(super) struct Limits {
     pub(super) lifetime: Duration,
 }
 
-/// How often a session may be used, which follows from its protocol version.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Use {
-    /// TLS 1.3: once (RFC 8446 appendix C.4).
-    Single,
-    /// TLS 1.2: until it expires.
-    Repeated,
-}
-
-impl Use {
-    /// Reads the version from the front of a session as rustls writes it: whether there is a
-    /// server name, the name with its length, the version. Anything else is refused rather than
-    /// kept under the wrong rule.
-    pub(super) fn of(session: &[u8]) -> Option<Self> {
-        let version = match session.split_first()? {
-            (0, rest) => rest,
-            (1, rest) => {
-                let (length, rest) = rest.split_first()?;
-                rest.get(usize::from(*length)..)?
-            }
-            _ => return None,
-        };
-        match version {
-            [3, 4, ..] => Some(Self::Single),
-            [3, 3, ..] => Some(Self::Repeated),
-            _ => None,
-        }
-    }
-}
-
-/// A session id of the length that rustls makes, and that we look up.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(in crate::session) struct Key(pub(super) [u8; 32]);
-
-impl TryFrom<&[u8]> for Key {
-    type Error = std::array::TryFromSliceError;
-
-    fn try_from(bytes: &[u8]) -> Result<Self, Self::Error> {
-        bytes.try_into().map(Self)
-    }
-}
-
-/// Ids in the map are random bytes from rustls, so their first eight are a hash already. Ids in
-/// look-ups are anybody's choice, but a look-up inserts nothing and compares the whole id, so
-/// chosen ones cannot make a long chain.
-impl Hash for Key {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        let [a, b, c, d, e, f, g, h, ..] = self.0;
-        state.write_u64(u64::from_ne_bytes([a, b, c, d, e, f, g, h]));
-    }
-}
-
-/// Passes a [`Key`]'s own bytes through.
+/// Passes a [`SessionId`]'s own bytes through.
 #[derive(Default)]
 struct Verbatim(u64);
 

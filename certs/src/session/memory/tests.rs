@@ -16,12 +16,12 @@ fn session(minor: u8, length: usize) -> Vec<u8> {
     value
 }
 
-fn key(number: u64) -> Key {
+fn key(number: u64) -> SessionId {
     let mut bytes = [0; 32];
     // Spread like the random ids that rustls makes.
     let spread = number.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes();
     bytes.iter_mut().zip(spread.iter().cycle()).for_each(|(to, from)| *to = *from);
-    Key(bytes)
+    SessionId(bytes)
 }
 
 fn cache(bytes_max: usize) -> SessionCache {
@@ -122,8 +122,8 @@ fn the_oldest_sessions_make_room() {
 /// The bound is on memory, so what a session is charged must cover what it takes.
 #[test]
 fn the_bookkeeping_is_charged_in_full() {
-    let slot = size_of::<(Key, Entry)>() + 1;
-    let place = size_of::<(Key, u64)>();
+    let slot = size_of::<(SessionId, Entry)>() + 1;
+    let place = size_of::<(SessionId, u64)>();
     assert!(slot * 16 / 7 + 4 * place + 16 <= shard::ENTRY_OVERHEAD_BYTES, "{slot} {place}");
 }
 

@@ -1,0 +1,1 @@
+//! Sessions in an LMDB environment, shared by the processes of one machine.

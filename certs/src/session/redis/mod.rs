@@ -1,0 +1,1 @@
+//! Sessions in Redis or Valkey, shared by many machines.

@@ -1,0 +1,1 @@
+//! The tier of sessions that processes share, whichever engine stands behind it.

@@ -1,0 +1,1 @@
+//! Ticket keys: the ring, its rotation, and the tickets that it seals.
