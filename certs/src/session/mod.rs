@@ -6,7 +6,7 @@
 //! the client-authentication policy nor the certificate nor the age. All of that is here.
 //!
 //! Knows nothing of sites and listeners beyond the bytes that identify them. The memory itself is
-//! [`memory`].
+//! [`memory`], and what processes share is [`shared`].
 
 pub mod engine;
 pub mod id;
@@ -18,16 +18,18 @@ pub mod shared;
 pub mod trace;
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use aws_lc_rs::digest::{self, SHA256};
 use rustls::ProtocolVersion;
 use rustls::server::StoresServerSessions;
 
 use crate::credential::{Credential, digest_bytes};
-use id::SessionId;
+use id::{SessionId, Use};
 use memory::SessionCache;
+use shared::{Prefetched, SharedTier};
+use trace::{LookupResult, Trace};
 
 /// The policy that a session belongs to. Equal ids, and only those, may share sessions.
 #[derive(Clone, Copy, Eq, Hash, PartialEq)]
@@ -107,6 +109,17 @@ impl SiteContext {
         Self(digest_bytes(digest.finish()))
     }
 
+    /// The context of a site whose clients are verified by the trust with this digest: authorities,
+    /// revocation lists, depth and bounds. None of its sessions outlives a change of any of them.
+    #[must_use]
+    pub fn with_client_trust(&self, trust: &[u8; 32]) -> Self {
+        let mut digest = digest::Context::new(&SHA256);
+        digest.update(b"portunus trust v1");
+        digest.update(&self.0);
+        digest.update(trust);
+        Self(digest_bytes(digest.finish()))
+    }
+
     /// The id for a connection that is served with `credential`; one hash of 83 bytes.
     #[must_use]
     pub fn with_credential(&self, credential: &Credential) -> ContextId {
@@ -135,19 +148,94 @@ impl SiteContext {
 /// - `take` deletes what it returns before anybody else can see it. TLS 1.3 sessions can only be
 ///   taken and TLS 1.2 sessions can only be looked at, so that no session is used in the manner
 ///   of the other version.
+/// - What was fetched from a shared store was opened in one context, and is given out in that one
+///   only. Memory is asked first.
 /// - Forgetting is always safe. Entries that are too old, too large or too many are forgotten.
 pub struct ScopedStore {
     cache: Arc<SessionCache>,
     context: ContextId,
     takes: AtomicU8,
     gets: AtomicU8,
+    shared: Option<Arc<SharedTier>>,
+    /// What the shared tier held of this connection's sessions when it was asked.
+    prefetched: Mutex<Prefetched>,
+    trace: Option<Arc<Trace>>,
+    /// What was given out and is still there.
+    given: OnceLock<SessionId>,
 }
 
 impl ScopedStore {
     /// A view for one connection, in one context.
     #[must_use]
     pub fn new(cache: Arc<SessionCache>, context: ContextId) -> Self {
-        Self { cache, context, takes: AtomicU8::new(TAKES_MAX), gets: AtomicU8::new(GETS_MAX) }
+        Self {
+            cache,
+            context,
+            takes: AtomicU8::new(TAKES_MAX),
+            gets: AtomicU8::new(GETS_MAX),
+            shared: None,
+            prefetched: Mutex::default(),
+            trace: None,
+            given: OnceLock::new(),
+        }
+    }
+
+    /// Gives out what was `prefetched` as well, and hands new sessions over to the shared tier.
+    #[must_use]
+    pub fn with_shared(self, tier: Arc<SharedTier>, prefetched: Prefetched) -> Self {
+        Self { shared: Some(tier), prefetched: Mutex::new(prefetched), ..self }
+    }
+
+    /// Takes note of every look-up.
+    #[must_use]
+    pub fn with_trace(self, trace: Arc<Trace>) -> Self {
+        Self { trace: Some(trace), ..self }
+    }
+
+    /// Forgets the session that was given out, in memory and in the shared tier, so that its client
+    /// gets a full handshake the next time. One that is used once is forgotten already.
+    pub async fn forget(&self) {
+        let Some(id) = self.given.get() else { return };
+        self.cache.forget(id);
+        if let Some(tier) = &self.shared {
+            tier.forget(id).await;
+        }
+    }
+
+    fn note(&self, result: LookupResult) {
+        if let Some(trace) = &self.trace {
+            trace.note(result);
+        }
+    }
+
+    /// The session from memory, or else from what was prefetched.
+    fn look_up(&self, id: &SessionId, usage: Use) -> Option<Vec<u8>> {
+        let found = match usage {
+            Use::Single => self.cache.take(id, self.context),
+            Use::Repeated => self.cache.get(id, self.context),
+        };
+        self.note(found.as_ref().err().copied().unwrap_or(LookupResult::Hit));
+        found.ok().or_else(|| self.look_up_prefetched(id, usage))
+    }
+
+    fn look_up_prefetched(&self, id: &SessionId, usage: Use) -> Option<Vec<u8>> {
+        let mut prefetched = self.prefetched.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = prefetched.take(id, usage)?;
+        drop(prefetched);
+        let Some(session) = found.session else {
+            self.note(found.result);
+            return None;
+        };
+        if session.context != self.context {
+            self.note(LookupResult::Policy);
+            return None;
+        }
+        self.note(LookupResult::Hit);
+        if usage == Use::Repeated {
+            // So that the next connection need not ask for it.
+            self.cache.import(*id, &session);
+        }
+        Some(session.session.to_vec())
     }
 
     /// The key, if it is one of ours and the budget allows a look.
@@ -166,18 +254,26 @@ impl ScopedStore {
 
 impl StoresServerSessions for ScopedStore {
     fn put(&self, key: Vec<u8>, value: Vec<u8>) -> bool {
-        match SessionId::try_from(key.as_slice()) {
-            Ok(key) => self.cache.put(key, self.context, value),
-            Err(_) => false,
+        let Ok(key) = SessionId::try_from(key.as_slice()) else {
+            return false;
+        };
+        let is_in = self.cache.put(key, self.context, value);
+        if let (true, Some(tier)) = (is_in, &self.shared) {
+            tier.enqueue(key);
         }
+        is_in
     }
 
     fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
-        self.cache.get(&self.admit(key, &self.gets)?, self.context)
+        let id = self.admit(key, &self.gets)?;
+        let session = self.look_up(&id, Use::Repeated)?;
+        // There is one look-up of this kind for each connection.
+        let _ = self.given.set(id);
+        Some(session)
     }
 
     fn take(&self, key: &[u8]) -> Option<Vec<u8>> {
-        self.cache.take(&self.admit(key, &self.takes)?, self.context)
+        self.look_up(&self.admit(key, &self.takes)?, Use::Single)
     }
 
     fn can_cache(&self) -> bool {

@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a failed step is the failure of the test")]
 
 mod harness;
+mod tickets;
 
 use std::sync::Arc;
 use std::time::Duration;

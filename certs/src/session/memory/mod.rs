@@ -2,7 +2,8 @@
 //!
 //! Owns a map from session id to session, bounded in bytes, expiring, and split
 //! into shards so that workers seldom meet. Its lifetime is that of the process: reloads come and
-//! go above it. It knows contexts as opaque bytes; what they mean is [`super`].
+//! go above it. It knows contexts as opaque bytes; what they mean is [`super`]. Sessions leave it
+//! and come back with their age, as [`Exported`]; where they go is nothing to it.
 //!
 //! `shard` is where sessions lie; this file is what the shards have in common.
 
@@ -11,12 +12,14 @@ mod shard;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 use super::ContextId;
 use super::id::{SessionId, Use};
+use super::trace::LookupResult;
 use shard::{Entry, Limits, Shard};
 
 /// How much is remembered, and for how long.
@@ -61,7 +64,7 @@ impl SessionCache {
             shards: (0..shards).map(|_| Mutex::default()).collect(),
             options: Mutex::new(options),
             bytes_max: AtomicU64::new(0),
-            epoch: now(),
+            epoch: Instant::now(),
             refused: AtomicU64::new(0),
             truncated: AtomicU64::new(0),
         };
@@ -110,6 +113,13 @@ impl SessionCache {
         self.bytes_max.load(Ordering::Relaxed) > 0
     }
 
+    /// Forgets one session.
+    pub(super) fn forget(&self, id: &SessionId) {
+        if let Some(mut shard) = self.shard(id) {
+            shard.take(id);
+        }
+    }
+
     /// Forgets everything.
     pub fn clear(&self) {
         for shard in &self.shards {
@@ -121,12 +131,33 @@ impl SessionCache {
         self.put_at(key, context, value, self.now())
     }
 
-    pub(super) fn get(&self, key: &SessionId, context: ContextId) -> Option<Vec<u8>> {
+    pub(super) fn get(&self, key: &SessionId, context: ContextId) -> Result<Vec<u8>, LookupResult> {
         self.get_at(key, context, self.now())
     }
 
-    pub(super) fn take(&self, key: &SessionId, context: ContextId) -> Option<Vec<u8>> {
+    pub(super) fn take(
+        &self,
+        key: &SessionId,
+        context: ContextId,
+    ) -> Result<Vec<u8>, LookupResult> {
         self.take_at(key, context, self.now())
+    }
+
+    /// Whether a look-up would find the session. Not counted as one.
+    pub(super) fn contains(&self, key: &SessionId, context: ContextId, usage: Use) -> bool {
+        let now = self.now();
+        self.shard(key).is_some_and(|shard| shard.find(key, context, usage, now).is_ok())
+    }
+
+    /// The session for another place: moved if it may be used once, and copied otherwise. Not
+    /// counted as a look-up.
+    pub(super) fn export(&self, key: &SessionId) -> Option<Exported> {
+        self.export_at(key, self.now())
+    }
+
+    /// Lays down a session that has an age already; false if it is too old or too large.
+    pub(super) fn import(&self, key: SessionId, exported: &Exported) -> bool {
+        self.import_at(key, exported, self.now())
     }
 
     /// Counts a look-up that was not made because its connection had made enough.
@@ -148,20 +179,37 @@ impl SessionCache {
         stored
     }
 
-    fn get_at(&self, key: &SessionId, context: ContextId, now: Duration) -> Option<Vec<u8>> {
-        let mut shard = self.shard(key)?;
-        if !shard.look_up(key, context, Use::Repeated, now) {
-            return None;
-        }
-        shard.copy_of(key)
+    fn get_at(
+        &self,
+        key: &SessionId,
+        context: ContextId,
+        now: Duration,
+    ) -> Result<Vec<u8>, LookupResult> {
+        let mut shard = self.shard(key).ok_or(LookupResult::Miss)?;
+        shard.look_up(key, context, Use::Repeated, now)?;
+        shard.copy_of(key).ok_or(LookupResult::Miss)
     }
 
-    fn take_at(&self, key: &SessionId, context: ContextId, now: Duration) -> Option<Vec<u8>> {
-        let mut shard = self.shard(key)?;
-        if !shard.look_up(key, context, Use::Single, now) {
-            return None;
-        }
-        shard.take(key)
+    fn take_at(
+        &self,
+        key: &SessionId,
+        context: ContextId,
+        now: Duration,
+    ) -> Result<Vec<u8>, LookupResult> {
+        let mut shard = self.shard(key).ok_or(LookupResult::Miss)?;
+        shard.look_up(key, context, Use::Single, now)?;
+        shard.take(key).ok_or(LookupResult::Miss)
+    }
+
+    fn export_at(&self, key: &SessionId, now: Duration) -> Option<Exported> {
+        self.shard(key)?.export(key, now)
+    }
+
+    fn import_at(&self, key: SessionId, exported: &Exported, now: Duration) -> bool {
+        let Exported { context, usage, session, age } = exported;
+        self.shard(&key).is_some_and(|mut shard| {
+            shard.import(key, Entry::new(*context, *usage, session, now.saturating_sub(*age)), now)
+        })
     }
 
     /// Ids are random, so their last byte spreads them; the map within uses the first ones.
@@ -170,9 +218,10 @@ impl SessionCache {
         self.shards.get(usize::from(last) & (self.shards.len() - 1)).map(lock)
     }
 
-    /// Monotonic, so that nobody who sets the clock back makes sessions live longer.
+    /// Monotonic, so that nobody who sets the clock back makes sessions live longer. It begins
+    /// late enough for sessions that are older than the cache.
     fn now(&self) -> Duration {
-        now().duration_since(self.epoch)
+        BEGIN + Instant::now().duration_since(self.epoch)
     }
 }
 
@@ -180,6 +229,18 @@ impl fmt::Debug for SessionCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SessionCache").field("stats", &self.stats()).finish_non_exhaustive()
     }
+}
+
+/// A session on its way between memory and another place.
+pub(super) struct Exported {
+    /// The policy that it belongs to.
+    pub(super) context: ContextId,
+    /// How often it may be used.
+    pub(super) usage: Use,
+    /// The session as rustls writes it, which is secret.
+    pub(super) session: Zeroizing<Vec<u8>>,
+    /// How long ago it was made.
+    pub(super) age: Duration,
 }
 
 /// The numbers of a cache: two that stand for its size, and what happened since it was made.
@@ -199,6 +260,10 @@ pub struct SessionStats {
     pub expired: u64,
     /// Look-ups for what is there, but belongs to another policy or another protocol version.
     pub policy: u64,
+    /// Sessions that left for another place, or were copied there.
+    pub exported: u64,
+    /// Sessions that came from another place.
+    pub imported: u64,
     /// Sessions that were dropped for room, before their time.
     pub evictions: u64,
     /// Sessions that were not stored, being too large or of no known form.
@@ -211,12 +276,8 @@ fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
     shard.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The one reading of a clock in this crate; everything below gets its time as an argument.
-#[expect(clippy::disallowed_methods, reason = "there is no runtime here whose clock could pause")]
-fn now() -> Instant {
-    Instant::now()
-}
-
+/// Longer than any session lives.
+const BEGIN: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 const SHARDS_MAX: usize = 64;
 const SHARD_BYTES_MIN: usize = 256 << 10;
 

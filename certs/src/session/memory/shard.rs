@@ -4,7 +4,9 @@
 //!
 //! Every session lives equally long, so the order of arrival is also the order of expiry, and one
 //! queue serves both: eviction and expiry take from its front. A session that was taken leaves its
-//! place in the queue behind, and such places are swept when they outnumber the living.
+//! place in the queue behind, and such places are swept when they outnumber the living. One that
+//! comes from elsewhere is older than its place says: a look-up knows better, and it is cleared
+//! away no later than if it had been made here.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
@@ -12,9 +14,10 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-use super::SessionStats;
+use super::{Exported, SessionStats};
 use crate::session::ContextId;
 use crate::session::id::{SessionId, Use};
+use crate::session::trace::LookupResult;
 
 #[derive(Default)]
 pub(super) struct Shard {
@@ -28,11 +31,42 @@ pub(super) struct Shard {
     misses: u64,
     expired: u64,
     policy: u64,
+    exported: u64,
+    imported: u64,
     evictions: u64,
 }
 
 impl Shard {
-    pub(super) fn put(&mut self, key: SessionId, mut entry: Entry, now: Duration) -> bool {
+    pub(super) fn put(&mut self, key: SessionId, entry: Entry, now: Duration) -> bool {
+        let is_in = self.insert(key, entry, now);
+        self.stored += u64::from(is_in);
+        is_in
+    }
+
+    /// Like [`Self::put`], for a session that was made before `now`.
+    pub(super) fn import(&mut self, key: SessionId, entry: Entry, now: Duration) -> bool {
+        let is_in = !entry.is_expired(self.limits, now) && self.insert(key, entry, now);
+        self.imported += u64::from(is_in);
+        is_in
+    }
+
+    /// The session with its age, which stays only if it may be used repeatedly.
+    pub(super) fn export(&mut self, key: &SessionId, now: Duration) -> Option<Exported> {
+        let entry = self.entries.get(key).filter(|entry| !entry.is_expired(self.limits, now))?;
+        let exported = Exported {
+            context: entry.context,
+            usage: entry.usage,
+            session: Zeroizing::new(entry.value.to_vec()),
+            age: now.saturating_sub(entry.stored_at),
+        };
+        if entry.usage == Use::Single {
+            self.remove(key);
+        }
+        self.exported += 1;
+        Some(exported)
+    }
+
+    fn insert(&mut self, key: SessionId, mut entry: Entry, now: Duration) -> bool {
         let bytes = entry.bytes();
         let Limits { bytes_max, entry_bytes_max, .. } = self.limits;
         if entry.value.len() > entry_bytes_max || bytes > bytes_max {
@@ -45,32 +79,47 @@ impl Shard {
         self.queue.push_back((key, entry.ticket));
         self.next_ticket += 1;
         self.bytes += bytes;
-        self.stored += 1;
         self.entries.insert(key, entry);
         true
     }
 
-    /// Whether `key` may be used in this manner, counted.
+    /// Whether `key` may be used in this manner, and why not.
+    pub(super) fn find(
+        &self,
+        key: &SessionId,
+        context: ContextId,
+        usage: Use,
+        now: Duration,
+    ) -> Result<(), LookupResult> {
+        match self.entries.get(key) {
+            None => Err(LookupResult::Miss),
+            Some(entry) if entry.is_expired(self.limits, now) => Err(LookupResult::Expired),
+            Some(entry) if entry.context != context || entry.usage != usage => {
+                Err(LookupResult::Policy)
+            }
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// The same, counted; and what is too old is gone.
     pub(super) fn look_up(
         &mut self,
         key: &SessionId,
         context: ContextId,
         usage: Use,
         now: Duration,
-    ) -> bool {
-        match self.entries.get(key) {
-            None => self.misses += 1,
-            Some(entry) if entry.is_expired(self.limits, now) => {
+    ) -> Result<(), LookupResult> {
+        let found = self.find(key, context, usage, now);
+        match found {
+            Ok(()) => self.hits += 1,
+            Err(LookupResult::Expired) => {
                 self.expired += 1;
                 self.remove(key);
             }
-            Some(entry) if entry.context != context || entry.usage != usage => self.policy += 1,
-            Some(_) => {
-                self.hits += 1;
-                return true;
-            }
+            Err(LookupResult::Policy) => self.policy += 1,
+            Err(_) => self.misses += 1,
         }
-        false
+        found
     }
 
     /// The session itself, which stays.
@@ -152,6 +201,8 @@ impl Shard {
         stats.misses += self.misses;
         stats.expired += self.expired;
         stats.policy += self.policy;
+        stats.exported += self.exported;
+        stats.imported += self.imported;
         stats.evictions += self.evictions;
     }
 }

@@ -36,9 +36,9 @@ fn secs(seconds: u64) -> Duration {
 fn a_tls13_session_is_taken_once_and_never_looked_at() {
     let cache = cache(1 << 20);
     assert!(cache.put_at(key(1), HERE, session(4, 90), secs(0)));
-    assert_eq!(cache.get_at(&key(1), HERE, secs(1)), None);
-    assert_eq!(cache.take_at(&key(1), HERE, secs(1)), Some(session(4, 90)));
-    assert_eq!(cache.take_at(&key(1), HERE, secs(1)), None);
+    assert_eq!(cache.get_at(&key(1), HERE, secs(1)), Err(LookupResult::Policy));
+    assert_eq!(cache.take_at(&key(1), HERE, secs(1)), Ok(session(4, 90)));
+    assert_eq!(cache.take_at(&key(1), HERE, secs(1)), Err(LookupResult::Miss));
     let stats = cache.stats();
     assert_eq!((stats.policy, stats.hits, stats.misses, stats.sessions), (1, 1, 1, 0));
     assert_eq!(stats.bytes, 0);
@@ -48,9 +48,9 @@ fn a_tls13_session_is_taken_once_and_never_looked_at() {
 fn a_tls12_session_is_looked_at_and_never_taken() {
     let cache = cache(1 << 20);
     assert!(cache.put_at(key(1), HERE, session(3, 90), secs(0)));
-    assert_eq!(cache.take_at(&key(1), HERE, secs(1)), None);
-    assert_eq!(cache.get_at(&key(1), HERE, secs(1)), Some(session(3, 90)));
-    assert_eq!(cache.get_at(&key(1), HERE, secs(1)), Some(session(3, 90)));
+    assert_eq!(cache.take_at(&key(1), HERE, secs(1)), Err(LookupResult::Policy));
+    assert_eq!(cache.get_at(&key(1), HERE, secs(1)), Ok(session(3, 90)));
+    assert_eq!(cache.get_at(&key(1), HERE, secs(1)), Ok(session(3, 90)));
     assert_eq!(cache.stats().policy, 1);
 }
 
@@ -58,17 +58,17 @@ fn a_tls12_session_is_looked_at_and_never_taken() {
 fn the_session_of_another_context_is_a_miss_and_stays() {
     let cache = cache(1 << 20);
     assert!(cache.put_at(key(1), HERE, session(4, 90), secs(0)));
-    assert_eq!(cache.take_at(&key(1), THERE, secs(1)), None);
+    assert_eq!(cache.take_at(&key(1), THERE, secs(1)), Err(LookupResult::Policy));
     assert_eq!(cache.stats().policy, 1);
-    assert!(cache.take_at(&key(1), HERE, secs(1)).is_some());
+    assert!(cache.take_at(&key(1), HERE, secs(1)).is_ok());
 }
 
 #[test]
 fn a_session_past_its_lifetime_is_gone() {
     let cache = cache(1 << 20);
     assert!(cache.put_at(key(1), HERE, session(3, 90), secs(10)));
-    assert!(cache.get_at(&key(1), HERE, secs(10) + HOUR - secs(1)).is_some());
-    assert_eq!(cache.get_at(&key(1), HERE, secs(10) + HOUR), None);
+    assert!(cache.get_at(&key(1), HERE, secs(10) + HOUR - secs(1)).is_ok());
+    assert_eq!(cache.get_at(&key(1), HERE, secs(10) + HOUR), Err(LookupResult::Expired));
     let stats = cache.stats();
     assert_eq!((stats.expired, stats.sessions, stats.bytes), (1, 0, 0));
 }
@@ -115,8 +115,63 @@ fn the_oldest_sessions_make_room() {
     }
     let stats = cache.stats();
     assert_eq!((stats.sessions, stats.evictions), (10, 5));
-    assert!(cache.get_at(&key(4), HERE, secs(20)).is_none());
-    assert!(cache.get_at(&key(5), HERE, secs(20)).is_some());
+    assert!(cache.get_at(&key(4), HERE, secs(20)).is_err());
+    assert!(cache.get_at(&key(5), HERE, secs(20)).is_ok());
+}
+
+#[test]
+fn a_tls13_session_is_moved_and_a_tls12_session_is_copied_each_with_its_age() {
+    let (from, to) = (cache(1 << 20), cache(1 << 20));
+    assert!(from.put_at(key(1), HERE, session(4, 90), secs(5)));
+    assert!(from.put_at(key(2), HERE, session(3, 90), secs(5)));
+    let moved = from.export_at(&key(1), secs(25)).unwrap();
+    assert_eq!((moved.context, moved.usage, moved.age), (HERE, Use::Single, secs(20)));
+    assert_eq!(moved.session[..], session(4, 90)[..]);
+    assert!(from.export_at(&key(1), secs(25)).is_none());
+    let copied = from.export_at(&key(2), secs(25)).unwrap();
+    assert_eq!((copied.usage, copied.age), (Use::Repeated, secs(20)));
+    assert!(from.get_at(&key(2), HERE, secs(25)).is_ok());
+    let stats = from.stats();
+    assert_eq!((stats.sessions, stats.stored, stats.exported), (1, 2, 2));
+    assert_eq!((stats.hits, stats.misses), (1, 0));
+    assert!(to.import_at(key(2), &copied, secs(100)));
+    assert!(to.get_at(&key(2), HERE, secs(80) + HOUR - secs(1)).is_ok());
+    assert_eq!(to.get_at(&key(2), HERE, secs(80) + HOUR), Err(LookupResult::Expired));
+    assert_eq!((to.stats().imported, to.stats().stored), (1, 0));
+}
+
+#[test]
+fn what_is_too_old_neither_leaves_nor_comes() {
+    let cache = cache(1 << 20);
+    assert!(cache.put_at(key(1), HERE, session(3, 90), secs(0)));
+    let mut copied = cache.export_at(&key(1), HOUR - secs(1)).unwrap();
+    assert!(cache.export_at(&key(1), HOUR).is_none());
+    copied.age = HOUR;
+    assert!(!cache.import_at(key(2), &copied, 2 * HOUR));
+    assert_eq!(cache.stats().imported, 0);
+}
+
+/// Of the clock itself: one that begins at nothing would make such a session younger.
+#[test]
+fn a_session_may_be_older_than_the_cache() {
+    let cache = cache(1 << 20);
+    assert!(cache.put(key(1), HERE, session(3, 90)));
+    let mut copied = cache.export(&key(1)).unwrap();
+    copied.age = HOUR - secs(60);
+    assert!(cache.import(key(2), &copied));
+    assert!(cache.export(&key(2)).unwrap().age >= copied.age);
+}
+
+#[test]
+fn to_contain_is_to_find_and_is_not_counted() {
+    let cache = cache(1 << 20);
+    assert!(cache.put(key(1), HERE, session(4, 90)));
+    assert!(cache.contains(&key(1), HERE, Use::Single));
+    assert!(!cache.contains(&key(1), THERE, Use::Single));
+    assert!(!cache.contains(&key(1), HERE, Use::Repeated));
+    assert!(!cache.contains(&key(2), HERE, Use::Single));
+    let stats = cache.stats();
+    assert_eq!((stats.hits, stats.misses, stats.policy), (0, 0, 0));
 }
 
 /// The bound is on memory, so what a session is charged must cover what it takes.
@@ -150,7 +205,7 @@ fn many_threads_share_it() {
                 for number in 0..2_000 {
                     let key = key(thread * 10_000 + number);
                     assert!(cache.put(key, HERE, session(4, 90)));
-                    assert!(cache.take(&key, HERE).is_some());
+                    assert!(cache.take(&key, HERE).is_ok());
                 }
             });
         }
@@ -200,14 +255,14 @@ proptest! {
                     }
                 }
                 Step::Get { key: number, here } => {
-                    if let Some(value) = cache.get_at(&key(number), context(here), now) {
+                    if let Ok(value) = cache.get_at(&key(number), context(here), now) {
                         let (owner, put, at) = model.get(&number).unwrap();
                         prop_assert_eq!((*owner, put), (context(here), &value));
                         prop_assert!(now - *at < HOUR && value.get(2) == Some(&3));
                     }
                 }
                 Step::Take { key: number, here } => {
-                    if let Some(value) = cache.take_at(&key(number), context(here), now) {
+                    if let Ok(value) = cache.take_at(&key(number), context(here), now) {
                         let (owner, put, at) = model.remove(&number).unwrap();
                         prop_assert_eq!((owner, &put), (context(here), &value));
                         prop_assert!(now - at < HOUR && value.get(2) == Some(&4));

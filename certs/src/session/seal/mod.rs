@@ -129,11 +129,15 @@ impl SealingKeys {
         let key = self.0.iter().find(|key| key.name == name).ok_or(OpenError::UnknownKey)?;
         let entry_key = key.entry_key(usage, id);
         let associated = associated(key, &entry_key, usage, context);
+        let is_ours = key.context_tag(sealed, context) == tag;
         let Some(mut plain) = key.entries.open(&associated, sealed) else {
             // Nothing secret stands in the tag, and it decides only what is counted.
-            let is_ours = key.context_tag(sealed, context) == tag;
             return Err(if is_ours { OpenError::Damaged } else { OpenError::Policy });
         };
+        // What somebody has touched is of no use, wherever it was touched.
+        if !is_ours {
+            return Err(OpenError::Damaged);
+        }
         let issued_at = plain.first_chunk().copied().map(u64::from_be_bytes);
         let issued_at = issued_at.ok_or(OpenError::Damaged)?;
         plain.drain(..ISSUED_BYTES);
