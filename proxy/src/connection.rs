@@ -16,9 +16,9 @@ use crate::forward::{http, tcp};
 use crate::handshake::{self, Established, Facts, HandshakeError, Protocol};
 use crate::limit::HandshakePermit;
 use crate::log::Chain;
-use crate::metrics::{Active, Direction, HttpVersion, Limit, Meter};
+use crate::metrics::{Active, Direction, HandshakeKind, HttpVersion, Limit, Meter, NotResumed};
 use crate::net::{ClientAddr, PeerAddr, Socket};
-use crate::outcome::{CloseReason, HandshakeFailure};
+use crate::outcome::{CloseReason, HandshakeFailure, Label};
 use crate::snapshot::{Service, Snapshot};
 
 /// A connection that was accepted and not yet looked at.
@@ -112,6 +112,8 @@ struct Report<'a> {
     at: Instant,
     server_name: Option<HostName>,
     client_cert: Option<Box<str>>,
+    handshake: Option<HandshakeKind>,
+    not_resumed: Option<NotResumed>,
     meter: Arc<Meter>,
     reason: CloseReason,
     _active: Active,
@@ -128,6 +130,8 @@ impl<'a> Report<'a> {
             at,
             server_name: None,
             client_cert: None,
+            handshake: None,
+            not_resumed: None,
             meter: Arc::new(Meter::new(&metrics.bytes)),
             reason: CloseReason::Drain,
             _active: Active::new(&metrics.connections_active),
@@ -139,10 +143,15 @@ impl<'a> Report<'a> {
         metrics.handshakes.of(facts.version, facts.kind).inc();
         metrics.handshake_duration.of(facts.kind).observe(self.at.elapsed().as_secs_f64());
         metrics.ciphers.of(facts.suite).inc();
+        if let Some(reason) = facts.not_resumed {
+            metrics.handshakes_not_resumed.of(reason).inc();
+        }
         if let Some(group) = facts.group {
             metrics.key_exchanges.of(group).inc();
         }
         self.server_name.clone_from(&facts.server_name);
+        self.handshake = Some(facts.kind);
+        self.not_resumed = facts.not_resumed;
         self.client_cert = facts.client.as_ref().map(|client| client.fingerprint().into());
     }
 
@@ -191,6 +200,8 @@ impl Drop for Report<'_> {
             client = %self.client,
             sni = self.server_name(),
             client_cert = self.client_cert.as_deref(),
+            handshake = self.handshake.map(Label::label),
+            not_resumed = self.not_resumed.map(Label::label),
             reason = %self.reason,
             duration_ms = lasted.as_millis() as u64,
             bytes_downstream = self.meter.total(Direction::Downstream),

@@ -8,13 +8,13 @@
 use std::sync::Arc;
 
 use portunus_certs::client_auth::ClientAuth;
-use portunus_certs::session::memory::SessionCache;
 use portunus_certs::store::CertificateStore;
 
 use crate::backend::Backend;
-use crate::config::{self, ClientCertForward, Config, Mode};
+use crate::config::{self, ClientCertForward, Config, Mode, ResumptionMode};
 use crate::forward::http::HttpService;
 use crate::handshake::policy::{Means, Policy};
+use crate::handshake::resume::Resumption;
 use crate::handshake::sites::Sites;
 use crate::limit::HandshakeLimit;
 use crate::metrics::{ListenerMetrics, Metrics, ProcessMetrics};
@@ -49,7 +49,7 @@ pub enum Service {
 }
 
 /// What all listeners share.
-#[derive(Debug)]
+#[expect(missing_debug_implementations, reason = "it holds a function")]
 pub struct Shared<'a> {
     /// The configuration.
     pub config: &'a Config,
@@ -59,8 +59,8 @@ pub struct Shared<'a> {
     pub certificates: &'a Arc<CertificateStore>,
     /// Every client authentication, in the order of the configuration.
     pub client_auths: &'a [Arc<ClientAuth>],
-    /// Every session.
-    pub sessions: &'a Arc<SessionCache>,
+    /// Where sessions lie, by mode.
+    pub resumption: &'a dyn Fn(ResumptionMode) -> Resumption,
     /// Every backend, in the order of the configuration.
     pub backends: &'a [Arc<Backend>],
     /// Every handshake.
@@ -73,10 +73,14 @@ impl Snapshot {
         listener: &config::Listener,
         shared: &Shared<'_>,
     ) -> Result<Arc<Self>, rustls::Error> {
-        let Shared { config, metrics, certificates, client_auths, sessions, .. } = *shared;
+        let Shared { config, metrics, certificates, client_auths, resumption, .. } = *shared;
         let sites = Arc::new(Sites::new(&listener.sites));
-        let resumption = config.resumption.mode;
-        let means = Means { certificates, client_auths, resumption, sessions };
+        let means = Means {
+            certificates,
+            client_auths,
+            client_auth_configs: &config.client_auths,
+            resumption: resumption(listener.resumption),
+        };
         let policy = Policy::new(listener, Arc::clone(&sites), means)?;
         let routes = Routes::new(sites, routes(listener, shared));
         let limits = Arc::clone(&config.limits);

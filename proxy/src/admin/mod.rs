@@ -4,6 +4,7 @@
 //! What it answers, and to whom, is in `page`; what it tells of certificates, in `status`. Refuses
 //! to know connections.
 
+mod html;
 mod page;
 pub mod status;
 
@@ -49,6 +50,8 @@ pub struct About {
     pub certificates: Arc<CertificateStore>,
     /// Who may be a client.
     pub client_policies: Vec<ClientPolicy>,
+    /// Who came back.
+    pub resumption: status::Resumption,
 }
 
 impl About {

@@ -6,18 +6,21 @@
 
 use std::net::IpAddr;
 
-use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HOST, ORIGIN, WWW_AUTHENTICATE};
+use http::header::{
+    AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, ORIGIN,
+    WWW_AUTHENTICATE,
+};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use rustls::pki_types::UnixTime;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::config::Secret;
 use crate::log::Chain;
 use crate::phase::Phase;
 
-use super::{About, status};
+use super::{About, html, status};
 
 /// What the paths answer from.
 #[derive(Debug)]
@@ -50,7 +53,7 @@ impl Pages {
             _ if !self.has_token(headers) => unauthorized(),
             "/metrics" => self.metrics(),
             "/status" => self.status(),
-            "/" => text(StatusCode::OK, "/livez\n/metrics\n/readyz\n/status\n"),
+            "/" => self.page(),
             _ => text(StatusCode::NOT_FOUND, "paths: /livez /metrics /readyz /status\n"),
         }
     }
@@ -67,10 +70,24 @@ impl Pages {
         }
     }
 
+    fn page(&self) -> Response<Full<Bytes>> {
+        let page = Bytes::from(html::page(&self.facts(), now()));
+        let mut response = respond(StatusCode::OK, "text/html; charset=utf-8", page);
+        if let Ok(policy) = http::HeaderValue::try_from(html::policy()) {
+            response.headers_mut().insert(CONTENT_SECURITY_POLICY, policy);
+        }
+        response
+    }
+
     fn status(&self) -> Response<Full<Bytes>> {
+        let facts = Bytes::from(format!("{}\n", self.facts()));
+        respond(StatusCode::OK, "application/json", facts)
+    }
+
+    fn facts(&self) -> Value {
+        self.about.metrics.refresh();
         let (index, report) = (self.about.certificates.load(), self.about.certificates.report());
-        let now = i64::try_from(UnixTime::now().as_secs()).unwrap_or(i64::MAX);
-        let status = json!({
+        json!({
             "version": env!("CARGO_PKG_VERSION"),
             "phase": match self.about.phase.now() {
                 Phase::Starting => "starting",
@@ -78,10 +95,10 @@ impl Pages {
                 Phase::Leaving => "leaving",
                 Phase::Draining => "draining",
             },
-            "certificates": status::certificates(&index, &report, now, ENTRIES_SHOWN_MAX),
+            "certificates": status::certificates(&index, &report, now(), ENTRIES_SHOWN_MAX),
             "client_auth": status::client_auth(&self.about.client_policies),
-        });
-        respond(StatusCode::OK, "application/json", Bytes::from(format!("{status}\n")))
+            "resumption": self.about.resumption.facts(),
+        })
     }
 
     /// Whether no token is asked for, or the right one is shown.
@@ -91,6 +108,11 @@ impl Pages {
         let shown = shown.and_then(|value| value.strip_prefix(b"Bearer ")).unwrap_or_default();
         aws_lc_rs::constant_time::verify_slices_are_equal(shown, token.expose().as_bytes()).is_ok()
     }
+}
+
+/// Seconds since 1970.
+fn now() -> i64 {
+    i64::try_from(UnixTime::now().as_secs()).unwrap_or(i64::MAX)
 }
 
 /// Whether the host is one by which only this machine is meant, or an address: a name could be
@@ -141,8 +163,12 @@ mod tests {
     use rustls::pki_types::UnixTime;
 
     use super::*;
+    use crate::config::Config;
     use crate::metrics::Metrics;
     use crate::phase::{Phase, PhaseTeller, PhaseWatch};
+
+    const CONFIG: &str = "[listener.a]\nlisten = ['[::]:1']\nbackend = 'b'\n\
+                          [backend.b]\nendpoints = ['h:1']\n";
 
     fn status(pages: &Pages, path: &str, headers: &[(&'static str, &'static str)]) -> u16 {
         let headers = headers.iter().map(|(name, value)| {
@@ -170,7 +196,9 @@ mod tests {
         let (certificates, _) = CertificateStore::open(options, UnixTime::now());
         let metrics = Arc::new(Metrics::new().expect("distinct names"));
         let certificates = Arc::new(certificates);
-        About { metrics, phase, certificates, client_policies: Vec::new() }
+        let config = Config::parse(CONFIG, "config.toml", Path::new("/")).expect("it is good");
+        let resumption = status::Resumption::new(&config, &metrics);
+        About { metrics, phase, certificates, client_policies: Vec::new(), resumption }
     }
 
     #[test]

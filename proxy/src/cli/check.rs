@@ -12,7 +12,9 @@ use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::UnixTime;
 
 use crate::config::{Config, Sites};
+use crate::log::Chain;
 use crate::runtime::clients::options;
+use crate::runtime::resumption;
 
 use super::clients::Clients;
 use super::finding::{Findings, Severity, is_covered};
@@ -34,6 +36,13 @@ pub(super) fn run(file: &ConfigFile) -> u8 {
     }
     let clients = Clients::open(&options(&config), &config, UnixTime::now());
     clients.add_findings(&mut findings);
+    for error in resumption::faults(&config) {
+        findings.error(Chain(&error), Some(error.hint()));
+    }
+    for path in resumption::exposed(&config) {
+        let text = format!("{}: others than its owner can read these keys", path.display());
+        findings.warning(text, Some("chmod 600 it"));
+    }
     findings.say();
     let errors = findings.count(Severity::Error);
     let told = output::print(format_args!(

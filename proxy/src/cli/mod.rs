@@ -17,6 +17,7 @@ mod manual;
 mod name;
 mod output;
 mod run;
+mod status;
 
 use std::error::Error;
 use std::ffi::{OsStr, OsString};
@@ -56,6 +57,7 @@ fn main_from(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Issue { names, out } => issue::run(&names, &out),
         Command::Man => manual::man(Portunus::command()),
         Command::Run { config } => run::run(&config),
+        Command::Status { json, config } => status::run(json, &config),
     })
 }
 
@@ -130,6 +132,14 @@ enum Command {
     Man,
     /// Serve what the configuration says, until SIGTERM or SIGINT
     Run {
+        #[command(flatten)]
+        config: ConfigFile,
+    },
+    /// Ask the running process how it is: certificates, and how many clients resume
+    Status {
+        /// Print JSON, as `/status` has it
+        #[arg(long)]
+        json: bool,
         #[command(flatten)]
         config: ConfigFile,
     },

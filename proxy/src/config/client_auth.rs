@@ -11,13 +11,20 @@ use super::error::Problem;
 use super::list::Entry;
 use super::schema::ClientAuthSection;
 use super::section::Reader;
-use super::{ClientAuth, ClientCertForward, Mode};
+use super::{ClientAuth, ClientCertForward, ClientResumption, Mode, ResumptionMode};
 
-/// The place among `known` of what was written for a site of a listener with `mode`; none if
-/// nothing was, or if it is wrong.
+/// What a listener says that its sites must fit.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Surrounding {
+    pub(super) mode: Mode,
+    pub(super) resumption: ResumptionMode,
+}
+
+/// The place among `known` of what was written for a site of a listener; none if nothing was, or
+/// if it is wrong.
 pub(super) fn client_auth(
     entry: Option<&Entry<ClientAuthSection>>,
-    mode: Mode,
+    listener: Surrounding,
     known: &mut Vec<ClientAuth>,
     reader: &mut Reader<'_>,
 ) -> Option<usize> {
@@ -25,13 +32,15 @@ pub(super) fn client_auth(
     let section = &entry.section;
     let crls = crls(section, reader);
     check_crl_depth(section, reader);
-    check_forward(section, mode, reader);
+    check_forward(section, listener.mode, reader);
+    check_resumption(section, listener.resumption, reader);
     let auth = ClientAuth {
         demand: section.mode,
         ca: section.ca.as_ref()?.path(reader)?,
         crls,
         crl_depth: section.crl_depth.value,
         forward: section.forward.value,
+        resumption: section.resumption.value,
     };
     let found = known.iter().position(|other| *other == auth);
     Some(found.unwrap_or_else(|| {
@@ -69,6 +78,15 @@ fn check_forward(section: &ClientAuthSection, mode: Mode, reader: &mut Reader<'_
     {
         let hint = || Some("leave it out, or set `mode = \"http\"` for the listener".to_owned());
         reader.errors.report(place, Problem::ForwardOfBytes, hint);
+    }
+}
+
+fn check_resumption(section: &ClientAuthSection, mode: ResumptionMode, reader: &mut Reader<'_>) {
+    if let (Some(place), ClientResumption::Revalidate, ResumptionMode::Off) =
+        (&section.resumption.place, section.resumption.value, mode)
+    {
+        let hint = || Some("leave it out, or set `resumption` for the listener".to_owned());
+        reader.errors.report(place, Problem::Revalidate, hint);
     }
 }
 

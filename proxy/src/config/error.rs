@@ -162,6 +162,9 @@ pub enum Problem {
     /// The same host, endpoint or path twice.
     #[error("`{0}` stands here twice")]
     Duplicate(String),
+    /// A setting that says nothing about the store that was chosen.
+    #[error("only a store at {0} has it")]
+    EngineKey(&'static str),
     /// A list without an entry.
     #[error("at least one is needed")]
     Empty,
@@ -176,6 +179,9 @@ pub enum Problem {
         /// Why it is none.
         reason: NameError,
     },
+    /// A key, or something else, in the place of a reference to one.
+    #[error("keys stand in files, not here")]
+    KeyReference,
     /// Not a level, and not a list of `target=level`.
     #[error("`{0}` is not a log level or `target=level`")]
     LogLevel(String),
@@ -185,6 +191,9 @@ pub enum Problem {
     /// A listener that leads nowhere.
     #[error("a listener needs a `backend`, or sites that have one")]
     NoBackend,
+    /// Ticket keys are to be shared through a store that is not there.
+    #[error("there is no `shared` store to share ticket keys through")]
+    NoSharedStore,
     /// A port that cannot be dialled.
     #[error("`{0}` has port 0, which cannot be dialled")]
     PortZero(String),
@@ -202,9 +211,15 @@ pub enum Problem {
     /// A variable that could not be expanded.
     #[error(transparent)]
     Reference(#[from] ReferenceError),
+    /// Clients who cannot resume are verified in every handshake anyway.
+    #[error("there is nothing to verify again: `resumption` is off for this listener")]
+    Revalidate,
     /// A secret's file that could not be read.
     #[error("{}", chain(.0))]
     SecretFile(ReadError),
+    /// Not one of the stores that sessions can be shared through.
+    #[error("not the address of a store")]
+    StoreUrl,
     /// Not TOML.
     #[error("not TOML: {0}")]
     Syntax(String),

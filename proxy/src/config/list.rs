@@ -188,7 +188,7 @@ impl<S: Section> Key for Named<S> {
 }
 
 /// Names are labels of metrics and parts of key paths.
-fn is_name(name: &str) -> bool {
+pub(super) fn is_name(name: &str) -> bool {
     let letter = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_');
     (1..=NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(letter)
 }

@@ -10,18 +10,19 @@ use std::path::{Path, PathBuf};
 
 use portunus_certs::name::NamePattern;
 
-use super::client_auth::client_auth;
+use super::client_auth::{Surrounding, client_auth};
 use super::error::Problem;
 use super::list::Entry;
 use super::schema::{BackendSection, ListenerSection, Profile, SiteSection, TlsSection};
 use super::section::Reader;
 use super::text::Written;
-use super::{Backend, ClientAuth, Listener, Mode, Site, Sites, TlsVersion, suggest};
+use super::{Backend, ClientAuth, Listener, ResumptionMode, Site, Sites, TlsVersion, suggest};
 use crate::net::{AddressError, EndpointName, ListenAddr};
 
 /// What listeners share, or may not share.
-#[derive(Default)]
 pub(super) struct Shared<'a> {
+    /// What clients can resume with, where a listener does not say it.
+    pub(super) resumption: ResumptionMode,
     /// The indices of the backends by name.
     pub(super) backends: HashMap<&'a str, usize>,
     /// The addresses that are bound so far, with the key that each stands at.
@@ -47,6 +48,8 @@ pub(super) fn listener(
         reader.errors.report(&auth.place, Problem::ClientAuthAndSites, hint);
     }
     let auth = section.client_auth.as_ref();
+    let resumption = section.resumption.unwrap_or(shared.resumption);
+    let surrounding = Surrounding { mode: section.mode, resumption };
     Some(Listener {
         name: entry.name.as_str().into(),
         addresses,
@@ -54,8 +57,9 @@ pub(super) fn listener(
         tls_version_min: tls_version_min(&section.tls, reader),
         certificate_compression: section.tls.certificate_compression,
         no_sni: section.no_sni,
-        client_auth: client_auth(auth, section.mode, &mut shared.client_auths, reader),
-        sites: sites(entry, shared, reader)?,
+        resumption,
+        client_auth: client_auth(auth, surrounding, &mut shared.client_auths, reader),
+        sites: sites(entry, surrounding, shared, reader)?,
     })
 }
 
@@ -138,6 +142,7 @@ fn tls_version_min(section: &TlsSection, reader: &mut Reader<'_>) -> TlsVersion 
 
 fn sites(
     entry: &Entry<ListenerSection>,
+    surrounding: Surrounding,
     shared: &mut Shared<'_>,
     reader: &mut Reader<'_>,
 ) -> Option<Sites> {
@@ -161,7 +166,7 @@ fn sites(
             let mut seen = HashSet::new();
             let sites = written
                 .iter()
-                .filter_map(|entry| site(&entry.section, section.mode, &mut seen, shared, reader));
+                .filter_map(|entry| site(&entry.section, surrounding, &mut seen, shared, reader));
             Some(Sites::Named(sites.collect()))
         }
     }
@@ -169,7 +174,7 @@ fn sites(
 
 fn site(
     section: &SiteSection,
-    mode: Mode,
+    surrounding: Surrounding,
     seen: &mut HashSet<String>,
     shared: &mut Shared<'_>,
     reader: &mut Reader<'_>,
@@ -191,7 +196,7 @@ fn site(
         }
     }
     let auth = section.client_auth.as_ref();
-    let client_auth = client_auth(auth, mode, &mut shared.client_auths, reader);
+    let client_auth = client_auth(auth, surrounding, &mut shared.client_auths, reader);
     let backend = backend_index(section.backend.as_ref()?, shared, reader)?;
     Some(Site { hosts, backend, client_auth })
 }

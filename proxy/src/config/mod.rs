@@ -13,6 +13,7 @@ mod listeners;
 mod load;
 mod number;
 mod reference;
+mod resumption;
 mod schema;
 mod section;
 mod suggest;
@@ -32,6 +33,9 @@ use portunus_certs::name::NamePattern;
 pub use self::error::{ConfigError, ConfigErrors, Problem};
 pub use self::load::{FILE_DEFAULT, LoadError, ReadError};
 pub use self::reference::ReferenceError;
+pub use self::resumption::{
+    Resumption, ResumptionMode, SharedEngine, SharedTier, TicketKeySource, Tickets,
+};
 pub use self::units::UnitError;
 pub use self::validate::json_schema;
 use crate::net::{EndpointName, Keepalive, ListenAddr};
@@ -134,28 +138,6 @@ pub struct Certificates {
     pub strict_permissions: bool,
 }
 
-/// Sessions kept for resumption.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Resumption {
-    /// Whether there is any.
-    pub mode: ResumptionMode,
-    /// Bytes of memory for all sessions of the process.
-    pub memory: usize,
-    /// How long a session can be resumed.
-    pub lifetime: Duration,
-    /// The largest session that is kept, in bytes.
-    pub session_bytes_max: usize,
-}
-
-/// Which sessions are kept.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum ResumptionMode {
-    /// None: every handshake is a full one.
-    Off,
-    /// On our side: TLS 1.2 session ids, TLS 1.3 single-use tickets.
-    Stateful,
-}
-
 /// Every timeout and cap; times are from the moment that the name says.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Limits {
@@ -255,6 +237,8 @@ pub struct Listener {
     pub certificate_compression: bool,
     /// What a client without a server name gets.
     pub no_sni: NoSni,
+    /// What clients can resume with.
+    pub resumption: ResumptionMode,
     /// Who is served.
     pub sites: Sites,
     /// What is asked of clients where there are no sites, which else say it for themselves: an
@@ -323,6 +307,17 @@ pub struct ClientAuth {
     pub crl_depth: CrlDepth,
     /// What backends hear.
     pub forward: ClientCertForward,
+    /// Whether these clients resume at all.
+    pub resumption: ClientResumption,
+}
+
+/// Whether authenticated clients resume.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum ClientResumption {
+    /// Never: they prove themselves in every handshake.
+    Off,
+    /// Yes, and what they once proved is verified again before a byte is forwarded.
+    Revalidate,
 }
 
 /// What of a client's certificate backends hear (RFC 9440).

@@ -9,17 +9,20 @@
 //! A number that is 0 where that makes no sense stands for a value worked out at start.
 
 use std::marker::PhantomData;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use portunus_certs::client_auth::{CrlDepth, Demand};
 
 use super::list::{Entry, Named, Perhaps, Repeated, Texts};
 use super::number::{Count, Size, Time};
+use super::resumption::TicketKeysText;
 use super::section::{Key, Properties, Reader, Section, Table, section};
-use super::text::{Choice, Flag, SecretText, Text, Written};
+use super::text::{Choice, Flag, Hidden, HiddenText, KeyFile, SecretText, Text, Written};
 use super::value::{Kind, Located, Where, Within};
 use super::{
-    Balance, ClientCertForward, LogFormat, Mode, NoSni, ResumptionMode, Secret, TlsVersion,
+    Balance, ClientCertForward, ClientResumption, LogFormat, Mode, NoSni, ResumptionMode, Secret,
+    TicketKeySource, TlsVersion,
 };
 
 section! {
@@ -105,18 +108,45 @@ section! {
 section! {
     /// `[resumption]`
     ResumptionSection {
-        /// stateful: sessions are kept on our side; off: every handshake is a full one.
-        mode: ResumptionMode = Choice(&[
-            ("stateful", ResumptionMode::Stateful),
-            ("off", ResumptionMode::Off),
-        ])
-        .or(ResumptionMode::Stateful);
+        /// stateful: sessions are kept on our side; tickets: clients carry them; both:
+        /// session ids for TLS 1.2 and tickets for TLS 1.3; off: every handshake is a full one.
+        mode: ResumptionMode = RESUMPTION_MODE.or(ResumptionMode::Stateful);
         /// Memory for all sessions of the process.
         memory: usize = Size(MIB_USIZE, 1 << 40).or(64 * MIB_USIZE);
         /// How long a session can be resumed; RFC 8446 allows seven days at most.
         lifetime: Duration = Time(SECOND, WEEK).or(HOUR);
         /// The largest session that is kept.
         max_session: usize = Size(1_024, 64 * 1_024).or(8 * 1_024);
+        /// How long a ticket key seals; it opens for as long again.
+        ticket_rotation: Duration = Time(secs(600), WEEK).or(HOUR);
+        /// file:PATH, or shared: through the shared store; without it, random in each process.
+        ticket_keys: Option<Located<TicketKeySource>> = Where(TicketKeysText).optional();
+        /// The store that processes and machines share.
+        shared: Option<Entry<SharedSection>> = Perhaps(PhantomData);
+    }
+}
+
+section! {
+    /// `shared` of `[resumption]`
+    SharedSection {
+        /// redis://, rediss://, redis+unix://, redis+sentinel://, redis+cluster://, or file:PATH.
+        url: Option<Hidden> = HiddenText.required();
+        /// file:PATH of the keys that sessions are sealed with; the store never sees them.
+        sealing_key: Option<PathBuf> = KeyFile.required_with(SEALING_KEY_HINT);
+        /// How long a handshake waits for the store.
+        timeout: Duration = Time(MOMENT, millis(20)).or(millis(5));
+        /// Sessions that wait to be stored; beyond it they stay in this process.
+        queue: usize = Count(1, 1 << 20).or(8_192);
+        /// Handshakes that wait for the store at once; further ones do without it.
+        in_flight: usize = Count(1, 65_536).or(1_024);
+        /// How large the store may grow; only for file:PATH.
+        size: Located<usize> = Where(Size(MIB_USIZE, 1 << 40))
+            .or(Located { value: 64 * MIB_USIZE, place: None });
+        /// PEM bundle of the authorities of the store; only for rediss://, which else trusts those
+        /// of the system.
+        ca: Option<Written> = Text.optional();
+        /// What the names of all entries begin with; not for file:PATH.
+        prefix: Written = Text.or(Written::default("resumption.shared.prefix", "portunus"));
     }
 }
 
@@ -212,6 +242,8 @@ section! {
         /// What a client without a server name gets: the first certificate, or an alert.
         no_sni: NoSni = Choice(&[("default", NoSni::Default), ("reject", NoSni::Reject)])
             .or(NoSni::Default);
+        /// As resumption.mode, which it overrides.
+        resumption: Option<ResumptionMode> = RESUMPTION_MODE.optional();
         /// The backend of every name; instead of sites.
         backend: Option<Written> = Text.optional();
         /// What is asked of clients; a listener with sites has it there only.
@@ -271,6 +303,12 @@ section! {
             ("chain", ClientCertForward::Chain),
         ]))
         .or(Located { value: ClientCertForward::None, place: None });
+        /// off, or revalidate: these clients resume, and what they showed is verified again.
+        resumption: Located<ClientResumption> = Where(Choice(&[
+            ("off", ClientResumption::Off),
+            ("revalidate", ClientResumption::Revalidate),
+        ]))
+        .or(Located { value: ClientResumption::Off, place: None });
     }
 }
 
@@ -307,6 +345,15 @@ const fn secs(secs: u64) -> Duration {
 const fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
+
+const RESUMPTION_MODE: Choice<ResumptionMode> = Choice(&[
+    ("stateful", ResumptionMode::Stateful),
+    ("tickets", ResumptionMode::Tickets),
+    ("both", ResumptionMode::Both),
+    ("off", ResumptionMode::Off),
+]);
+const SEALING_KEY_HINT: &str =
+    "make one with `openssl rand -base64 32 > PATH`, the same for all, and name it `file:PATH`";
 
 const NOTHING: Duration = Duration::ZERO;
 /// The least that a timeout can be: none may be zero, since that would refuse everyone.

@@ -35,11 +35,7 @@ impl Written {
     /// What it names as a file or folder, from the folder of the configuration; none, and an
     /// error, if no system call would take it.
     pub(super) fn path(&self, reader: &mut Reader<'_>) -> Option<PathBuf> {
-        let good = !self.text.is_empty() && !self.text.contains('\0');
-        if !good {
-            reader.errors.report(&self.place, Problem::BadPath, || None);
-        }
-        good.then(|| reader.surroundings.folder.join(&self.text))
+        file_path(&self.text, &self.place, reader)
     }
 
     /// What an error may show.
@@ -118,6 +114,77 @@ impl Kind for SecretText {
     }
 }
 
+/// A text that may hold a secret, with the place where it was written.
+#[derive(Clone, Debug)]
+pub(super) struct Hidden {
+    /// With variables expanded.
+    pub(super) text: Secret,
+    /// Where.
+    pub(super) place: Place,
+}
+
+/// A text that is read like any other, and never shown.
+pub(super) struct HiddenText;
+
+impl Kind for HiddenText {
+    type Value = Hidden;
+
+    fn parse(&self, place: &Place, value: &DeValue<'_>, reader: &mut Reader<'_>) -> Option<Hidden> {
+        let written = text(place, value, "a text in quotes", reader)?;
+        Some(Hidden { text: Secret::new(&written.text), place: written.place })
+    }
+
+    fn json(&self) -> Json {
+        json!({ "type": "string" })
+    }
+
+    fn written(&self, _: &Hidden) -> Json {
+        Json::Null
+    }
+}
+
+/// The file of a key (`file:/path`), which is read elsewhere. Anything else may be the key itself,
+/// and is not shown.
+pub(super) struct KeyFile;
+
+impl Kind for KeyFile {
+    type Value = PathBuf;
+
+    fn parse(
+        &self,
+        place: &Place,
+        value: &DeValue<'_>,
+        reader: &mut Reader<'_>,
+    ) -> Option<PathBuf> {
+        let written = text(place, value, KEY_FILE, reader)?;
+        match written.text.strip_prefix("file:") {
+            Some(path) => file_path(path, place, reader),
+            None => {
+                let hint = || Some("put the key into a file: `\"file:PATH\"`".to_owned());
+                reader.errors.report(place, Problem::KeyReference, hint);
+                None
+            }
+        }
+    }
+
+    fn json(&self) -> Json {
+        json!({ "type": "string", "pattern": r"^file:.|\$\{" })
+    }
+
+    fn written(&self, _: &PathBuf) -> Json {
+        Json::Null
+    }
+}
+
+/// What stands behind `file:`, from the folder of the configuration.
+pub(super) fn file_path(path: &str, place: &Place, reader: &mut Reader<'_>) -> Option<PathBuf> {
+    let good = !path.is_empty() && !path.contains('\0');
+    if !good {
+        reader.errors.report(place, Problem::BadPath, || None);
+    }
+    good.then(|| reader.surroundings.folder.join(path))
+}
+
 /// Reads a text and expands it.
 pub(super) fn text(
     place: &Place,
@@ -190,6 +257,9 @@ impl Kind for Flag {
         (*value).into()
     }
 }
+
+/// What keys are written as.
+pub(super) const KEY_FILE: &str = "a file in quotes, as `\"file:PATH\"`";
 
 /// The longest token, which fits into a request head of the least size that can be set.
 const SECRET_BYTES_MAX: usize = 4_096;

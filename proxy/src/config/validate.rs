@@ -15,13 +15,13 @@ use toml::de::DeTable;
 use super::error::{Collector, ConfigErrors, Place, Problem};
 use super::listeners::{Shared, backend, listen_addr, listener};
 use super::reference::Surroundings;
+use super::resumption::resumption;
 use super::schema::{
-    CertificatesSection, HttpSection, LimitsSection, LogSection, ResumptionSection, Root,
-    ServerSection,
+    CertificatesSection, HttpSection, LimitsSection, LogSection, Root, ServerSection,
 };
 use super::section::{Properties, Reader, Section, Table, one_of};
 use super::text::Written;
-use super::{Admin, Certificates, Config, HttpLimits, Limits, Log, Resumption, Server, suggest};
+use super::{Admin, Certificates, Config, HttpLimits, Limits, Log, Server, suggest};
 use crate::net::Keepalive;
 
 impl Config {
@@ -74,7 +74,12 @@ fn resolve(root: Root, reader: &mut Reader<'_>) -> Config {
     let server = server(&root.server, reader.surroundings);
     let limits = limits(&root.limits, server.workers);
     let names = root.backend.iter().enumerate().map(|(at, entry)| (entry.name.as_str(), at));
-    let mut shared = Shared { backends: names.collect(), ..Shared::default() };
+    let mut shared = Shared {
+        resumption: root.resumption.mode,
+        backends: names.collect(),
+        taken: Vec::new(),
+        client_auths: Vec::new(),
+    };
     let admin = match root.admin.listen.text.as_str() {
         "off" => None,
         _ => listen_addr(&root.admin.listen, &mut shared.taken, reader)
@@ -88,7 +93,7 @@ fn resolve(root: Root, reader: &mut Reader<'_>) -> Config {
         log: log(&root.log, reader),
         admin,
         certificates: certificates(&root.certificates, reader),
-        resumption: resumption(&root.resumption),
+        resumption: resumption(&root.resumption, reader),
         limits: Arc::new(limits),
         client_auths: shared.client_auths,
         listeners,
@@ -211,15 +216,6 @@ fn certificates(section: &CertificatesSection, reader: &mut Reader<'_>) -> Certi
         poll_interval: section.poll_interval,
         settle: section.settle,
         strict_permissions: section.strict_permissions,
-    }
-}
-
-fn resumption(section: &ResumptionSection) -> Resumption {
-    Resumption {
-        mode: section.mode,
-        memory: section.memory,
-        lifetime: section.lifetime,
-        session_bytes_max: section.max_session,
     }
 }
 

@@ -43,7 +43,12 @@ pub(super) trait Kind: Sized {
 
     /// A key that must be there; a value that is not there or wrong is `None`.
     fn required(self) -> Required<Self> {
-        Required(self)
+        Required { kind: self, hint: None }
+    }
+
+    /// The same, with what to do if it is not there.
+    fn required_with(self, hint: &'static str) -> Required<Self> {
+        Required { kind: self, hint: Some(hint) }
     }
 }
 
@@ -87,20 +92,23 @@ impl<K: Kind> Key for Optional<K> {
 }
 
 /// A key that must be there.
-pub(super) struct Required<K>(K);
+pub(super) struct Required<K> {
+    kind: K,
+    hint: Option<&'static str>,
+}
 
 impl<K: Kind> Key for Required<K> {
     type Value = Option<K::Value>;
 
     fn read(&self, item: &Item<'_>, reader: &mut Reader<'_>) -> Self::Value {
         if item.value.is_none() {
-            reader.errors.report(&item.place, Problem::Missing, || None);
+            reader.errors.report(&item.place, Problem::Missing, || self.hint.map(str::to_owned));
         }
-        item.value.and_then(|value| self.0.parse(&item.place, value, reader))
+        item.value.and_then(|value| self.kind.parse(&item.place, value, reader))
     }
 
     fn json(&self) -> Json {
-        self.0.json()
+        self.kind.json()
     }
 
     fn required(&self) -> bool {

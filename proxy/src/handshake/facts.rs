@@ -11,8 +11,9 @@ use rustls::{
     CipherSuite, HandshakeKind as RustlsKind, NamedGroup, ProtocolVersion, ServerConnection,
 };
 
-use crate::metrics::{Group, HandshakeKind, Suite, TlsVersion};
+use crate::metrics::{Group, HandshakeKind, NotResumed, Suite, TlsVersion};
 
+use super::resume::{Attempt, Kept};
 use super::sites::SiteId;
 
 /// What a handshake made known.
@@ -30,6 +31,9 @@ pub struct Facts {
     pub version: TlsVersion,
     /// How the keys came about.
     pub kind: HandshakeKind,
+    /// Why the session that the client offered was not resumed; `None` if it was, or if the client
+    /// offered none.
+    pub not_resumed: Option<NotResumed>,
     /// The cipher suite.
     pub suite: Suite,
     /// The group of the key exchange; TLS 1.2 resumes without one.
@@ -49,6 +53,7 @@ impl Facts {
     /// The facts of a finished handshake.
     pub(super) fn new(
         tls: &ServerConnection,
+        attempt: &Attempt,
         server_name: Option<HostName>,
         site: SiteId,
         client: Option<Arc<ClientIdentity>>,
@@ -57,10 +62,15 @@ impl Facts {
             Some(ProtocolVersion::TLSv1_3) => TlsVersion::V1_3,
             _ => TlsVersion::V1_2,
         };
-        let kind = match (tls.handshake_kind(), version) {
-            (Some(RustlsKind::Resumed), TlsVersion::V1_3) => HandshakeKind::Stateful,
-            (Some(RustlsKind::Resumed), TlsVersion::V1_2) => HandshakeKind::SessionId,
+        let kind = match (tls.handshake_kind(), attempt.kept, version) {
+            (Some(RustlsKind::Resumed), Kept::WithClient, _) => HandshakeKind::Ticket,
+            (Some(RustlsKind::Resumed), _, TlsVersion::V1_3) => HandshakeKind::Stateful,
+            (Some(RustlsKind::Resumed), _, TlsVersion::V1_2) => HandshakeKind::SessionId,
             _ => HandshakeKind::Full,
+        };
+        let not_resumed = match kind {
+            HandshakeKind::Full => attempt.reason(),
+            _ => None,
         };
         let protocol = match tls.alpn_protocol() {
             Some(b"h2") => Protocol::Http2,
@@ -74,7 +84,7 @@ impl Facts {
             NamedGroup::secp384r1 => Group::Secp384r1,
             _ => Group::Other,
         });
-        Self { server_name, site, client, protocol, version, kind, suite, group }
+        Self { server_name, site, client, protocol, version, kind, not_resumed, suite, group }
     }
 }
 

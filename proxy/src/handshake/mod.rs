@@ -1,10 +1,11 @@
 //! From the first byte to an established TLS connection, under one deadline.
 //!
 //! Owns the stages: read the ClientHello (`hello`), choose site, certificate and TLS configuration
-//! (`policy`), finish the handshake (`tls`), say who the client is (`client`), and the words to a
-//! client that gets none of it (`refusal`). The data flows one way: [`establish`] consumes the
-//! socket and yields [`Established`], which alone knows the server name, the site, the client and
-//! the protocol. Refuses to know backends and HTTP. Read next: `policy`, then `tls`.
+//! (`policy`), find the session that is offered (`resume`), finish the handshake (`tls`), say who
+//! the client is (`client`), and the words to a client that gets none of it (`refusal`). The data
+//! flows one way: [`establish`] consumes the socket and yields [`Established`], which alone knows
+//! the server name, the site, the client and the protocol. Refuses to know backends and HTTP. Read
+//! next: `policy`, then `resume` and `tls`.
 
 mod chunk;
 mod client;
@@ -13,6 +14,7 @@ mod facts;
 pub mod hello;
 pub mod policy;
 mod refusal;
+pub mod resume;
 pub mod sites;
 mod template;
 pub mod tls;
@@ -20,7 +22,6 @@ pub mod tls;
 use std::sync::Arc;
 use std::time::Duration;
 
-use portunus_certs::client_auth::ClientIdentity;
 use portunus_certs::name::HostName;
 use tokio::time::{Instant, timeout_at};
 
@@ -29,11 +30,13 @@ use crate::metrics::Meter;
 use crate::net::Socket;
 use crate::outcome::HandshakeFailure;
 
-pub use client::Unidentified;
+pub use client::{Authentication, Unidentified};
 pub use facts::{Facts, Protocol};
 
 use hello::{Hello, HelloError};
-use policy::{Policy, Refused};
+use policy::{Choice, Policy, Refused};
+use resume::Attempt;
+use resume::Clients::{Anonymous, Authenticated};
 use tls::TlsStream;
 
 /// A connection whose TLS stands.
@@ -77,13 +80,9 @@ pub async fn establish(
             return Err(HandshakeError::new(name, Cause::Refused(refused)));
         }
     };
-    let site = choice.site;
-    let finish = finish(socket, hello, choice, meter);
-    match timeout_at(accepted + limits.handshake_timeout, finish).await {
-        Ok(Ok((stream, client))) => {
-            let facts = stream.facts(name, site, client);
-            Ok(Established { stream, facts })
-        }
+    let deadline = accepted + limits.handshake_timeout;
+    match timeout_at(deadline, finish(socket, hello, choice, policy, name.clone(), meter)).await {
+        Ok(Ok(established)) => Ok(established),
         Ok(Err(error)) => Err(HandshakeError::new(name, Cause::Tls(error))),
         Err(_) => {
             let cause = Cause::Timeout(HandshakeFailure::Timeout, accepted.elapsed());
@@ -92,15 +91,25 @@ pub async fn establish(
     }
 }
 
-/// Runs the handshake, and says who the client is; an alert of ours is sent before the error is
-/// returned.
+/// Finds the session that is offered, runs the handshake, and says who the client is; an alert of
+/// ours is sent before the error is returned.
 async fn finish(
     socket: Socket,
     hello: Hello,
-    choice: policy::Choice,
+    choice: Choice,
+    policy: &Policy,
+    name: Option<HostName>,
     meter: Arc<Meter>,
-) -> Result<(TlsStream, Option<Arc<ClientIdentity>>), tls::TlsError> {
-    let connection = match hello.into_connection(choice.config) {
+) -> Result<Established, tls::TlsError> {
+    let Choice { site, authentication, context, mut config } = choice;
+    let attempt = match context {
+        Some(context) => {
+            let clients = authentication.as_ref().map_or(Anonymous, |_| Authenticated);
+            policy.resumption().prepare(&mut config, context, clients, hello.offer()).await
+        }
+        None => Attempt::none(hello.offer()),
+    };
+    let connection = match hello.into_connection(Arc::new(config)) {
         Ok(connection) => connection,
         Err((error, mut alert)) => {
             refusal::tell(socket, &refusal::alert_bytes(&mut alert)).await;
@@ -108,15 +117,20 @@ async fn finish(
         }
     };
     let mut stream = TlsStream::new(socket, connection, meter);
-    let client = match stream.handshake().await {
-        Ok(()) => stream.identify(choice.demand),
-        Err(error) => Err(error),
-    };
-    match client {
-        Ok(client) => Ok((stream, client)),
+    if let Err(error) = stream.handshake().await {
+        let (socket, words) = stream.into_last_words();
+        refusal::tell(socket, &words).await;
+        return Err(error);
+    }
+    match stream.identify(authentication.as_ref()) {
+        Ok(client) => {
+            let facts = stream.facts(name, site, client, &attempt);
+            Ok(Established { stream, facts })
+        }
         Err(error) => {
-            let (socket, words) = stream.into_last_words();
-            refusal::tell(socket, &words).await;
+            // What rustls would still say is the next session, which this client must not have,
+            // and the one that it came with is of no more use to it either.
+            attempt.forget().await;
             Err(error)
         }
     }

@@ -4,26 +4,27 @@
 //! certificate index and one trust in clients, each loaded once, so that a reload is seen whole or
 //! not at all. A name that is not served is refused, never answered with another site's policy.
 //! After a HelloRetryRequest the choice stands: rustls refuses a second ClientHello that asks for
-//! another name. Sessions reach rustls only through a store bound to the site's context, and only
-//! where clients stay anonymous. Refuses to know backends. Read next: `template`, then `tls`.
+//! another name. What sessions are bound to is made here, in one place for every front end: a site
+//! without a context keeps none. Refuses to know backends. Read next: `template`, then `resume`.
 
 use std::sync::Arc;
 
-use portunus_certs::client_auth::{ClientAuth, Demand};
+use portunus_certs::client_auth::ClientAuth;
 use portunus_certs::credential::Credential;
 use portunus_certs::name::{HostName, NamePattern};
 use portunus_certs::resolver::{Chosen, Offer};
-use portunus_certs::session::memory::SessionCache;
-use portunus_certs::session::{ContextFields, ScopedStore, SiteContext};
+use portunus_certs::session::{ContextFields, ContextId, SiteContext};
 use portunus_certs::store::CertificateStore;
 use rustls::pki_types::UnixTime;
 use rustls::{ProtocolVersion, ServerConfig};
 
-use crate::config::{self, NoSni, ResumptionMode, TlsVersion};
+use crate::config::{self, ClientResumption, NoSni, TlsVersion};
 use crate::outcome::HandshakeFailure;
 
+use super::client::Authentication;
 use super::hello::Hello;
 use super::refusal::fatal_alert;
+use super::resume::Resumption;
 use super::sites::{SiteId, Sites};
 use super::template::{Templates, alpn};
 
@@ -34,34 +35,33 @@ pub struct Policy {
     no_sni: NoSni,
     certificates: Arc<CertificateStore>,
     templates: Templates,
-    sessions: Option<Arc<SessionCache>>,
+    resumption: Resumption,
     /// In the order of the sites; one where there are none.
     clients: Vec<Clients>,
     /// A name of the first site, for clients that name nobody.
     first_name: Option<HostName>,
 }
 
-/// Who the clients of a site are. Those who are authenticated have no context, so that no session
-/// of theirs can be kept, nor one of others be resumed.
+/// Who the clients of a site are, and what their sessions are bound to.
 #[derive(Debug)]
 enum Clients {
-    /// They stay anonymous, and their sessions are bound to this.
+    /// They stay anonymous.
     Anonymous(SiteContext),
-    /// They are verified, in every handshake anew.
-    Authenticated(Arc<ClientAuth>),
+    /// They are verified. Without a context no session of theirs is kept, and none resumed.
+    Authenticated(Arc<ClientAuth>, Option<SiteContext>),
 }
 
 /// What listeners share of TLS.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Means<'a> {
     /// Every certificate.
     pub certificates: &'a Arc<CertificateStore>,
     /// Every client authentication, in the order of the configuration.
     pub client_auths: &'a [Arc<ClientAuth>],
-    /// Whether sessions are kept.
-    pub resumption: ResumptionMode,
-    /// Every session.
-    pub sessions: &'a Arc<SessionCache>,
+    /// Every client authentication as it was configured, in the same order.
+    pub client_auth_configs: &'a [config::ClientAuth],
+    /// Where sessions lie.
+    pub resumption: Resumption,
 }
 
 /// What one client gets.
@@ -69,10 +69,12 @@ pub struct Means<'a> {
 pub struct Choice {
     /// The site that the client asked for.
     pub site: SiteId,
-    /// What is demanded of the client; nothing, if it stays anonymous.
-    pub demand: Option<Demand>,
-    /// Everything that rustls needs for this one connection.
-    pub config: Arc<ServerConfig>,
+    /// How the client is authenticated; not at all, if it stays anonymous.
+    pub authentication: Option<Authentication>,
+    /// What its session is bound to; without it, none is kept and none resumed.
+    pub context: Option<ContextId>,
+    /// Everything that rustls needs for this one connection, but for sessions.
+    pub config: ServerConfig,
 }
 
 impl Policy {
@@ -82,35 +84,28 @@ impl Policy {
         sites: Arc<Sites>,
         means: Means<'_>,
     ) -> Result<Self, rustls::Error> {
-        let Means { certificates, client_auths, resumption, sessions } = means;
-        let templates = Templates::new(listener, resumption)?;
         let named: &[config::Site] = match &listener.sites {
             config::Sites::Any(_) => &[],
             config::Sites::Named(sites) => sites,
         };
-        let clients = |hosts: &[NamePattern], auth: Option<usize>| match auth {
-            None => Ok(Clients::Anonymous(context(listener, hosts))),
-            // Without its authentication a site must not be served at all.
-            Some(index) => client_auths
-                .get(index)
-                .map(|auth| Clients::Authenticated(Arc::clone(auth)))
-                .ok_or_else(|| rustls::Error::General("no client authentication".to_owned())),
-        };
         let clients = match named {
-            [] => vec![clients(&[], listener.client_auth)?],
+            [] => vec![means.clients(listener, &[], listener.client_auth)?],
             sites => sites
                 .iter()
-                .map(|site| clients(&site.hosts, site.client_auth))
+                .map(|site| means.clients(listener, &site.hosts, site.client_auth))
                 .collect::<Result<_, _>>()?,
         };
         let first_name = named.first().into_iter().flat_map(|site| &site.hosts);
         let first_name = first_name.filter_map(exact).next();
-        let sessions = match resumption {
-            ResumptionMode::Off => None,
-            ResumptionMode::Stateful => Some(Arc::clone(sessions)),
-        };
-        let (no_sni, certificates) = (listener.no_sni, Arc::clone(certificates));
-        Ok(Self { sites, no_sni, certificates, templates, sessions, clients, first_name })
+        let (no_sni, templates) = (listener.no_sni, Templates::new(listener)?);
+        let Means { certificates, resumption, .. } = means;
+        let certificates = Arc::clone(certificates);
+        Ok(Self { sites, no_sni, certificates, templates, resumption, clients, first_name })
+    }
+
+    /// Where sessions lie.
+    pub(super) fn resumption(&self) -> &Resumption {
+        &self.resumption
     }
 
     /// Chooses for the client that sent `hello`.
@@ -129,24 +124,24 @@ impl Policy {
         let suites = client.cipher_suites();
         let offer = Offer { signature_schemes: client.signature_schemes(), cipher_suites: suites };
         let credential = self.credential(name.as_ref(), &offer)?;
-        let (mut config, demand) = match clients {
+        let (mut config, authentication, context) = match clients {
             Clients::Anonymous(context) => {
-                let mut config = self.templates.anonymous(suites);
-                if let Some(sessions) = &self.sessions {
-                    let context = context.with_credential(&credential);
-                    let store = ScopedStore::new(Arc::clone(sessions), context);
-                    config.session_storage = Arc::new(store);
-                }
-                (config, None)
+                (self.templates.anonymous(suites), None, Some(context.with_credential(&credential)))
             }
-            Clients::Authenticated(auth) => {
-                let verifier = auth.load().verifier();
-                (self.templates.authenticated(suites, verifier), Some(auth.options().demand))
+            Clients::Authenticated(auth, context) => {
+                let trust = auth.load();
+                let context = context.map(|context| {
+                    context.with_client_trust(trust.digest()).with_credential(&credential)
+                });
+                let demand = auth.options().demand;
+                let again = context.map(|_| trust.verifier());
+                let config = self.templates.authenticated(suites, trust.verifier());
+                (config, Some(Authentication { demand, again }), context)
             }
         };
         let now = i64::try_from(UnixTime::now().as_secs()).unwrap_or(i64::MAX);
         config.cert_resolver = Arc::new(Chosen(Arc::clone(credential.key_at(now))));
-        Ok(Choice { site, demand, config: Arc::new(config) })
+        Ok(Choice { site, authentication, context, config })
     }
 
     /// The certificate for a client that asks for `name` and makes this offer.
@@ -173,8 +168,35 @@ impl Policy {
     }
 }
 
+impl Means<'_> {
+    /// The clients of a site with these names.
+    fn clients(
+        &self,
+        listener: &config::Listener,
+        hosts: &[NamePattern],
+        auth: Option<usize>,
+    ) -> Result<Clients, rustls::Error> {
+        let Some(index) = auth else {
+            return Ok(Clients::Anonymous(context(listener, hosts, None)));
+        };
+        let auths = self.client_auths.get(index).zip(self.client_auth_configs.get(index));
+        // Without its authentication a site must not be served at all.
+        let missing = || rustls::Error::General("no client authentication".to_owned());
+        let (auth, config) = auths.ok_or_else(missing)?;
+        let context = match config.resumption {
+            ClientResumption::Off => None,
+            ClientResumption::Revalidate => Some(context(listener, hosts, Some(REVALIDATED))),
+        };
+        Ok(Clients::Authenticated(Arc::clone(auth), context))
+    }
+}
+
 /// What sessions of a site are bound to: none is resumed where any of this differs.
-fn context(listener: &config::Listener, hosts: &[NamePattern]) -> SiteContext {
+fn context(
+    listener: &config::Listener,
+    hosts: &[NamePattern],
+    client_auth: Option<&[u8]>,
+) -> SiteContext {
     let mut names: Vec<_> = hosts.iter().map(ToString::to_string).collect();
     names.sort_unstable();
     SiteContext::new(&ContextFields {
@@ -186,9 +208,13 @@ fn context(listener: &config::Listener, hosts: &[NamePattern]) -> SiteContext {
             TlsVersion::V1_3 => ProtocolVersion::TLSv1_3,
         },
         alpn: &alpn(listener.mode),
-        client_auth: None,
+        client_auth,
     })
 }
+
+/// What stands in a context for clients whose certificates are verified again; which authorities
+/// and lists do that is added for each connection.
+const REVALIDATED: &[u8] = b"revalidated";
 
 fn exact(pattern: &NamePattern) -> Option<HostName> {
     match pattern {

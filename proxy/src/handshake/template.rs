@@ -1,9 +1,9 @@
 //! What the TLS configurations of a listener have in common: versions, suites, groups, protocols.
 //!
 //! Owns [`Templates`], built once, from which a configuration is made for each connection. There
-//! are two kinds: for clients that stay anonymous, whose sessions may be kept, and for clients that
-//! are authenticated, whose sessions never are. Refuses to know sites and certificates. Read next:
-//! `policy`, which finishes them.
+//! are two kinds: for clients that stay anonymous, and for clients that are authenticated. Neither
+//! keeps sessions: what may be kept, and bound to what, is given to each connection by `resume`.
+//! Refuses to know sites and certificates. Read next: `policy`, which finishes them.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use rustls::{
     CipherSuite, ConfigBuilder, ServerConfig, SupportedProtocolVersion, WantsVerifier, version,
 };
 
-use crate::config::{self, Mode, ResumptionMode, TlsVersion};
+use crate::config::{self, Mode, TlsVersion};
 
 use super::compression::Compression;
 
@@ -34,26 +34,23 @@ struct Template {
 
 impl Templates {
     /// The templates of `listener`.
-    pub(super) fn new(
-        listener: &config::Listener,
-        mode: ResumptionMode,
-    ) -> Result<Self, rustls::Error> {
+    pub(super) fn new(listener: &config::Listener) -> Result<Self, rustls::Error> {
         let compression = Compression::of(listener);
         Ok(Self {
-            aes_first: Template::new(listener, mode, provider(AES_FIRST), &compression)?,
-            chacha_first: Template::new(listener, mode, provider(CHACHA_FIRST), &compression)?,
+            aes_first: Template::new(listener, provider(AES_FIRST), &compression)?,
+            chacha_first: Template::new(listener, provider(CHACHA_FIRST), &compression)?,
         })
     }
 
     /// A configuration for a client that offers `suites` and stays anonymous. It has no certificate
-    /// yet, and keeps no sessions yet.
+    /// yet, and keeps no sessions.
     pub(super) fn anonymous(&self, suites: &[CipherSuite]) -> ServerConfig {
         self.of(suites).anonymous.clone()
     }
 
     /// A configuration for a client that offers `suites` and is authenticated by `verifier`. It has
-    /// no certificate yet. It keeps no sessions and must not be given any to keep: rustls would
-    /// resume them without asking the verifier again.
+    /// no certificate yet, and keeps no sessions. Whoever gives it some has to ask the verifier
+    /// again after each handshake that resumed one: rustls does not.
     pub(super) fn authenticated(
         &self,
         suites: &[CipherSuite],
@@ -86,7 +83,6 @@ impl Templates {
 impl Template {
     fn new(
         listener: &config::Listener,
-        mode: ResumptionMode,
         provider: CryptoProvider,
         compression: &Compression,
     ) -> Result<Self, rustls::Error> {
@@ -105,11 +101,7 @@ impl Template {
         anonymous.ignore_client_order = true;
         anonymous.session_storage = Arc::new(NoServerSessionStorage {});
         compression.apply(&mut anonymous);
-        // A ticket is used once, and the connection that uses it gets the next one.
-        anonymous.send_tls13_tickets = match mode {
-            ResumptionMode::Off => 0,
-            ResumptionMode::Stateful => 1,
-        };
+        anonymous.send_tls13_tickets = 0;
         Ok(Self { builder, anonymous })
     }
 }
@@ -184,11 +176,11 @@ mod tests {
     use crate::config::Config;
 
     #[test]
-    fn a_configuration_for_authenticated_clients_keeps_nothing_and_is_else_like_the_others() {
+    fn configurations_keep_nothing_by_themselves_and_differ_only_in_how_clients_are_verified() {
         let text = "[listener.a]\nlisten = ['[::]:1']\nbackend = 'b'\n\
                     [backend.b]\nendpoints = ['h:1']\n";
         let config = Config::parse(text, "config.toml", Path::new("")).unwrap();
-        let templates = Templates::new(&config.listeners[0], ResumptionMode::Stateful).unwrap();
+        let templates = Templates::new(&config.listeners[0]).unwrap();
         for suite in [
             CipherSuite::TLS13_AES_128_GCM_SHA256,
             CipherSuite::TLS13_CHACHA20_POLY1305_SHA256,
@@ -197,9 +189,10 @@ mod tests {
             let anonymous = templates.anonymous(&[suite]);
             let verifier = WebPkiClientVerifier::no_client_auth();
             let authenticated = templates.authenticated(&[suite], verifier);
-            assert!(!authenticated.session_storage.can_cache());
-            assert!(!authenticated.ticketer.enabled());
-            assert_eq!(authenticated.send_tls13_tickets, 0);
+            for config in [&anonymous, &authenticated] {
+                assert!(!config.session_storage.can_cache() && !config.ticketer.enabled());
+                assert_eq!(config.send_tls13_tickets, 0);
+            }
             assert!(authenticated.require_ems && authenticated.ignore_client_order);
             assert_eq!(authenticated.alpn_protocols, anonymous.alpn_protocols);
             assert_eq!(

@@ -12,7 +12,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use portunus_certs::client_auth::{ClientIdentity, Demand, Rejection};
+use portunus_certs::client_auth::{ClientIdentity, Rejection};
 use portunus_certs::name::HostName;
 use rustls::ServerConnection;
 use tokio::io::AsyncWrite;
@@ -22,8 +22,9 @@ use crate::net::{Progress, SCRATCH_BYTES, Socket};
 use crate::outcome::HandshakeFailure;
 
 use super::chunk::Chunk;
-use super::client::{self, Unidentified};
+use super::client::{self, Authentication, Unidentified};
 use super::facts::Facts;
+use super::resume::Attempt;
 use super::sites::SiteId;
 
 /// An encrypted connection, read and written in clear text.
@@ -98,9 +99,9 @@ impl TlsStream {
     /// Who the client is, after the handshake.
     pub(super) fn identify(
         &self,
-        demand: Option<Demand>,
+        authentication: Option<&Authentication>,
     ) -> Result<Option<Arc<ClientIdentity>>, TlsError> {
-        client::identify(demand, &self.tls).map_err(TlsError::Client)
+        client::identify(authentication, &self.tls).map_err(TlsError::Client)
     }
 
     /// What the finished handshake made known.
@@ -109,8 +110,9 @@ impl TlsStream {
         server_name: Option<HostName>,
         site: SiteId,
         client: Option<Arc<ClientIdentity>>,
+        attempt: &Attempt,
     ) -> Facts {
-        Facts::new(&self.tls, server_name, site, client)
+        Facts::new(&self.tls, attempt, server_name, site, client)
     }
 
     /// Waits until [`TlsStream::clear_text`] has something to show, or never will again.

@@ -66,6 +66,9 @@ families! {
         "Bytes of clear text that passed: downstream to clients, upstream to backends.";
     handshakes: IntCounterVec, Kind::Counter, "portunus_handshakes_total",
         ["listener", "version", "kind"], "TLS handshakes finished, by version and kind.";
+    handshakes_not_resumed: IntCounterVec, Kind::Counter,
+        "portunus_handshakes_not_resumed_total", ["listener", "reason"],
+        "Full handshakes of clients that offered a session, by why it was not resumed.";
     handshake_failures: IntCounterVec, Kind::Counter, "portunus_handshake_failures_total",
         ["listener", "reason"], "TLS handshakes that failed, by reason.";
     handshake_duration: HistogramVec, Kind::Histogram(HANDSHAKE_SECONDS),
@@ -79,6 +82,18 @@ families! {
         "Handshakes going on now.";
     resumption_lookups: IntCounterVec, Kind::Counter, "portunus_resumption_lookups_total",
         ["tier", "result"], "Look-ups of sessions that clients offered, by tier and result.";
+    resumption_shared_up: IntGauge, Kind::Gauge, "portunus_resumption_shared_up", [],
+        "1 while the shared tier is used, 0 while it is away and memory alone serves.";
+    resumption_shared_stored: IntCounter, Kind::Counter,
+        "portunus_resumption_shared_stored_total", [], "Sessions handed over to the shared tier.";
+    resumption_shared_dropped: IntCounter, Kind::Counter,
+        "portunus_resumption_shared_dropped_total", [],
+        "Sessions that stayed in memory alone, since too many waited for the shared tier.";
+    resumption_shared_errors: IntCounterVec, Kind::Counter,
+        "portunus_resumption_shared_errors_total", ["kind"],
+        "Failures of the shared tier, by kind; clients notice none of them.";
+    ticket_key_age: Gauge, Kind::Gauge, "portunus_ticket_key_age_seconds", [],
+        "Since when the ticket key in use has sealed tickets; absent or 0 without tickets.";
     sessions: IntGauge, Kind::Gauge, "portunus_sessions", [],
         "Sessions in the memory tier.";
     session_bytes: IntGauge, Kind::Gauge, "portunus_session_bytes", [],
@@ -153,6 +168,7 @@ impl Families {
             connection_duration: self.connection_duration.with_label_values(&[name]),
             bytes: Counters::resolve(&self.bytes, name),
             handshakes: Pairs::resolve(&self.handshakes, name),
+            handshakes_not_resumed: Counters::resolve(&self.handshakes_not_resumed, name),
             handshake_failures: Counters::resolve(&self.handshake_failures, name),
             handshake_duration: Histograms::resolve(&self.handshake_duration, name),
             key_exchanges: Counters::resolve(&self.key_exchanges, name),
@@ -179,6 +195,11 @@ impl Families {
             handshakes_pending: self.handshakes_pending.clone(),
             limit_hits: Counters::resolve_plain(&self.limit_hits),
             resumption_lookups: self.resumption_lookups.clone(),
+            resumption_shared_up: self.resumption_shared_up.clone(),
+            resumption_shared_stored: self.resumption_shared_stored.clone(),
+            resumption_shared_dropped: self.resumption_shared_dropped.clone(),
+            resumption_shared_errors: self.resumption_shared_errors.clone(),
+            ticket_key_age: self.ticket_key_age.clone(),
             sessions: self.sessions.clone(),
             session_bytes: self.session_bytes.clone(),
             session_evictions: self.session_evictions.clone(),

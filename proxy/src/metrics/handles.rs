@@ -9,7 +9,7 @@ use prometheus::{
 };
 
 use super::labels::{
-    CodeClass, Direction, Group, HandshakeKind, HttpVersion, Limit, Suite, TlsVersion,
+    CodeClass, Direction, Group, HandshakeKind, HttpVersion, Limit, NotResumed, Suite, TlsVersion,
 };
 use crate::outcome::{BackendFailure, CloseReason, HandshakeFailure, Label};
 
@@ -23,6 +23,7 @@ pub struct ListenerMetrics {
     pub connection_duration: Histogram,
     pub bytes: Counters<Direction>,
     pub handshakes: Pairs<TlsVersion, HandshakeKind>,
+    pub handshakes_not_resumed: Counters<NotResumed>,
     pub handshake_failures: Counters<HandshakeFailure>,
     pub handshake_duration: Histograms<HandshakeKind>,
     pub key_exchanges: Counters<Group>,
@@ -63,6 +64,11 @@ pub struct ProcessMetrics {
     pub handshakes_pending: IntGauge,
     pub limit_hits: Counters<Limit>,
     pub resumption_lookups: IntCounterVec,
+    pub resumption_shared_up: IntGauge,
+    pub resumption_shared_stored: IntCounter,
+    pub resumption_shared_dropped: IntCounter,
+    pub resumption_shared_errors: IntCounterVec,
+    pub ticket_key_age: Gauge,
     pub sessions: IntGauge,
     pub session_bytes: IntGauge,
     pub session_evictions: IntCounter,

@@ -13,6 +13,30 @@ labels! {
         SessionId => "session_id",
         /// TLS 1.3 pre-shared key of a session that we keep (RFC 8446 §2.2).
         Stateful => "stateful",
+        /// A ticket that the client keeps, sealed (RFC 5077, RFC 8446 §4.6.1).
+        Ticket => "ticket",
+    }
+}
+
+labels! {
+    /// Why a client that offered a session got a full handshake all the same.
+    NotResumed {
+        /// The shared tier failed, or what it holds is not what was put there.
+        Error => "error",
+        /// The session is too old.
+        Expired => "expired",
+        /// What is offered was never given out here, or in another mode.
+        Foreign => "foreign",
+        /// The session is there, but was made for another name, cipher suite or master secret.
+        Mismatch => "mismatch",
+        /// Nothing is resumed here.
+        Off => "off",
+        /// The session belongs to another policy: another site, or authorities that changed.
+        Policy => "policy",
+        /// The shared tier did not answer in time.
+        Timeout => "timeout",
+        /// The session is nowhere, or no key opens the ticket.
+        Unknown => "unknown",
     }
 }
 

@@ -20,7 +20,7 @@ pub use handles::{
     Active, BackendMetrics, Counters, Histograms, ListenerMetrics, Meter, Pairs, ProcessMetrics,
 };
 pub use labels::{
-    CodeClass, Direction, Group, HandshakeKind, HttpVersion, Limit, Suite, TlsVersion,
+    CodeClass, Direction, Group, HandshakeKind, HttpVersion, Limit, NotResumed, Suite, TlsVersion,
 };
 pub use reference::reference;
 
@@ -63,12 +63,17 @@ impl Metrics {
         self.refreshers.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(refresh));
     }
 
-    /// The exposition in Prometheus' text format 0.0.4.
-    pub fn encode(&self) -> Result<Vec<u8>, prometheus::Error> {
-        self.families.read_process();
+    /// Reads the numbers that are read rather than counted.
+    pub fn refresh(&self) {
         for refresh in self.refreshers.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             refresh();
         }
+    }
+
+    /// The exposition in Prometheus' text format 0.0.4.
+    pub fn encode(&self) -> Result<Vec<u8>, prometheus::Error> {
+        self.families.read_process();
+        self.refresh();
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
         Ok(text)

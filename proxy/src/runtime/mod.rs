@@ -5,7 +5,9 @@
 //! Refuses to know what a connection does. Read next: `listener`.
 
 pub mod clients;
+pub mod key_files;
 pub mod reload;
+pub mod resumption;
 mod signals;
 mod world;
 
@@ -27,6 +29,7 @@ use crate::phase::{Phase, PhaseTeller};
 
 pub use signals::HangUp;
 
+use resumption::ResumptionError;
 use signals::Signals;
 use world::World;
 
@@ -120,6 +123,7 @@ async fn live(
                 phase: phase.clone(),
                 certificates: world.certificates(),
                 client_policies: admin::status::client_policies(world.client_auths(), config),
+                resumption: admin::status::Resumption::new(config, &metrics),
             };
             let started = admin::start(admin, config.limits.keepalive, about);
             let (admin, addr) = started.map_err(RunError::Admin)?;
@@ -201,6 +205,9 @@ pub enum RunError {
     /// The threads could not be started.
     #[error("the worker threads could not start")]
     Threads(#[source] io::Error),
+    /// Sessions cannot be kept as the configuration says.
+    #[error("resumption")]
+    Resumption(#[from] ResumptionError),
     /// The TLS configuration of a listener contradicts itself.
     #[error("listener `{listener}`: no TLS configuration")]
     Tls {
@@ -222,6 +229,7 @@ impl RunError {
                  `client_auth.crl` has their revocation lists, PEM or DER; without them nothing is \
                  served, since everybody would be let in or nobody",
             ),
+            Self::Resumption(cause) => Some(cause.hint()),
             _ => None,
         }
     }

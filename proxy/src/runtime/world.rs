@@ -6,7 +6,6 @@
 use std::sync::Arc;
 
 use portunus_certs::client_auth::ClientAuth;
-use portunus_certs::session::memory::{Options, SessionCache};
 use portunus_certs::store::{CertificateStore, StoreOptions};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::UnixTime;
@@ -26,13 +25,14 @@ use crate::phase::{Phase, PhaseWatch};
 use crate::snapshot::{Shared, Snapshot};
 
 use super::reload::Reloader;
+use super::resumption::Sessions;
 use super::{RunError, clients};
 
 /// What all listeners share.
 pub(super) struct World {
     certificates: Arc<CertificateStore>,
     client_auths: Vec<Arc<ClientAuth>>,
-    sessions: Arc<SessionCache>,
+    sessions: Sessions,
     backends: Vec<Arc<Backend>>,
     handshakes: Arc<HandshakeLimit>,
     slots: Arc<Semaphore>,
@@ -72,11 +72,8 @@ impl World {
         let store = Arc::clone(&certificates);
         let reloader = Reloader::new(config, store, client_auths.clone(), metrics.process());
         reloader.say_first(&report);
-        let sessions = Arc::new(SessionCache::new(Options {
-            bytes_max: config.resumption.memory,
-            entry_bytes_max: config.resumption.session_bytes_max,
-            lifetime: config.resumption.lifetime,
-        }));
+        let sessions = Sessions::open(config)?;
+        sessions.show(metrics);
         let mut backends = Vec::new();
         for backend in &config.backends {
             let limits = Arc::clone(&config.limits);
@@ -93,7 +90,6 @@ impl World {
         let loops: usize = config.listeners.iter().map(|listener| listener.addresses.len()).sum();
         let slots = config.server.connections_max.saturating_add(loops.saturating_sub(1));
         let slots = Arc::new(Semaphore::new(slots.min(Semaphore::MAX_PERMITS)));
-        show_sessions(Arc::clone(&sessions), metrics);
         Ok(Self { certificates, client_auths, sessions, backends, handshakes, slots, reloader })
     }
 
@@ -118,7 +114,7 @@ impl World {
             metrics,
             certificates: &self.certificates,
             client_auths: &self.client_auths,
-            sessions: &self.sessions,
+            resumption: &|mode| self.sessions.of_mode(mode),
             backends: &self.backends,
             handshakes: &self.handshakes,
         };
@@ -142,8 +138,9 @@ impl World {
         Ok(bound)
     }
 
-    /// Keeps certificates and endpoints current until the drain.
+    /// Keeps certificates, keys and endpoints current until the drain.
     pub(super) fn maintain(self, config: &Config, watch: &DrainWatch, hang_up: Option<Signal>) {
+        self.sessions.maintain(config, watch);
         watch.spawn(self.reloader.run(config.certificates.clone(), hang_up, watch.clone()));
         for backend in self.backends {
             watch.spawn(backend.maintain(watch.clone()));
@@ -169,26 +166,4 @@ impl Listening {
             }
         });
     }
-}
-
-/// Has the counters of the session cache copied before each scrape.
-fn show_sessions(sessions: Arc<SessionCache>, metrics: &Arc<Metrics>) {
-    let process = metrics.process();
-    metrics.on_scrape(move || {
-        let stats = sessions.stats();
-        process.sessions.set(stats.sessions as i64);
-        process.session_bytes.set(stats.bytes as i64);
-        let evictions = &process.session_evictions;
-        evictions.inc_by(stats.evictions.saturating_sub(evictions.get()));
-        let results = [
-            ("hit", stats.hits),
-            ("miss", stats.misses),
-            ("expired", stats.expired),
-            ("policy", stats.policy),
-        ];
-        for (result, total) in results {
-            let lookups = process.resumption_lookups.with_label_values(&["memory", result]);
-            lookups.inc_by(total.saturating_sub(lookups.get()));
-        }
-    });
 }

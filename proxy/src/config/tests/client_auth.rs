@@ -31,6 +31,7 @@ fn an_authority_is_enough_and_paths_are_relative_to_the_folder_of_the_file() {
         crls: Vec::new(),
         crl_depth: CrlDepth::Chain,
         forward: ClientCertForward::None,
+        resumption: ClientResumption::Off,
     };
     assert_eq!(config.client_auths, [expected]);
     assert_eq!(config.listeners[0].client_auth, Some(0));
@@ -39,7 +40,7 @@ fn an_authority_is_enough_and_paths_are_relative_to_the_folder_of_the_file() {
 #[test]
 fn every_key_has_its_meaning() {
     let auth = "{ mode = 'request', ca = '/ca.pem', crl = ['a.crl', '/b.crl'], \
-                crl_depth = 'leaf', forward = 'chain' }";
+                crl_depth = 'leaf', forward = 'chain', resumption = 'revalidate' }";
     let config = parse(&listener(&site("a.example", auth))).unwrap();
     let expected = ClientAuth {
         demand: Demand::Request,
@@ -47,6 +48,7 @@ fn every_key_has_its_meaning() {
         crls: vec!["/etc/portunus/a.crl".into(), "/b.crl".into()],
         crl_depth: CrlDepth::Leaf,
         forward: ClientCertForward::Chain,
+        resumption: ClientResumption::Revalidate,
     };
     assert_eq!(config.client_auths, [expected]);
     assert_eq!(sites(&config)[0].client_auth, Some(0));
@@ -113,7 +115,8 @@ fn each_fault_of_a_site_is_one_line() {
         ("{ ca = 'ca.pem', crls = ['x'] }", ".crls: unknown key; did you mean `crl`?"),
         (
             "{ ca = 'ca.pem', verify = 'x' }",
-            ".verify: unknown key; expected `mode`, `ca`, `crl`, `crl_depth` or `forward`",
+            ".verify: unknown key; expected `mode`, `ca`, `crl`, `crl_depth`, `forward` or \
+             `resumption`",
         ),
         (
             "{ ca = 'ca.pem', crl = 'x' }",
@@ -137,6 +140,10 @@ fn each_fault_of_a_site_is_one_line() {
         (
             "{ ca = 'ca.pem', forward = 'header' }",
             ".forward: `header` is none of `none`, `leaf` or `chain`",
+        ),
+        (
+            "{ ca = 'ca.pem', resumption = 'on' }",
+            ".resumption: `on` is none of `off` or `revalidate`",
         ),
     ]);
 }

@@ -106,8 +106,8 @@ fn values_out_of_bounds_say_the_bounds() {
              MiB, GiB; as `64 KiB`",
         ),
         (
-            "resumption.mode = 'tickets'",
-            "1: resumption.mode: `tickets` is none of `stateful` or `off`",
+            "resumption.mode = 'ticket'",
+            "1: resumption.mode: `ticket` is none of `stateful`, `tickets`, `both` or `off`",
         ),
         ("certificates.paths = []", "1: certificates.paths: at least one is needed"),
         ("certificates.paths = ['a', 'a']", "1: certificates.paths[1]: `a` stands here twice"),

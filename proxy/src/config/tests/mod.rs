@@ -3,6 +3,7 @@
 mod client_auth;
 mod faults;
 mod garbage;
+mod resumption;
 mod root_file;
 
 use std::num::NonZeroUsize;

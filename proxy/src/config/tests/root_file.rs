@@ -63,7 +63,7 @@ fn compare(schema: &Json, written: &Json, path: &str, missing: &mut Vec<String>)
 fn client_authentication_reads_as_the_reference_shows_it_and_with_the_defaults_that_it_names() {
     let shown = REFERENCE.lines().filter_map(|line| line.strip_prefix("# client_auth."));
     let shown: Vec<String> = shown.map(|line| format!("client_auth.{line}")).collect();
-    assert_eq!(shown.len(), 5);
+    assert_eq!(shown.len(), 6);
     let marker = "# client_auth.ca";
     let parsed = parse(&REFERENCE.replacen(marker, &format!("{}\n{marker}", shown.join("\n")), 1));
     let whole = parsed.unwrap().client_auths;

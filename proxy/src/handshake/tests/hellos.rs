@@ -30,7 +30,7 @@ fn client_hello(suite: u16, name: &str, extensions: &[(u16, &[u8])]) -> Vec<u8> 
 }
 
 /// The bytes behind their number.
-fn vector16(bytes: &[u8]) -> Vec<u8> {
+pub(super) fn vector16(bytes: &[u8]) -> Vec<u8> {
     let length = u16::try_from(bytes.len()).unwrap();
     [&length.to_be_bytes()[..], bytes].concat()
 }

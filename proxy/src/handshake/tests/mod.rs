@@ -5,6 +5,7 @@
 
 mod clients;
 mod hellos;
+mod offers;
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -24,7 +25,7 @@ use tokio::time::Instant;
 
 use super::policy::{Means, Policy};
 use super::sites::Sites;
-use super::{Established, Facts, HandshakeError, establish};
+use super::{Established, Facts, HandshakeError, establish, resume};
 use crate::config::Config;
 use crate::metrics::{Meter, Metrics};
 use crate::net::Socket;
@@ -89,8 +90,13 @@ impl Bench {
         let means = Means {
             certificates: &Arc::new(certificates),
             client_auths: &client_auths,
-            resumption: resumption.mode,
-            sessions: &sessions,
+            client_auth_configs: &config.client_auths,
+            resumption: resume::Resumption {
+                mode: resumption.mode,
+                sessions,
+                shared: None,
+                tickets: None,
+            },
         };
         let policy = Policy::new(listener, Arc::new(Sites::new(&listener.sites)), means).unwrap();
         Self { policy, config, metrics: Metrics::new().unwrap(), authority, _folder: folder }
@@ -131,7 +137,8 @@ impl Bench {
         let meter = Arc::new(Meter::new(&self.metrics.listener("web").bytes));
         let limits = &self.config.limits;
         let socket = Socket::Unix(socket);
-        let established = establish(socket, &self.policy, limits, Instant::now(), meter).await;
+        let establish = establish(socket, &self.policy, limits, Instant::now(), meter);
+        let established = Box::pin(establish).await;
         let Established { mut stream, facts } = established?;
         poll_fn(|cx| stream.poll_flush(cx)).await.unwrap();
         Ok(facts)

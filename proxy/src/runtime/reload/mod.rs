@@ -6,7 +6,7 @@
 //! and what it changes is decided by `certs`; what is said of it is in `tidings`. Refuses to know
 //! connections: they see the new index, and the new trust in clients, when they next load it.
 
-mod hints;
+pub(super) mod hints;
 mod tidings;
 
 use std::path::{Path, PathBuf};

@@ -2,8 +2,11 @@
 //!
 //! Owns the reading: any fragmentation over records and segments, a cap on bytes, and the
 //! recognition of plain HTTP. The parser is rustls' own, so there is no second one that could
-//! disagree with it. Time is the caller's. Refuses to know sites and certificates. Read next:
-//! `policy`.
+//! disagree with it about what is decided; what might be resumed is read beforehand by [`offer`],
+//! from the same bytes. Time is the caller's. Refuses to know sites and certificates. Read next:
+//! `offer`, then `policy`.
+
+pub mod offer;
 
 use std::fmt;
 use std::future::poll_fn;
@@ -19,24 +22,33 @@ use crate::net::{Socket, with_scratch};
 use crate::outcome::HandshakeFailure;
 
 use super::refusal::{alert_bytes, fatal_alert};
+use offer::ResumptionOffer;
 
 /// A complete ClientHello, with whatever the client sent behind it.
-pub struct Hello(Accepted);
+pub struct Hello {
+    accepted: Accepted,
+    offer: ResumptionOffer,
+}
 
 impl Hello {
     /// The server name (RFC 6066 §3), normalised; `None` if there is none or it is no host name.
     pub fn server_name(&self) -> Option<HostName> {
-        HostName::parse(self.0.client_hello().server_name()?).ok()
+        HostName::parse(self.accepted.client_hello().server_name()?).ok()
     }
 
     /// Whether the client names a server at all.
     pub fn has_server_name(&self) -> bool {
-        self.0.client_hello().server_name().is_some()
+        self.accepted.client_hello().server_name().is_some()
     }
 
     /// What the client offers.
     pub fn client(&self) -> ClientHello<'_> {
-        self.0.client_hello()
+        self.accepted.client_hello()
+    }
+
+    /// What the client offers to resume.
+    pub fn offer(&self) -> &ResumptionOffer {
+        &self.offer
     }
 
     /// Begins the handshake with the configuration that was chosen for it.
@@ -44,7 +56,7 @@ impl Hello {
         self,
         config: Arc<ServerConfig>,
     ) -> Result<ServerConnection, (rustls::Error, AcceptedAlert)> {
-        self.0.into_connection(config)
+        self.accepted.into_connection(config)
     }
 }
 
@@ -56,42 +68,60 @@ impl fmt::Debug for Hello {
 
 /// Reads until the ClientHello is complete or `bytes_max` were read without one.
 pub async fn read(socket: &mut Socket, bytes_max: usize) -> Result<Hello, HelloError> {
-    let mut acceptor = Acceptor::default();
-    let mut seen = 0;
+    let mut hello = Incomplete::default();
     loop {
         let step = poll_fn(|cx| {
             with_scratch(|scratch| {
                 let scratch = scratch.get_mut(..READ_BYTES).unwrap_or_default();
                 let count = ready!(socket.poll_fill(cx, scratch)).map_err(HelloError::Read)?;
                 let bytes = scratch.get(..count).unwrap_or_default();
-                if bytes.is_empty() {
-                    return Poll::Ready(Err(HelloError::Closed { after: seen }));
-                }
-                if seen == 0 && is_http(bytes) {
-                    return Poll::Ready(Err(HelloError::PlaintextHttp));
-                }
-                seen += count;
-                Poll::Ready(feed(&mut acceptor, bytes))
+                Poll::Ready(hello.feed(bytes))
             })
         });
         let step = step.await?;
         if let Some(hello) = step {
             return Ok(hello);
         }
-        if seen >= bytes_max {
+        if hello.seen >= bytes_max {
             return Err(HelloError::TooLarge { bytes_max });
         }
     }
 }
 
-/// Gives all of `bytes` to rustls, then asks whether the ClientHello is complete.
-fn feed(acceptor: &mut Acceptor, mut bytes: &[u8]) -> Result<Option<Hello>, HelloError> {
-    while !bytes.is_empty() {
-        acceptor.read_tls(&mut bytes).map_err(HelloError::Read)?;
-    }
-    match acceptor.accept() {
-        Ok(accepted) => Ok(accepted.map(Hello)),
-        Err((error, alert)) => Err(HelloError::Invalid(error, AlertBytes::new(alert))),
+/// A ClientHello on its way.
+#[derive(Default)]
+pub(super) struct Incomplete {
+    acceptor: Acceptor,
+    /// Bytes so far.
+    seen: usize,
+    /// The same bytes, if they came in several pieces: most hellos come in one.
+    kept: Vec<u8>,
+}
+
+impl Incomplete {
+    /// Gives all of `bytes` to rustls, then asks whether the ClientHello is complete. No bytes are
+    /// the end of the connection.
+    pub(super) fn feed(&mut self, bytes: &[u8]) -> Result<Option<Hello>, HelloError> {
+        if bytes.is_empty() {
+            return Err(HelloError::Closed { after: self.seen });
+        }
+        if self.seen == 0 && is_http(bytes) {
+            return Err(HelloError::PlaintextHttp);
+        }
+        self.seen += bytes.len();
+        let mut unread = bytes;
+        while !unread.is_empty() {
+            self.acceptor.read_tls(&mut unread).map_err(HelloError::Read)?;
+        }
+        let accepted = match self.acceptor.accept() {
+            Ok(accepted) => accepted,
+            Err((error, alert)) => return Err(HelloError::Invalid(error, AlertBytes::new(alert))),
+        };
+        if accepted.is_none() || !self.kept.is_empty() {
+            self.kept.extend_from_slice(bytes);
+        }
+        let records = if self.kept.is_empty() { bytes } else { &self.kept };
+        Ok(accepted.map(|accepted| Hello { accepted, offer: ResumptionOffer::parse(records) }))
     }
 }
 

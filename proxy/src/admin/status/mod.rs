@@ -1,8 +1,11 @@
-//! What programs are told about certificates, and about who may be a client.
+//! What programs are told about certificates, about who may be a client, and (`resumption`) about
+//! clients that came back.
 //!
 //! Owns the facts that `/status` and `portunus certs --json` share, so that both say the same of
 //! the same files. Times are seconds since 1970. Of a key it tells the file and the algorithm,
 //! never more. Refuses to know who asks, and the words that people get to read.
+
+mod resumption;
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -20,6 +23,8 @@ use serde_json::{Value, json};
 
 use crate::config::{Config, Sites};
 use crate::log::Chain;
+
+pub use resumption::Resumption;
 
 /// Everything about certificates at `now`, in seconds since 1970. Of each list at most `shown_max`
 /// entries are told, of the loaded ones those that expire first.

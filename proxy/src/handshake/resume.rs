@@ -1,0 +1,152 @@
+//! What a connection may resume from, and what it leaves behind for the next one.
+//!
+//! Owns the ways in which sessions are kept, [`Resumption`], and how one of them is chosen for a
+//! connection: by the mode of the listener and by the version that the client will get. Before TLS
+//! starts, what the memory of the process lacks is fetched from the shared tier, within its budget.
+//! Nothing here can fail: whatever is wrong with a store, the handshake becomes a full one. Refuses
+//! to know sites and certificates beyond the context that sessions are bound to. Read next: `tls`.
+
+use std::sync::Arc;
+
+use portunus_certs::session::id::Offered;
+use portunus_certs::session::memory::SessionCache;
+use portunus_certs::session::shared::{Prefetched, SharedTier};
+use portunus_certs::session::trace::{LookupResult, Trace};
+use portunus_certs::session::{ContextId, ScopedStore};
+use portunus_certs::tickets::{ScopedTicketer, TicketKeys};
+use rustls::ServerConfig;
+
+use crate::config::ResumptionMode;
+use crate::metrics::NotResumed;
+
+use super::hello::offer::{OfferKind, ResumptionOffer};
+
+/// Where the sessions of a listener lie.
+#[derive(Clone, Debug)]
+pub struct Resumption {
+    /// Which of them are used.
+    pub mode: ResumptionMode,
+    /// The memory of the process.
+    pub sessions: Arc<SessionCache>,
+    /// The store that processes share, if there is one.
+    pub shared: Option<Arc<SharedTier>>,
+    /// The keys of tickets, if a listener has them.
+    pub tickets: Option<Arc<TicketKeys>>,
+}
+
+/// Who the clients are, as far as it matters for sessions.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Clients {
+    /// Nobody in particular.
+    Anonymous,
+    /// Their certificates are verified, and again whenever a session is resumed.
+    Authenticated,
+}
+
+/// How one connection keeps its session.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Kept {
+    /// On our side.
+    Here,
+    /// Not at all.
+    Nowhere,
+    /// By the client, sealed.
+    WithClient,
+}
+
+/// What one connection offered, and what was found.
+#[derive(Debug)]
+pub(super) struct Attempt {
+    pub(super) kept: Kept,
+    offered: OfferKind,
+    trace: Arc<Trace>,
+    store: Option<Arc<ScopedStore>>,
+}
+
+impl Resumption {
+    /// Gives `config` what it needs to resume the session that is offered, and to keep the next.
+    pub(super) async fn prepare(
+        &self,
+        config: &mut ServerConfig,
+        context: ContextId,
+        clients: Clients,
+        offer: &ResumptionOffer,
+    ) -> Attempt {
+        let trace = Arc::new(Trace::default());
+        let kept = match (self.mode, clients, offer.tls13) {
+            (ResumptionMode::Off, ..) => Kept::Nowhere,
+            // What a client no longer may use can be forgotten here, and not there.
+            (_, Clients::Authenticated, _)
+            | (ResumptionMode::Stateful, ..)
+            | (ResumptionMode::Both, _, false) => Kept::Here,
+            (ResumptionMode::Tickets, ..) | (ResumptionMode::Both, _, true) => Kept::WithClient,
+        };
+        let tickets = self.tickets.as_ref().filter(|tickets| tickets.is_usable(tickets.now()));
+        let mut kept_here = None;
+        let kept = match (kept, tickets) {
+            (Kept::WithClient, Some(tickets)) => {
+                let ticketer =
+                    ScopedTicketer::new(Arc::clone(tickets), context, Some(Arc::clone(&trace)));
+                config.ticketer = Arc::new(ticketer);
+                Kept::WithClient
+            }
+            // Keys that nobody renews any more are worse than sessions on our side.
+            (Kept::Here | Kept::WithClient, _) => {
+                let store = ScopedStore::new(Arc::clone(&self.sessions), context)
+                    .with_trace(Arc::clone(&trace));
+                let store = match &self.shared {
+                    Some(shared) => {
+                        // Most handshakes offer nothing, and need no room for the answer.
+                        let found = match offer.offered {
+                            Offered::Nothing => Prefetched::default(),
+                            _ => Box::pin(shared.prefetch(&offer.offered, &context)).await,
+                        };
+                        store.with_shared(Arc::clone(shared), found)
+                    }
+                    None => store,
+                };
+                let store = Arc::new(store);
+                config.session_storage = Arc::clone(&store) as _;
+                kept_here = Some(store);
+                Kept::Here
+            }
+            (Kept::Nowhere, _) => Kept::Nowhere,
+        };
+        // A ticket is used once, and the connection that uses it gets the next one.
+        config.send_tls13_tickets = usize::from(kept != Kept::Nowhere);
+        Attempt { kept, offered: offer.kind, trace, store: kept_here }
+    }
+}
+
+impl Attempt {
+    /// The attempt of a connection that keeps nothing.
+    pub(super) fn none(offer: &ResumptionOffer) -> Self {
+        Self { kept: Kept::Nowhere, offered: offer.kind, trace: Arc::default(), store: None }
+    }
+
+    /// Forgets the session that was resumed and the one that was made of it, wherever they lie.
+    pub(super) async fn forget(&self) {
+        if let Some(store) = &self.store {
+            Box::pin(store.forget()).await;
+        }
+    }
+
+    /// Why a handshake was a full one; `None` if the client offered nothing to resume.
+    pub(super) fn reason(&self) -> Option<NotResumed> {
+        if self.offered == OfferKind::None {
+            return None;
+        }
+        if self.kept == Kept::Nowhere {
+            return Some(NotResumed::Off);
+        }
+        Some(match self.trace.result() {
+            None => NotResumed::Foreign,
+            Some(LookupResult::Miss) => NotResumed::Unknown,
+            Some(LookupResult::Timeout) => NotResumed::Timeout,
+            Some(LookupResult::Error) => NotResumed::Error,
+            Some(LookupResult::Expired) => NotResumed::Expired,
+            Some(LookupResult::Policy) => NotResumed::Policy,
+            Some(LookupResult::Hit) => NotResumed::Mismatch,
+        })
+    }
+}

@@ -1,0 +1,185 @@
+//! The files of keys that seal sessions and tickets, read again when they change.
+//!
+//! Owns the watch over them: what is good takes effect, and of what is bad the last good stays and
+//! a warning says why, once. An event is a hint and the poll is the truth, as for certificates.
+//! Nothing that stands in the files is ever shown. Refuses to know what the keys seal.
+
+use std::error::Error;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use aws_lc_rs::digest::{self, SHA256};
+use portunus_certs::session::seal::SealingKeys;
+use portunus_certs::session::shared::SharedTier;
+use portunus_certs::tickets::{FileKeys, TicketKeys};
+use tokio::time::sleep;
+use tracing::{info, warn};
+use zeroize::Zeroizing;
+
+use crate::config::{Certificates, Config, TicketKeySource};
+use crate::drain::DrainWatch;
+use crate::log::Chain;
+
+use super::reload::hints::Watched;
+
+/// Reads and parses a file of keys.
+pub(super) fn read<K, E: Error + Send + Sync + 'static>(
+    path: &Path,
+    parse: impl FnOnce(&[u8]) -> Result<K, E>,
+) -> Result<K, KeyFileError> {
+    parse_bytes(path, &bytes(path)?, parse)
+}
+
+fn bytes(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeyFileError> {
+    let failed = |cause| KeyFileError::Read { path: path.to_owned(), cause };
+    if std::fs::metadata(path).map_err(failed)?.len() > FILE_BYTES_MAX {
+        return Err(KeyFileError::TooLarge { path: path.to_owned() });
+    }
+    std::fs::read(path).map(Zeroizing::new).map_err(failed)
+}
+
+fn parse_bytes<K, E: Error + Send + Sync + 'static>(
+    path: &Path,
+    bytes: &[u8],
+    parse: impl FnOnce(&[u8]) -> Result<K, E>,
+) -> Result<K, KeyFileError> {
+    let failed = |cause| KeyFileError::Parse { path: path.to_owned(), cause: Box::new(cause) };
+    parse(bytes).map_err(failed)
+}
+
+/// The files of keys that are followed.
+#[derive(Debug)]
+pub(super) struct KeyFiles(Vec<KeyFile>);
+
+/// A file, what its keys are for, and what was last seen and said of it.
+#[derive(Debug)]
+struct KeyFile {
+    path: PathBuf,
+    target: Target,
+    seen: Option<[u8; 32]>,
+    said: Option<String>,
+}
+
+/// What the keys of a file are for.
+#[derive(Debug)]
+enum Target {
+    Sealing(Arc<SharedTier>),
+    Tickets(Arc<TicketKeys>),
+}
+
+impl KeyFiles {
+    /// The files of `config`, if there are any.
+    pub(super) fn new(
+        config: &Config,
+        shared: Option<Arc<SharedTier>>,
+        tickets: Option<Arc<TicketKeys>>,
+    ) -> Option<Self> {
+        let resumption = &config.resumption;
+        let mut files = Vec::new();
+        if let (Some(config), Some(shared)) = (&resumption.shared, shared) {
+            files.push(KeyFile::new(&config.sealing_key, Target::Sealing(shared)));
+        }
+        if let (TicketKeySource::File(path), Some(tickets)) = (&resumption.tickets.keys, tickets) {
+            files.push(KeyFile::new(path, Target::Tickets(tickets)));
+        }
+        (!files.is_empty()).then_some(Self(files))
+    }
+
+    /// Reads again what changed, until the drain.
+    pub(super) async fn follow(mut self, config: Certificates, mut watch: DrainWatch) {
+        let paths: Vec<_> = self.0.iter().map(|file| file.path.clone()).collect();
+        let mut watched = Watched::new(&paths);
+        loop {
+            // The files are small and few, so all of them are looked at each time.
+            let Ok(files) = tokio::task::spawn_blocking(move || self.look()).await else { return };
+            self = files;
+            tokio::select! {
+                () = watch.finish() => return,
+                () = watched.arrived() => watched.settle(config.settle).await,
+                () = sleep(config.poll_interval) => {}
+            }
+            drop(watched.take(true));
+        }
+    }
+
+    fn look(mut self) -> Self {
+        self.0.iter_mut().for_each(KeyFile::look);
+        self
+    }
+}
+
+impl KeyFile {
+    fn new(path: &Path, target: Target) -> Self {
+        Self { path: path.to_owned(), target, seen: None, said: None }
+    }
+
+    /// Takes what the file holds, if it is something else than before.
+    fn look(&mut self) {
+        let outcome = bytes(&self.path).and_then(|bytes| {
+            let mut digest = [0; 32];
+            digest.copy_from_slice(digest::digest(&SHA256, &bytes).as_ref());
+            if self.seen == Some(digest) {
+                return Ok(false);
+            }
+            match &self.target {
+                Target::Sealing(shared) => {
+                    let keys = parse_bytes(&self.path, &bytes, SealingKeys::parse)?;
+                    shared.replace_keys(keys);
+                }
+                Target::Tickets(tickets) => {
+                    let keys = parse_bytes(&self.path, &bytes, FileKeys::parse)?;
+                    tickets.replace(&keys, tickets.now());
+                }
+            }
+            Ok(self.seen.replace(digest).is_some())
+        });
+        let file = self.path.display();
+        match outcome {
+            Ok(is_news) => {
+                if is_news || self.said.take().is_some() {
+                    info!(%file, "the keys of the file are in use");
+                }
+            }
+            Err(error) => {
+                let words = Chain(&error).to_string();
+                if self.said.as_ref() != Some(&words) {
+                    warn!(error = words, "the keys that were there before stay in use");
+                    self.said = Some(words);
+                }
+            }
+        }
+    }
+}
+
+/// Why the keys of a file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyFileError {
+    /// What stands in it is not what has to.
+    #[error("{}: cannot be used as a file of keys", path.display())]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// Why; it shows nothing of the keys.
+        #[source]
+        cause: Box<dyn Error + Send + Sync>,
+    },
+    /// It cannot be read.
+    #[error("{}: cannot be read", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        cause: io::Error,
+    },
+    /// It is no file of keys.
+    #[error("{}: larger than {FILE_BYTES_MAX} bytes", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+/// Many times what keys take.
+const FILE_BYTES_MAX: u64 = 64 << 10;
