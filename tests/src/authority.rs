@@ -11,12 +11,12 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose,
     PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256, RsaKeySize, SerialNumber, date_time_ymd,
 };
-use rustls::RootCertStore;
 use rustls::client::ResolvesClientCert;
 use rustls::crypto::aws_lc_rs::sign::any_supported_type;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::{RootCertStore, SignatureScheme};
 
 /// The authority of this run.
 pub fn authority() -> &'static Authority {
@@ -128,11 +128,38 @@ impl Credential {
 
     /// What has a client of rustls show this credential.
     pub(crate) fn resolver(&self) -> Arc<dyn ResolvesClientCert> {
+        Arc::new(SingleCertAndKey::from(self.certified()))
+    }
+
+    fn certified(&self) -> CertifiedKey {
         let chain = CertificateDer::pem_slice_iter(self.chain.as_bytes());
         let chain = chain.collect::<Result<_, _>>().expect("the chain is PEM");
         let key = PrivateKeyDer::from_pem_slice(self.key.as_bytes()).expect("the key is PEM");
-        let key = any_supported_type(&key).expect("the key signs");
-        Arc::new(SingleCertAndKey::from(CertifiedKey::new(chain, key)))
+        CertifiedKey::new(chain, any_supported_type(&key).expect("the key signs"))
+    }
+}
+
+/// What has a client of rustls show that one of `credentials` whose issuer is asked for.
+pub(crate) fn as_asked_for(credentials: &[&Credential]) -> Arc<dyn ResolvesClientCert> {
+    let certified = credentials.iter().map(|credential| Arc::new(credential.certified()));
+    Arc::new(AsAskedFor(certified.collect()))
+}
+
+#[derive(Debug)]
+struct AsAskedFor(Vec<Arc<CertifiedKey>>);
+
+impl ResolvesClientCert for AsAskedFor {
+    fn resolve(&self, issuers: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        // The name of its issuer stands in a certificate as it stands in the question.
+        let is_of = |leaf: &CertificateDer<'_>, issuer: &[u8]| {
+            leaf.windows(issuer.len().max(1)).any(|part| part == issuer)
+        };
+        let asked = |one: &&Arc<CertifiedKey>| issuers.iter().any(|name| is_of(&one.cert[0], name));
+        self.0.iter().find(asked).cloned()
+    }
+
+    fn has_certs(&self) -> bool {
+        true
     }
 }
 

@@ -3,7 +3,7 @@
 //! Owns the driving of rustls over a socket by hand, since a finished stream hides what tests are
 //! about: how much is written at a time, whether close_notify was sent. What bytes mean it ignores.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Read as _, Write as _};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -17,7 +17,8 @@ use socket2::SockRef;
 use tokio::io::{AsyncWriteExt as _, Interest};
 use tokio::net::TcpStream;
 
-use crate::authority::{Credential, authority};
+use crate::authority::{Credential, as_asked_for, authority};
+use crate::socket::{Pieces, blocked_is_fine};
 use crate::wait::within;
 
 /// Who asks for which name at which address, and with what of TLS.
@@ -91,6 +92,13 @@ impl Client {
     #[must_use]
     pub fn certificate(mut self, credential: &Credential) -> Self {
         Arc::make_mut(&mut self.config).client_auth_cert_resolver = credential.resolver();
+        self
+    }
+
+    /// Shows that one of `credentials` that was issued by whom the server names.
+    #[must_use]
+    pub fn certificates(mut self, credentials: &[&Credential]) -> Self {
+        Arc::make_mut(&mut self.config).client_auth_cert_resolver = as_asked_for(credentials);
         self
     }
 
@@ -213,6 +221,15 @@ impl Tls {
             Ok(())
         })
         .await
+    }
+
+    /// Waits for a ticket of TLS 1.3, which comes behind the handshake; before TLS 1.3 there is
+    /// nothing to wait for.
+    pub async fn ticket(&mut self) {
+        let is_awaited = self.tls.protocol_version() == Some(rustls::ProtocolVersion::TLSv1_3);
+        while is_awaited && self.tls.tls13_tickets_received() == 0 {
+            within("a ticket", self.turn(true)).await.expect("the connection holds");
+        }
     }
 
     /// Sends all of `bytes`.
@@ -352,7 +369,7 @@ impl Tls {
             (false, false) => return Err(io::ErrorKind::UnexpectedEof.into()),
         };
         let ready = self.tcp.ready(interest).await?;
-        let mut socket = Pieces { tcp: &self.tcp, write_max: self.write_max };
+        let mut socket = Pieces::new(&self.tcp, self.write_max);
         if writing && ready.is_writable() {
             blocked_is_fine(self.tls.write_tls(&mut socket))?;
         }
@@ -365,36 +382,6 @@ impl Tls {
                 return Err(io::Error::new(io::ErrorKind::InvalidData, error));
             }
         }
-        Ok(())
-    }
-}
-
-fn blocked_is_fine(outcome: io::Result<usize>) -> io::Result<Option<usize>> {
-    match outcome {
-        Ok(count) => Ok(Some(count)),
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
-/// The socket as rustls sees it.
-struct Pieces<'a> {
-    tcp: &'a TcpStream,
-    write_max: usize,
-}
-
-impl Read for Pieces<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.tcp.try_read(buffer)
-    }
-}
-
-impl Write for Pieces<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.tcp.try_write(&bytes[..bytes.len().min(self.write_max)])
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
 }

@@ -74,6 +74,11 @@ pub fn promtool() -> Option<Foreign> {
     find("promtool", "--version")
 }
 
+/// Whether `redis-server` is here; [`crate::redis`] runs it.
+pub fn redis() -> bool {
+    find("redis-server", "--version").is_some()
+}
+
 /// Whether this machine lets programs run under `unshare` in a user namespace of their own.
 pub fn user_namespaces() -> bool {
     find_with("unshare", &["-Ur", "true"]).is_some()

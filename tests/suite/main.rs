@@ -31,6 +31,8 @@ mod resumption;
 #[cfg(test)]
 mod seeds;
 #[cfg(test)]
+mod shared;
+#[cfg(test)]
 mod status;
 #[cfg(test)]
 mod tcp;

@@ -5,6 +5,8 @@
 use std::fs;
 use std::path::Path;
 
+use portunus::handshake::hello::offer::{OfferKind, ResumptionOffer};
+use portunus_certs::session::seal::SealingKeys;
 use portunus_certs::{client_auth, load};
 use rustls::crypto::aws_lc_rs::default_provider;
 
@@ -51,6 +53,23 @@ fn every_staple_gets_an_answer() {
     let provider = default_provider();
     replay("staple", |bytes| load::check_staple(bytes, &provider).is_ok());
 }
+
+#[test]
+fn every_client_hello_gets_an_answer() {
+    replay("client_hello", |bytes| ResumptionOffer::parse(bytes).kind != OfferKind::None);
+}
+
+#[test]
+fn nothing_that_stands_in_a_store_or_in_a_file_of_keys_opens_by_chance() {
+    let keys = SealingKeys::parse(SEALING_KEY).unwrap();
+    replay("sealed_entry", |bytes| {
+        assert!(keys.open_text(b"another label", bytes).is_none());
+        SealingKeys::parse(bytes).is_ok()
+    });
+}
+
+/// That of the seeds.
+const SEALING_KEY: &[u8] = b"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
 /// Prime, so that it hits lines and lengths at every place.
 const STEP: usize = 7;

@@ -26,12 +26,36 @@ pub(crate) fn run(name: &str, operations: usize, mut sample: impl FnMut() -> u64
 }
 
 /// Does the work and returns the CPU time that this thread spent on it, in nanoseconds.
+#[allow(dead_code, reason = "each benchmark is a program of its own, and few need both accounts")]
 pub(crate) fn cpu(work: impl FnOnce()) -> u64 {
     let before = thread_ns();
     work();
     thread_ns() - before
 }
 
+/// Does the work and returns the CPU time that this process spent on it, in nanoseconds: on all
+/// threads that live at its end.
+#[allow(dead_code, reason = "as above")]
+pub(crate) fn process_cpu(work: impl FnOnce()) -> u64 {
+    let before = process_ns();
+    work();
+    process_ns() - before
+}
+
+#[allow(dead_code, reason = "as above")]
+fn process_ns() -> u64 {
+    std::thread::yield_now();
+    let threads = std::fs::read_dir("/proc/self/task").expect("the kernel lists the threads");
+    // A thread that has ended meanwhile has spent what it had to before.
+    threads
+        .filter_map(|thread| {
+            let account = std::fs::read_to_string(thread.ok()?.path().join("schedstat")).ok()?;
+            account.split(' ').next()?.parse::<u64>().ok()
+        })
+        .sum()
+}
+
+#[allow(dead_code, reason = "as above")]
 fn thread_ns() -> u64 {
     // The account is brought up to date when the scheduler runs, so it is made to.
     std::thread::yield_now();

@@ -226,9 +226,10 @@ impl Builder {
             under.extend(command.map(str::to_owned));
         }
         let mut words = under.iter().map(OsStr::new).chain([binary.as_os_str()]);
-        let mut run = Command::new(words.next().expect("at least the binary"));
-        run.args(words).arg("run").arg("--config").arg(folder.path().join("config.toml"));
-        (folder, Process::spawn(run))
+        let mut binary = Command::new(words.next().expect("at least the binary"));
+        binary.args(words);
+        let process = Process::spawn(run(binary, folder.path()));
+        (folder, process)
     }
 
     /// Writes the configuration and the certificates into a new folder.
@@ -285,6 +286,12 @@ impl Builder {
         }
         toml
     }
+}
+
+/// What has `binary` run with the configuration in `folder`.
+pub(super) fn run(mut binary: Command, folder: &Path) -> Command {
+    binary.arg("run").arg("--config").arg(folder.join("config.toml"));
+    binary
 }
 
 /// Whether this process may do everything.

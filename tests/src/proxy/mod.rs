@@ -16,9 +16,9 @@ use tokio::net::TcpStream;
 use crate::authority::Credential;
 use crate::client::Client;
 use crate::http1::Response;
-use crate::process::{Line, Process};
+use crate::process::{Line, Process, command};
 use crate::wait::{eventually, within};
-use builder::{Builder, write_and_rename};
+use builder::{Builder, run, write_and_rename};
 
 /// A proxy that runs, until it is dropped.
 #[derive(Debug)]
@@ -152,6 +152,21 @@ impl Proxy {
         let file = self.folder().join(format!("certs.d/{name}.pem"));
         write_and_rename(&file, &credential.pem());
         self.reload().await;
+    }
+
+    /// Ends it in the middle of whatever it does.
+    pub async fn kill(&self) {
+        self.process.signal("KILL");
+        self.process.exit().await;
+    }
+
+    /// Kills it unless it has ended, and runs it again in the same folder; its free ports may be
+    /// others then.
+    pub async fn restart(self) -> Self {
+        let Self { process, folder, .. } = self;
+        drop(process);
+        let process = Process::spawn(run(command(), folder.path()));
+        Self::ready(folder, process).await
     }
 
     /// Asks it to finish, and waits until it has.

@@ -80,8 +80,8 @@ async fn hundreds_of_offered_sessions_are_two_lookups_at_most() {
         .set("limits.client_hello_size", "\"64 KiB\"")
         .start()
         .await;
+    // One that was never here: what it offers is what is put into its hello.
     let client = proxy.client("app.example");
-    assert!(!visit(&client).await);
     let before = proxy.metric(LOOKUPS, &[]).await;
     let hello = super::many::with_identities(&client.hello(), 300);
     let mut tcp = client.tcp().await;
@@ -89,7 +89,7 @@ async fn hundreds_of_offered_sessions_are_two_lookups_at_most() {
     tokio::io::AsyncWriteExt::shutdown(&mut tcp).await.unwrap();
     crate::handshake::last_words(&mut tcp).await;
     let lookups = proxy.metric(LOOKUPS, &[]).await - before;
-    assert!(lookups <= 2.0, "{lookups} look-ups");
+    assert!((1.0..=2.0).contains(&lookups), "{lookups} look-ups");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,14 +4,18 @@
 //! binders are checked only after the look-up, so anything will do for them.
 
 /// `hello`, one record with a ClientHello without `pre_shared_key`, with `count` identities of 32
-/// bytes, as several records where needed.
-pub(super) fn with_identities(hello: &[u8], count: usize) -> Vec<u8> {
+/// bytes, no two alike, as several records where needed.
+pub(super) fn with_identities(hello: &[u8], count: u16) -> Vec<u8> {
     let message = &hello[5..];
     let extensions_at = extensions_at(message);
     let mut extensions = message[extensions_at + 2..].to_vec();
-    let identity = [&[0, 32], &[0xa5; 32][..], &[0, 0, 0, 1]].concat();
+    assert!(super::wire::offered(hello).len() <= 1, "it offers something itself");
+    let identity =
+        |number: u16| [&[0, 32], &number.to_be_bytes()[..], &[0xa5; 30], &[0, 0, 0, 1]].concat();
+    let identities: Vec<_> = (0..count).flat_map(identity).collect();
     let binder = [&[32], &[0x5a; 32][..]].concat();
-    let body = [prefixed(&identity.repeat(count)), prefixed(&binder.repeat(count))].concat();
+    let binders = binder.repeat(count.into());
+    let body = [prefixed(&identities), prefixed(&binders)].concat();
     extensions.extend([0, 41]);
     extensions.extend(prefixed(&body));
     let inside = [&message[4..extensions_at], &prefixed(&extensions)].concat();

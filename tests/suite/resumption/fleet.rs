@@ -1,0 +1,243 @@
+//! Processes with a store between them, and clients that go from one to the other.
+//!
+//! Owns what every process of a store is told, the counting over all of them, and [`Visitor`], a
+//! client of either kind that keeps its session. Refuses to know what is required.
+
+use std::path::PathBuf;
+
+use portunus_tests::foreign::{Foreign, openssl, s_client};
+use portunus_tests::redis::{RedisServer, Reply, redis};
+use portunus_tests::wait::eventually;
+use portunus_tests::{Builder, Client, Proxy, Wallet, authority, echo, tls, write};
+use tempfile::TempDir;
+
+pub(super) const NAME: &str = "app.example";
+pub(super) const LOOKUPS: &str = "portunus_resumption_lookups_total";
+pub(super) const STORED: &str = "portunus_resumption_shared_stored_total";
+pub(super) const ERRORS: &str = "portunus_resumption_shared_errors_total";
+pub(super) const UP: &str = "portunus_resumption_shared_up";
+/// In every address of Redis, and nowhere else.
+pub(super) const PASSWORD: &str = "planted-password-of-the-store";
+
+/// What a store is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Kind {
+    Local,
+    Redis,
+}
+
+/// A store, and what every process of it is told.
+pub(super) struct Store {
+    pub(super) folder: TempDir,
+    pub(super) redis: Option<RedisServer>,
+    url: String,
+}
+
+impl Store {
+    /// An empty one, if its program is here.
+    pub(super) async fn start(kind: Kind) -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let local = format!("file:{}", folder.path().join("store").display());
+        let redis = match kind {
+            Kind::Local => None,
+            Kind::Redis => Some(redis()?.password(PASSWORD).start().await),
+        };
+        let url = redis.as_ref().map_or(local, RedisServer::url);
+        for (file, bytes) in [("sealing.key", "32"), ("ticket.keys", "48")] {
+            let key = openssl()?.args(["rand", "-base64", bytes]).run().await.expect_success();
+            write(&folder.path().join(file), &key);
+        }
+        Some(Self { folder, redis, url })
+    }
+
+    /// Has processes ask for it somewhere else.
+    pub(super) fn reached_at(&mut self, address: std::net::SocketAddr) {
+        let own = self.redis().address().to_string();
+        self.url = self.url.replace(&own, &address.to_string());
+    }
+
+    /// The server, where there is one.
+    pub(super) fn redis(&self) -> &RedisServer {
+        self.redis.as_ref().unwrap()
+    }
+
+    /// The same, to be killed and started.
+    pub(super) fn redis_mut(&mut self) -> &mut RedisServer {
+        self.redis.as_mut().unwrap()
+    }
+
+    /// How often Redis was given this command, by its own count.
+    pub(super) async fn asked(&self, command: &str) -> usize {
+        let Reply::Text(info) = self.redis().ask(&["INFO", "commandstats"]).await else {
+            panic!("no statistics")
+        };
+        let line = info.lines().find_map(|line| {
+            line.strip_prefix("cmdstat_")?.strip_prefix(command)?.strip_prefix(":calls=")
+        });
+        line.and_then(|line| line.split(',').next()?.parse().ok()).unwrap_or(0)
+    }
+
+    /// A process with this store.
+    pub(super) fn builder(&self) -> Builder {
+        let key = self.file("sealing.key");
+        let shared = format!(
+            "{{ url = {:?}, sealing_key = \"file:{}\", timeout = \"20ms\" }}",
+            self.url,
+            key.display()
+        );
+        Proxy::builder().set("resumption.shared", &shared)
+    }
+
+    /// A file beside the store.
+    pub(super) fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+}
+
+/// Processes with one store.
+pub(super) struct Fleet {
+    pub(super) proxies: Vec<Proxy>,
+    pub(super) store: Store,
+}
+
+impl Fleet {
+    /// So many processes with one site on one listener, as `change` has them.
+    pub(super) async fn start(
+        store: Store,
+        count: usize,
+        change: impl Fn(Builder) -> Builder,
+    ) -> Self {
+        let mut proxies = Vec::new();
+        for _ in 0..count {
+            let certificate = authority().issue(&[NAME]);
+            let builder = store.builder().listener(tls(NAME)).backend(echo());
+            proxies.push(change(builder.certificate(NAME, &certificate)).start().await);
+        }
+        Self { proxies, store }
+    }
+
+    /// What the series add up to in all processes.
+    pub(super) async fn metric(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
+        let mut sum = 0.0;
+        for proxy in &self.proxies {
+            sum += proxy.metric(name, labels).await;
+        }
+        sum
+    }
+
+    /// Waits until that is as wanted.
+    pub(super) async fn wait_for_metric(
+        &self,
+        name: &str,
+        labels: &[(&str, &str)],
+        wanted: impl Fn(f64) -> bool,
+    ) {
+        eventually(&format!("{name} with {labels:?} as wanted"), async || {
+            wanted(self.metric(name, labels).await).then_some(())
+        })
+        .await;
+    }
+
+    /// Does something, and waits until as many sessions as it says lie in the store.
+    pub(super) async fn hand_over<T>(&self, act: impl AsyncFnOnce() -> (usize, T)) -> T {
+        let before = self.metric(STORED, &[]).await;
+        let (count, result) = act().await;
+        self.wait_for_metric(STORED, &[], |stored| stored >= before + count as f64).await;
+        result
+    }
+}
+
+/// A client that keeps its last session and offers it wherever it goes.
+#[derive(Clone, Debug)]
+pub(super) struct Visitor {
+    who: Who,
+    pub(super) takes_tickets: bool,
+    pub(super) is_tls13: bool,
+}
+
+#[derive(Clone, Debug)]
+enum Who {
+    /// rustls.
+    Ours(Client),
+    /// `openssl s_client` with these options and the file of its session.
+    Foreign(Vec<&'static str>, PathBuf),
+}
+
+impl Visitor {
+    /// One of rustls, of TLS 1.3.
+    pub(super) fn tls13() -> Self {
+        Self::ours(true, true)
+    }
+
+    /// One of rustls, of TLS 1.2, with or without tickets.
+    pub(super) fn tls12(takes_tickets: bool) -> Self {
+        Self::ours(takes_tickets, false)
+    }
+
+    fn ours(takes_tickets: bool, is_tls13: bool) -> Self {
+        // Every visit says where to.
+        let client = Client::new(([127, 0, 0, 1], 0).into(), NAME);
+        let client = if is_tls13 { client } else { client.tls12() };
+        let wallet = Wallet::new();
+        let sessions = if takes_tickets { wallet.sessions() } else { wallet.session_ids() };
+        Self { who: Who::Ours(client.resumption(sessions)), takes_tickets, is_tls13 }
+    }
+
+    /// One of OpenSSL, which keeps its session in `file`.
+    pub(super) fn foreign(is_tls13: bool, takes_tickets: bool, file: PathBuf) -> Self {
+        let mut options = vec![if is_tls13 { "-tls1_3" } else { "-tls1_2" }];
+        if !takes_tickets {
+            options.push("-no_ticket");
+        }
+        Self { who: Who::Foreign(options, file), takes_tickets, is_tls13 }
+    }
+
+    /// One connection with a word on it, so that tickets are read; says whether it was resumed.
+    pub(super) async fn visit(&self, proxy: &Proxy) -> bool {
+        match &self.who {
+            Who::Ours(client) => {
+                let mut client = client.clone().at(proxy.first_address()).connect().await;
+                client.ticket().await;
+                client.send(b"hello").await;
+                client.expect(b"hello").await;
+                client.resumed()
+            }
+            Who::Foreign(options, file) => {
+                let client = s_client(proxy, NAME).expect("it was found before");
+                let client = client.args(options).arg("-sess_out").arg(file);
+                says_hello(offering(client, file)).await
+            }
+        }
+    }
+}
+
+/// Where no session was given, there is none to offer.
+fn offering(client: Foreign, file: &PathBuf) -> Foreign {
+    if file.exists() { client.arg("-sess_in").arg(file) } else { client }
+}
+
+/// Has `s_client` exchange a word with an echo, and says whether it resumed.
+pub(super) async fn says_hello(client: Foreign) -> bool {
+    let mut client = client.start();
+    // The echo comes behind the tickets, so it tells that they were read.
+    client.say(b"hello\n").await;
+    client.hear("\nhello").await;
+    let output = client.finish().await.expect_success();
+    let resumed = output.contains("\nReused, ");
+    assert!(resumed || output.contains("\nNew, "), "{output}");
+    resumed
+}
+
+/// A die that falls the same way in every run with the same seed (SplitMix64).
+pub(super) struct Die(pub(super) u64);
+
+impl Die {
+    /// A number below `sides`.
+    pub(super) fn roll(&mut self, sides: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)) as usize % sides
+    }
+}

@@ -1,0 +1,166 @@
+//! Clients that come back to another process than the one that they were with: as good as to the
+//! same one, whoever was killed and whatever was renewed in between.
+
+use portunus_tests::authority;
+
+use super::fleet::{Die, Fleet, Kind, LOOKUPS, NAME, Store, Visitor};
+
+const PROCESSES: usize = 3;
+const SEED: u64 = 0x706f_7274_756e_7573;
+
+/// What clients resume with.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Mode {
+    Both,
+    Stateful,
+    Tickets,
+}
+
+impl Mode {
+    fn text(self) -> &'static str {
+        match self {
+            Self::Both => "\"both\"",
+            Self::Stateful => "\"stateful\"",
+            Self::Tickets => "\"tickets\"",
+        }
+    }
+
+    /// Whether a visit leaves a session in the store.
+    fn keeps(self, visitor: &Visitor, resumed: bool) -> bool {
+        match self {
+            // One of TLS 1.3 is used once, one of TLS 1.2 again and again.
+            Self::Stateful => visitor.is_tls13 || !resumed,
+            Self::Both => !visitor.is_tls13 && !resumed,
+            Self::Tickets => false,
+        }
+    }
+}
+
+/// Clients that move around.
+struct Crowd {
+    visitors: Vec<Visitor>,
+    mode: Mode,
+    die: Die,
+}
+
+/// What became of visits.
+#[derive(Debug, Default)]
+struct Tally {
+    returned: usize,
+    resumed: usize,
+    /// Look-ups that a busy machine answered too late, by the product's own count.
+    late: f64,
+}
+
+impl Crowd {
+    /// Clients that were never here, of both kinds and versions.
+    fn new(mode: Mode, fleet: &Fleet) -> Self {
+        let ours = (0..15).map(|number| match number % 3 {
+            0 => Visitor::tls12(true),
+            1 => Visitor::tls12(false),
+            _ => Visitor::tls13(),
+        });
+        let foreign = (0..6).map(|number| {
+            let file = fleet.store.file(&format!("session-{number}"));
+            Visitor::foreign(number % 3 == 0, number % 3 != 1, file)
+        });
+        let resumes = |visitor: &Visitor| visitor.takes_tickets || mode != Mode::Tickets;
+        let visitors = ours.chain(foreign).filter(resumes).collect();
+        Self { visitors, mode, die: Die(SEED) }
+    }
+
+    /// Everybody goes to some process, and what that leaves in the store is there afterwards.
+    async fn round(&mut self, fleet: &Fleet) -> Tally {
+        let late = [("tier", "shared"), ("result", "timeout")];
+        let before = fleet.metric(LOOKUPS, &late).await;
+        let resumed = fleet
+            .hand_over(async || {
+                let (mut kept, mut resumed) = (0, 0);
+                for visitor in &self.visitors {
+                    let proxy = &fleet.proxies[self.die.roll(PROCESSES)];
+                    let is_resumed = visitor.visit(proxy).await;
+                    kept += usize::from(self.mode.keeps(visitor, is_resumed));
+                    resumed += usize::from(is_resumed);
+                }
+                (kept, resumed)
+            })
+            .await;
+        let late = fleet.metric(LOOKUPS, &late).await - before;
+        Tally { returned: self.visitors.len(), resumed, late }
+    }
+
+    /// Three rounds of clients that return: 99 of 100 resume, but for those whose look-up came too
+    /// late, of whom there are few.
+    async fn returns(&mut self, fleet: &Fleet, when: &str) {
+        let mut all = Tally::default();
+        for _ in 0..3 {
+            let Tally { returned, resumed, late } = self.round(fleet).await;
+            all.returned += returned;
+            all.resumed += resumed;
+            all.late += late;
+        }
+        let (returned, lost) = (all.returned as f64, (all.returned - all.resumed) as f64);
+        assert!(all.late <= 0.1 * returned, "{when}, the store is too slow: {all:?}");
+        assert!(lost <= 0.01 * returned + all.late, "{when}: {all:?}");
+    }
+}
+
+/// Has clients move around, kills a process, renews the certificates of all.
+async fn clients_move(kind: Kind, mode: Mode, ticket_keys: Option<&str>) {
+    let Some(store) = Store::start(kind).await else { return };
+    let keys =
+        ticket_keys.map(|keys| keys.replace("FOLDER", store.folder.path().to_str().unwrap()));
+    let mut fleet = Fleet::start(store, PROCESSES, |builder| {
+        let builder = builder.set("resumption.mode", mode.text());
+        match &keys {
+            Some(keys) => builder.set("resumption.ticket_keys", keys),
+            None => builder,
+        }
+    })
+    .await;
+    let mut crowd = Crowd::new(mode, &fleet);
+    assert_eq!(crowd.round(&fleet).await.resumed, 0, "nobody was here before");
+    crowd.returns(&fleet, "at first").await;
+    let killed = fleet.proxies.swap_remove(crowd.die.roll(PROCESSES));
+    killed.kill().await;
+    fleet.proxies.push(killed.restart().await);
+    crowd.returns(&fleet, "after one was killed").await;
+    for proxy in &fleet.proxies {
+        proxy.replace_certificate(NAME, &authority().issue(&[NAME])).await;
+    }
+    crowd.returns(&fleet, "after the certificates were renewed").await;
+}
+
+const SHARED: Option<&str> = Some("\"shared\"");
+const FILE: Option<&str> = Some("\"file:FOLDER/ticket.keys\"");
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_comes_back_to_another_process_resumes_through_redis() {
+    clients_move(Kind::Redis, Mode::Stateful, None).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_comes_back_to_another_process_resumes_through_a_folder() {
+    clients_move(Kind::Local, Mode::Stateful, None).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tickets_under_keys_of_redis_are_good_in_every_process() {
+    clients_move(Kind::Redis, Mode::Tickets, SHARED).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tickets_under_keys_of_a_folder_are_good_in_every_process() {
+    clients_move(Kind::Local, Mode::Tickets, SHARED).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tickets_under_keys_of_a_file_are_good_in_every_process() {
+    clients_move(Kind::Local, Mode::Tickets, FILE).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_takes_no_tickets_resumes_beside_those_who_do() {
+    clients_move(Kind::Redis, Mode::Both, SHARED).await;
+    clients_move(Kind::Local, Mode::Both, FILE).await;
+}

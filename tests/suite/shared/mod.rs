@@ -1,0 +1,3 @@
+//! Sessions that several processes share through a store.
+
+mod redis;
