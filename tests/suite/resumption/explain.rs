@@ -5,7 +5,7 @@ use portunus_tests::foreign::s_client;
 use portunus_tests::wait::eventually;
 use portunus_tests::{Builder, Client, Proxy, Wallet, authority, echo, tls};
 
-use super::fleet::{Kind, NAME, Store, Visitor, says_hello};
+use super::fleet::{Fleet, Kind, NAME, Store, UP, Visitor, says_hello};
 
 const OTHER: &str = "other.example";
 const WHY: &str = "portunus_handshakes_not_resumed_total";
@@ -111,12 +111,30 @@ async fn a_session_of_another_cipher_is_a_reason() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_that_does_not_answer_in_time_is_a_reason() {
     let Some(store) = Store::start(Kind::Redis).await else { return };
-    let fleet = super::fleet::Fleet::start(store, 2, |builder| builder).await;
+    let fleet = Fleet::start(store, 2, |builder| builder).await;
     let visitor = Visitor::tls12(false);
     fleet.hand_over(async || (1, visitor.visit(&fleet.proxies[0]).await)).await;
     fleet.store.redis().stop();
     assert!(!visitor.visit(&fleet.proxies[1]).await);
     says(&fleet.proxies[1], "timeout").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_is_away_is_a_reason() {
+    let Some(store) = Store::start(Kind::Redis).await else { return };
+    let mut fleet = Fleet::start(store, 2, |builder| builder).await;
+    let visitor = Visitor::tls12(false);
+    fleet.hand_over(async || (1, visitor.visit(&fleet.proxies[0]).await)).await;
+    fleet.store.redis_mut().kill();
+    let other = &fleet.proxies[1];
+    eventually("a process that notices", async || {
+        // Who offers nothing is stored, which fails just as well.
+        Visitor::tls13().visit(other).await;
+        (other.metric(UP, &[]).await == 0.0).then_some(())
+    })
+    .await;
+    assert!(!visitor.visit(other).await);
+    says(other, "error").await;
 }
 
 /// A client with a session of `name`, which it offers everywhere.

@@ -8,6 +8,9 @@ use portunus_tests::{Detour, Line, Proxy, echo, tls};
 
 use super::fleet::{ERRORS, Fleet, Kind, NAME, Store, UP, Visitor};
 
+/// What `timeout` is in all of these tests.
+const BUDGET: Duration = Duration::from_millis(20);
+
 /// Two processes, the way to their store, and a process without one.
 struct Trial {
     fleet: Fleet,
@@ -18,7 +21,7 @@ struct Trial {
     known: Visitor,
 }
 
-/// How long handshakes took, in order.
+/// How long handshakes took.
 #[derive(Default)]
 struct Pace(Vec<Duration>);
 
@@ -56,29 +59,38 @@ impl Trial {
         self.comes_back().await;
         for proxy in &self.fleet.proxies {
             let said = changes(proxy);
-            assert_eq!(said, ["WARN", "INFO"], "one line for each change: {said:?}");
+            let is_alternating = said.chunks(2).all(|two| two == ["WARN", "INFO"]);
+            // A machine that is busy enough is another reason to leave the store alone.
+            let is_few = (2..=4).contains(&said.len());
+            assert!(is_alternating && is_few, "one line for each change: {said:?}");
         }
     }
 
-    /// Clients come until every process has noticed.
+    /// Clients come until every process has noticed, and none of them waits long for that.
     async fn is_noticed(&self) {
-        let mut slowest = Duration::ZERO;
+        let (mut all, mut usual) = (Pace::default(), Pace::default());
         for proxy in &self.fleet.proxies {
             eventually("a process that notices", async || {
-                slowest = slowest.max(self.pace(4).await.0.slowest());
+                let (pace, others) = self.pace(4).await;
+                all.0.extend(pace.0);
+                usual.0.extend(others.0);
                 (proxy.metric(UP, &[]).await == 0.0).then_some(())
             })
             .await;
         }
+        // Beside what handshakes take anyway: the budget, and what a busy machine needs to be
+        // woken up after it.
+        let most = usual.most() + BUDGET + Duration::from_millis(100);
+        assert!(all.most() < most, "{:?} instead of {:?}", all.most(), usual.most());
         // Whoever waited for an answer would have waited for a second or for ever.
-        assert!(slowest < Duration::from_millis(900), "a handshake took {slowest:?}");
+        assert!(all.slowest() < Duration::from_millis(900), "one took {:?}", all.slowest());
     }
 
     /// Handshakes go on as usual, and processes resume what they have themselves.
     async fn is_borne(&self) {
         let (pace, usual) = self.pace(12).await;
         let (is, usual) = (pace.median(), usual.median());
-        assert!(is < usual + Duration::from_millis(20), "{is:?} instead of {usual:?}");
+        assert!(is < usual + BUDGET, "{is:?} instead of {usual:?}");
         for proxy in &self.fleet.proxies {
             for visitor in [Visitor::tls12(false), Visitor::tls13()] {
                 assert!(!visitor.visit(proxy).await);
@@ -125,8 +137,6 @@ impl Trial {
                 usual.add(&familiar, &self.control).await;
             }
         }
-        pace.0.sort_unstable();
-        usual.0.sort_unstable();
         (pace, usual)
     }
 }
@@ -139,11 +149,22 @@ impl Pace {
     }
 
     fn median(&self) -> Duration {
-        self.0[self.0.len() / 2]
+        self.quantile(5)
+    }
+
+    /// Nine of ten took less.
+    fn most(&self) -> Duration {
+        self.quantile(9)
     }
 
     fn slowest(&self) -> Duration {
-        self.0[self.0.len() - 1]
+        self.quantile(10)
+    }
+
+    fn quantile(&self, tenths: usize) -> Duration {
+        let mut sorted = self.0.clone();
+        sorted.sort_unstable();
+        sorted[(sorted.len() - 1) * tenths / 10]
     }
 }
 

@@ -41,7 +41,7 @@ const fn place(listener: &'static str, name: &'static str) -> Place {
     Place { listener, name, versions: BOTH, resumes: true, keeps: false }
 }
 
-const PLACES: [Place; 9] = [
+const PLACES: [Place; 10] = [
     place("a", "one.m.example"),
     place("a", "two.m.example"),
     place("b", "one.m.example"),
@@ -50,6 +50,7 @@ const PLACES: [Place; 9] = [
     Place { resumes: false, ..place("a", "require.m.example") },
     Place { resumes: false, ..place("a", "request.m.example") },
     Place { keeps: true, ..place("a", "revalidate.m.example") },
+    Place { keeps: true, ..place("a", "maybe.m.example") },
     Place { keeps: true, ..place("a", "other.m.example") },
 ];
 
@@ -67,6 +68,12 @@ fn listeners() -> [Listener; 4] {
             "revalidate.m.example",
             "app",
             "client_auth = { ca = \"clients.pem\", resumption = \"revalidate\" }",
+        )
+        .site_with(
+            "maybe.m.example",
+            "app",
+            "client_auth = { mode = \"request\", ca = \"clients.pem\", \
+             resumption = \"revalidate\" }",
         )
         .site_with(
             "other.m.example",

@@ -1,0 +1,119 @@
+//! Keys that are replaced while processes run, and processes that are replaced while clients come:
+//! a new key is first added, then used, and the old one taken away, and nobody notices but those
+//! whose sessions are older than that.
+
+use portunus_tests::wait::eventually;
+use portunus_tests::{Proxy, write_and_rename};
+
+use super::fleet::{Fleet, Kind, Store, Visitor};
+
+const CLIENTS: usize = 12;
+
+/// Puts `text` into a file of the store's, and waits until every process has taken it.
+async fn put(fleet: &Fleet, file: &str, text: &str) {
+    let before: Vec<_> = fleet.proxies.iter().map(words).collect();
+    write_and_rename(&fleet.store.file(file), text);
+    for (proxy, before) in fleet.proxies.iter().zip(before) {
+        eventually("keys that are in use", async || (words(proxy) > before).then_some(())).await;
+    }
+}
+
+/// How often a process said that it took keys.
+fn words(proxy: &Proxy) -> usize {
+    let lines = proxy.process().lines();
+    lines.iter().filter(|line| line.says("the keys of the file are in use", &[])).count()
+}
+
+fn crowd() -> Vec<Visitor> {
+    let fresh = |number: usize| match number % 2 {
+        0 => Visitor::tls12(true),
+        _ => Visitor::tls13(),
+    };
+    (0..CLIENTS).map(fresh).collect()
+}
+
+/// Clients that were with the first process, and whose sessions the second could have.
+async fn regulars(fleet: &Fleet, is_kept: bool) -> Vec<Visitor> {
+    let visitors = crowd();
+    let visit = async || {
+        for visitor in &visitors {
+            assert!(!visitor.visit(&fleet.proxies[0]).await);
+        }
+        (visitors.len(), ())
+    };
+    if is_kept {
+        fleet.hand_over(visit).await;
+    } else {
+        visit().await;
+    }
+    visitors
+}
+
+/// How many of them the second process resumes.
+async fn resumed(fleet: &Fleet, visitors: &[Visitor]) -> usize {
+    let mut resumed = 0;
+    for visitor in visitors {
+        resumed += usize::from(visitor.visit(&fleet.proxies[1]).await);
+    }
+    resumed
+}
+
+/// Replaces the key of a file in three steps, with clients that come back after each.
+async fn replaces(fleet: &Fleet, file: &str, is_kept: bool) {
+    let old = std::fs::read_to_string(fleet.store.file(file)).unwrap();
+    let other = Store::start(Kind::Local).await.expect("openssl is here");
+    let new = std::fs::read_to_string(other.file(file)).unwrap();
+    let (early, late) = (regulars(fleet, is_kept).await, regulars(fleet, is_kept).await);
+    put(fleet, file, &format!("{old}{new}")).await;
+    let added = regulars(fleet, is_kept).await;
+    put(fleet, file, &format!("{new}{old}")).await;
+    let used = regulars(fleet, is_kept).await;
+    for (when, visitors) in [("before", &early), ("with it added", &added), ("with it", &used)] {
+        let resumed = resumed(fleet, visitors).await;
+        assert!(resumed >= CLIENTS - 1, "{when}: {resumed} of {CLIENTS}");
+    }
+    let new_only = regulars(fleet, is_kept).await;
+    put(fleet, file, &new).await;
+    assert_eq!(resumed(fleet, &late).await, 0, "the old key is gone");
+    let resumed = resumed(fleet, &new_only).await;
+    assert!(resumed >= CLIENTS - 1, "without the old one: {resumed} of {CLIENTS}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_outlive_the_replacement_of_the_key_that_seals_them() {
+    for kind in [Kind::Redis, Kind::Local] {
+        let Some(store) = Store::start(kind).await else { continue };
+        let fleet = Fleet::start(store, 2, |builder| builder).await;
+        replaces(&fleet, "sealing.key", true).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tickets_outlive_the_replacement_of_the_key_that_seals_them() {
+    let Some(store) = Store::start(Kind::Local).await else { return };
+    let keys = format!("\"file:{}\"", store.file("ticket.keys").display());
+    let fleet = Fleet::start(store, 2, |builder| {
+        builder.set("resumption.mode", "\"tickets\"").set("resumption.ticket_keys", &keys)
+    })
+    .await;
+    replaces(&fleet, "ticket.keys", false).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_ends_leaves_its_sessions_to_the_others() {
+    for kind in [Kind::Redis, Kind::Local] {
+        let Some(store) = Store::start(kind).await else { continue };
+        let mut fleet = Fleet::start(store, 2, |builder| builder).await;
+        let visitors = crowd();
+        let ends = fleet.proxies.remove(0);
+        for visitor in &visitors {
+            assert!(!visitor.visit(&ends).await);
+        }
+        assert_eq!(ends.drain().await.code, Some(0));
+        let mut resumed = 0;
+        for visitor in &visitors {
+            resumed += usize::from(visitor.visit(&fleet.proxies[0]).await);
+        }
+        assert!(resumed >= CLIENTS - 1, "{kind:?}: {resumed} of {CLIENTS}");
+    }
+}
