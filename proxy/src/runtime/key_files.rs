@@ -137,7 +137,8 @@ impl KeyFile {
         let file = self.path.display();
         match outcome {
             Ok(is_news) => {
-                if is_news || self.said.take().is_some() {
+                let was_bad = self.said.take().is_some();
+                if is_news || was_bad {
                     info!(%file, "the keys of the file are in use");
                 }
             }
