@@ -254,3 +254,29 @@ async fn a_process_starts_without_its_store_and_finds_it_later() {
     trial.fleet.store.redis_mut().restart().await;
     trial.comes_back().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ticket_keys_that_could_not_be_agreed_on_are_agreed_on_later() {
+    let Some(mut store) = Store::start(Kind::Redis).await else { return };
+    store.redis_mut().kill();
+    let mut fleet = Fleet::start(store, 2, |builder| {
+        builder.set("resumption.mode", "\"tickets\"").set("resumption.ticket_keys", "\"shared\"")
+    })
+    .await;
+    for proxy in &fleet.proxies {
+        for visitor in [Visitor::tls12(true), Visitor::tls13()] {
+            assert!(!visitor.visit(proxy).await);
+            assert!(visitor.visit(proxy).await, "its own, under whatever key");
+        }
+    }
+    fleet.store.redis_mut().restart().await;
+    let [one, other] = &fleet.proxies[..] else { unreachable!() };
+    for fresh in [|| Visitor::tls12(true), Visitor::tls13] {
+        eventually("tickets that are good everywhere", async || {
+            let visitor = fresh();
+            visitor.visit(one).await;
+            visitor.visit(other).await.then_some(())
+        })
+        .await;
+    }
+}

@@ -3,7 +3,7 @@
 //! Owns what every process of a store is told, the counting over all of them, and [`Visitor`], a
 //! client of either kind that keeps its session. Refuses to know what is required.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use portunus_tests::foreign::{Foreign, openssl, s_client};
 use portunus_tests::redis::{RedisServer, Reply, redis};
@@ -79,7 +79,11 @@ impl Store {
 
     /// A process with this store.
     pub(super) fn builder(&self) -> Builder {
-        let key = self.file("sealing.key");
+        self.builder_with(&self.file("sealing.key"))
+    }
+
+    /// A process with this store, whose sealing keys stand in another file.
+    pub(super) fn builder_with(&self, key: &Path) -> Builder {
         let shared = format!(
             "{{ url = {:?}, sealing_key = \"file:{}\", timeout = \"20ms\" }}",
             self.url,

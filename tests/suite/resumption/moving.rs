@@ -2,8 +2,9 @@
 //! same one, whoever was killed and whatever was renewed in between.
 
 use portunus_tests::authority;
+use portunus_tests::foreign::{Conversation, s_client};
 
-use super::fleet::{Die, Fleet, Kind, LOOKUPS, NAME, Store, Visitor};
+use super::fleet::{Die, Fleet, Kind, LOOKUPS, NAME, Store, Visitor, says_hello};
 
 const PROCESSES: usize = 3;
 const SEED: u64 = 0x706f_7274_756e_7573;
@@ -163,4 +164,46 @@ async fn tickets_under_keys_of_a_file_are_good_in_every_process() {
 async fn who_takes_no_tickets_resumes_beside_those_who_do() {
     clients_move(Kind::Redis, Mode::Both, SHARED).await;
     clients_move(Kind::Local, Mode::Both, FILE).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_to_say_hello_twice_resumes_all_the_same() {
+    for kind in [Kind::Redis, Kind::Local] {
+        let Some(store) = Store::start(kind).await else { continue };
+        let fleet = Fleet::start(store, 2, |builder| builder).await;
+        let file = fleet.store.file("session");
+        // A key share that is not taken, and another group for the second hello (RFC 8446 §4.1.4).
+        let groups = ["-tls1_3", "-groups", "P-521:X25519"];
+        let client = |proxy| s_client(proxy, NAME).expect("it was found before").args(groups);
+        let first = client(&fleet.proxies[0]).arg("-sess_out").arg(&file);
+        assert!(!fleet.hand_over(async || (1, says_hello(first).await)).await);
+        let again = client(&fleet.proxies[1]).arg("-sess_in").arg(&file).arg("-msg").start();
+        let output = visits(again).await;
+        // The server says hello twice as well: once to have the client say it again.
+        assert_eq!(output.matches(", ClientHello").count(), 2, "{output}");
+        assert!(output.contains("\nReused, "), "{output}");
+    }
+}
+
+/// Everything that `s_client` says while it exchanges a word with an echo.
+async fn visits(mut client: Conversation) -> String {
+    client.say(b"hello\n").await;
+    client.hear("\nhello").await;
+    client.finish().await.expect_success()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_comes_back_to_the_same_process_at_once_resumes() {
+    for kind in [Kind::Redis, Kind::Local] {
+        let Some(store) = Store::start(kind).await else { continue };
+        let fleet = Fleet::start(store, 1, |builder| builder).await;
+        let visitor = Visitor::tls13();
+        assert!(!visitor.visit(&fleet.proxies[0]).await);
+        let mut resumed = 0;
+        for _ in 0..100 {
+            // Its session is in memory, on its way to the store, or there.
+            resumed += usize::from(visitor.visit(&fleet.proxies[0]).await);
+        }
+        assert!(resumed >= 90, "{kind:?}: {resumed} of 100");
+    }
 }

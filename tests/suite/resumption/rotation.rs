@@ -2,10 +2,12 @@
 //! a new key is first added, then used, and the old one taken away, and nobody notices but those
 //! whose sessions are older than that.
 
-use portunus_tests::wait::eventually;
-use portunus_tests::{Proxy, write_and_rename};
+use std::path::Path;
 
-use super::fleet::{Fleet, Kind, Store, Visitor};
+use portunus_tests::wait::eventually;
+use portunus_tests::{Proxy, authority, echo, tls, write_and_rename};
+
+use super::fleet::{Fleet, Kind, NAME, Store, UP, Visitor};
 
 const CLIENTS: usize = 12;
 
@@ -97,6 +99,59 @@ async fn tickets_outlive_the_replacement_of_the_key_that_seals_them() {
     })
     .await;
     replaces(&fleet, "ticket.keys", false).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_of_keys_that_goes_bad_leaves_the_last_good_ones_in_use() {
+    let Some(store) = Store::start(Kind::Local).await else { return };
+    let fleet = Fleet::start(store, 2, |builder| builder).await;
+    let file = fleet.store.file("sealing.key");
+    let good = std::fs::read_to_string(&file).unwrap();
+    for bad in ["", "no key\n", &good[..20]] {
+        let complaints = |proxy: &Proxy| {
+            let lines = proxy.process().lines();
+            let warned = "the keys that were there before stay in use";
+            lines.iter().filter(|line| line.says(warned, &[])).count()
+        };
+        let before: Vec<_> = fleet.proxies.iter().map(complaints).collect();
+        write_and_rename(&file, bad);
+        for (proxy, before) in fleet.proxies.iter().zip(before) {
+            eventually("a complaint", async || (complaints(proxy) > before).then_some(())).await;
+        }
+        let visitors = regulars(&fleet, true).await;
+        let resumed = resumed(&fleet, &visitors).await;
+        assert!(resumed >= CLIENTS - 1, "with {bad:?}: {resumed} of {CLIENTS}");
+        put(&fleet, "sealing.key", &good).await;
+    }
+    let all = fleet.proxies.iter().map(words);
+    assert_eq!(all.collect::<Vec<_>>(), [3, 3], "once for each time that it was good again");
+    let said = fleet.proxies.iter().flat_map(|proxy| proxy.process().text()).collect::<String>();
+    assert!(!said.contains(&good[..20]), "a part of a key is said");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn processes_with_other_keys_share_a_store_and_nothing_else() {
+    for kind in [Kind::Redis, Kind::Local] {
+        let Some(store) = Store::start(kind).await else { continue };
+        let Some(others) = Store::start(Kind::Local).await else { continue };
+        let mut fleet = Fleet::start(store, 2, |builder| builder).await;
+        let process = |key: &Path| {
+            let builder = fleet.store.builder_with(key).listener(tls(NAME)).backend(echo());
+            builder.certificate(NAME, &authority().issue(&[NAME])).start()
+        };
+        let stranger = process(&others.file("sealing.key")).await;
+        fleet.proxies[1] = stranger;
+        let (ours, theirs) = (regulars(&fleet, true).await, crowd());
+        assert_eq!(resumed(&fleet, &ours).await, 0, "{kind:?}: what others have sealed");
+        assert_eq!(resumed(&fleet, &theirs).await, 0, "nobody was here before");
+        eventually("sessions of the stranger's own", async || {
+            (resumed(&fleet, &theirs).await >= CLIENTS - 1).then_some(())
+        })
+        .await;
+        for proxy in &fleet.proxies {
+            assert_eq!(proxy.metric(UP, &[]).await, 1.0, "{kind:?}: no reason to leave the store");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
