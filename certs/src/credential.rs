@@ -130,17 +130,12 @@ impl Credential {
         }
     }
 
-    /// When its place in its validity, or that of its staple, next changes after `now`, in seconds
+    /// The moments at which its place in its validity changes, or that of its staple, in seconds
     /// since 1970.
-    pub(crate) fn next_change(&self, now: i64) -> Option<i64> {
-        let validity = match self.validity(now) {
-            Validity::Pending => Some(self.not_before),
-            Validity::Valid => Some(self.not_after.saturating_add(1)),
-            Validity::Expired => None,
-        };
+    pub(crate) fn moments(&self) -> impl Iterator<Item = i64> {
         let staple = self.staple().into_iter();
         let staple = staple.flat_map(|facts| [facts.this_update, facts.next_update]);
-        staple.filter(|moment| *moment > now).chain(validity).min()
+        staple.chain([self.not_before, self.not_after.saturating_add(1)])
     }
 
     /// The issuer's distinguished name.

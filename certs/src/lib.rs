@@ -30,6 +30,7 @@ pub mod credential;
 pub mod issue;
 pub mod load;
 pub mod name;
+mod ordered;
 pub mod resolver;
 pub mod sealing;
 pub mod session;

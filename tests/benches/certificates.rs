@@ -9,12 +9,14 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Write as _};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use portunus_certs::store::{CertificateStore, Look, StoreOptions};
-use portunus_tests::{Client, Line, Proxy, authority, echo, tls, write, write_and_rename};
+use portunus_tests::{Client, Proxy, authority, echo, tls, write, write_and_rename};
 use rustls::client::Resumption;
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::UnixTime;
@@ -79,7 +81,7 @@ async fn process(folder: &Path, count: usize) {
         .backend(echo())
         .set("certificates.paths", &format!("[{folder:?}]"))
         .set("certificates.poll_interval", "\"1h\"")
-        .set("certificates.settle", "\"10ms\"")
+        .set("certificates.settle", "\"0s\"")
         .set("log.level", "\"info\"")
         .start()
         .await;
@@ -89,7 +91,7 @@ async fn process(folder: &Path, count: usize) {
     row("process/memory", &format!("{} MiB resident", served.resident_mib()));
     served.changes().await;
     row("process/memory after that", &format!("{} MiB resident", served.resident_mib()));
-    served.handshakes().await;
+    served.handshakes();
 }
 
 struct Served<'a> {
@@ -102,12 +104,12 @@ struct Served<'a> {
 impl Served<'_> {
     /// One file is another, again and again, and each time the next handshake shows it.
     async fn changes(&self) {
+        // The first look around, which follows the start, is over when this is read.
+        self.change(&issue(self.place));
         let (began, before) = (Instant::now(), self.cpu());
         for _ in 0..CHANGES {
             let new = authority().issue(&[&name(self.place)]);
-            let count = self.readings();
-            write_and_rename(&file(self.folder, self.place), &new.pem());
-            self.reading_after(count).await;
+            self.change(&new.pem());
             let shown = self.client().connect().await.leaf();
             assert!(shown == new.leaf, "what was read is served");
         }
@@ -116,78 +118,112 @@ impl Served<'_> {
         row("process/one changed", &format!("{wall:.1} ms wall to live, {cpu:.2} ms CPU"));
     }
 
-    /// Handshakes one after the other, in quiet, while one file changes, and while all are read.
-    async fn handshakes(&self) {
-        let quiet = self.latencies(async || tokio::time::sleep(QUIET).await).await;
-        let one = self
-            .latencies(async || {
-                for _ in 0..CHANGES {
-                    let count = self.readings();
-                    write_and_rename(&file(self.folder, self.place), &issue(self.place));
-                    self.reading_after(count).await;
-                }
+    /// Handshakes one after the other, before, while and after files are read.
+    ///
+    /// Of those with pauses in between only the handshakes count that a reading overlapped, so the
+    /// pauses do not flatter it.
+    fn handshakes(&self) {
+        let quiet = || self.during(|| vec![span(|| std::thread::sleep(QUIET))]);
+        let before = quiet();
+        let change = |pause| {
+            self.during(|| {
+                let changes = (0..CHANGES_MEASURED).map(|_| {
+                    let new = issue(self.place);
+                    std::thread::sleep(pause);
+                    self.change(&new)
+                });
+                changes.collect()
             })
-            .await;
-        let all = self
-            .latencies(async || {
-                for _ in 0..HANG_UPS {
-                    let count = self.readings();
-                    self.proxy.process().signal("HUP");
-                    self.reading_after(count).await;
-                }
-            })
-            .await;
-        let quiet_p99 = percentile(&quiet, 99);
-        for (what, latencies) in
-            [("in quiet", quiet), ("while one changes", one), ("while all are read", all)]
-        {
-            let (p50, p99) = (percentile(&latencies, 50), percentile(&latencies, 99));
+        };
+        let (single, back_to_back) = (change(PAUSE), change(Duration::ZERO));
+        let unread = self.folder.join("unread");
+        let aside = self.during(|| {
+            let writes = (0..CHANGES_MEASURED).map(|_| {
+                let new = issue(self.place);
+                std::thread::sleep(PAUSE);
+                span(|| {
+                    write_and_rename(&unread, &new);
+                    (0..PROBES_ASIDE).for_each(|_| std::thread::sleep(PROBE));
+                })
+            });
+            writes.collect()
+        });
+        let hang_up = |_| self.read(|| self.proxy.process().signal("HUP"));
+        let all = self.during(|| (0..HANG_UPS).map(hang_up).collect());
+        let after = quiet();
+        let normal = (percentile(&before, 99) + percentile(&after, 99)) / 2.0;
+        for (what, latencies) in [
+            ("quiet, before", before),
+            ("another file written", aside),
+            ("one changed, with pauses", single),
+            ("one changed, back to back", back_to_back),
+            ("all read, back to back", all),
+            ("quiet, after", after),
+        ] {
+            let at = |percent| percentile(&latencies, percent);
             row(
                 &format!("handshakes/{what}"),
                 &format!(
-                    "{p50:.2} ms p50, {p99:.2} ms p99 ({:.2} x), of {}",
-                    p99 / quiet_p99,
+                    "{:.2} ms p50, {:.2} ms p99 ({:.2} x quiet), {:.2} ms most, of {}",
+                    at(50),
+                    at(99),
+                    at(99) / normal,
+                    at(100),
                     latencies.len()
                 ),
             );
         }
     }
 
-    /// How long handshakes take, in milliseconds, as long as `meanwhile` goes on.
-    async fn latencies(&self, meanwhile: impl AsyncFnOnce()) -> Vec<f64> {
-        let mut latencies = Vec::new();
-        let client = self.client();
-        let hands = async {
-            loop {
-                let began = Instant::now();
-                client.connect().await.reset();
-                latencies.push(began.elapsed().as_secs_f64() * 1e3);
-            }
+    /// How long the handshakes took, in milliseconds, that one of the spans overlapped in which
+    /// `act` did something. The hands are on a thread of their own, so that what is done does not
+    /// hold them up.
+    fn during(&self, act: impl FnOnce() -> Vec<Span>) -> Vec<f64> {
+        let done = AtomicBool::new(false);
+        let (handshakes, spans) = std::thread::scope(|scope| {
+            let hands = scope.spawn(|| self.shake_hands(&done));
+            let spans = act();
+            done.store(true, Ordering::Relaxed);
+            (hands.join().expect("every handshake succeeds"), spans)
+        });
+        let overlapped = |handshake: &&Span| {
+            let first = spans.partition_point(|span| span.end < handshake.start);
+            spans.get(first).is_some_and(|span| span.start < handshake.end)
         };
-        tokio::select! {
-            () = hands => {}
-            () = meanwhile() => {}
+        let lengths = handshakes.iter().filter(overlapped).map(|one| one.end - one.start);
+        let mut lengths: Vec<_> = lengths.map(|length| length.as_secs_f64() * 1e3).collect();
+        lengths.sort_by(f64::total_cmp);
+        lengths
+    }
+
+    fn shake_hands(&self, done: &AtomicBool) -> Vec<Span> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.expect("a runtime");
+        let client = self.client();
+        let mut handshakes = Vec::new();
+        while !done.load(Ordering::Relaxed) {
+            handshakes.push(span(|| runtime.block_on(client.connect()).reset()));
         }
-        latencies.sort_by(f64::total_cmp);
-        latencies
+        handshakes
     }
 
     fn client(&self) -> Client {
         self.proxy.client(&name(self.place)).resumption(Resumption::disabled())
     }
 
-    fn readings(&self) -> usize {
-        let lines = self.proxy.process().lines();
-        lines.iter().filter(|line| line.says("certificates read", &[])).count()
+    fn change(&self, new: &str) -> Span {
+        self.read(|| write_and_rename(&file(self.folder, self.place), new))
     }
 
-    async fn reading_after(&self, count: usize) {
-        let mut found = 0;
-        let another = |line: &Line| {
-            found += usize::from(line.says("certificates read", &[]));
-            (found > count).then_some(())
-        };
-        self.proxy.process().line("another reading", another).await;
+    /// Does what makes the process read, and waits until it says that it has.
+    fn read(&self, cause: impl FnOnce()) -> Span {
+        span(|| {
+            let count = self.proxy.process().line_count();
+            cause();
+            while self.proxy.process().line_count() == count {
+                std::thread::sleep(PROBE);
+            }
+        })
     }
 
     /// CPU time of the process since its start, in seconds.
@@ -212,8 +248,20 @@ impl Served<'_> {
     }
 }
 
+/// From when to when something was done.
+type Span = Range<Instant>;
+
+fn span(act: impl FnOnce()) -> Span {
+    let start = Instant::now();
+    act();
+    start..Instant::now()
+}
+
 fn percentile(sorted: &[f64], percent: usize) -> f64 {
-    sorted.get(sorted.len() * percent / 100).copied().unwrap_or(f64::NAN)
+    sorted
+        .get((sorted.len() * percent / 100).min(sorted.len().saturating_sub(1)))
+        .copied()
+        .unwrap_or(f64::NAN)
 }
 
 fn row(what: &str, value: &str) {
@@ -228,9 +276,17 @@ const DEFAULT_COUNT: usize = 10_000;
 
 /// Odd, so that the median is one of them.
 const CHANGES_OF_STORE: usize = 5;
-const CHANGES: usize = 50;
+const CHANGES: usize = 200;
 const HANG_UPS: usize = 10;
-const QUIET: Duration = Duration::from_secs(3);
+
+/// Enough for thousands of handshakes meanwhile, however short a reading is.
+const CHANGES_MEASURED: usize = 500;
+const PAUSE: Duration = Duration::from_millis(20);
+const QUIET: Duration = Duration::from_secs(4);
+/// How often it is asked whether the process has read.
+const PROBE: Duration = Duration::from_micros(200);
+/// About as long as a reading takes.
+const PROBES_ASIDE: usize = 8;
 
 /// What Linux shows to programs, whatever it counts by itself.
 const TICKS_PER_SECOND: f64 = 100.0;

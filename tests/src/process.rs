@@ -91,6 +91,11 @@ impl Process {
         self.log.lines.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// How many lines there are so far.
+    pub fn line_count(&self) -> usize {
+        *self.log.count.borrow()
+    }
+
     /// The first line that `wanted` finds something in, among those so far and those to come.
     pub async fn line<T>(&self, what: &str, mut wanted: impl FnMut(&Line) -> Option<T>) -> T {
         let mut count = self.log.count.subscribe();

@@ -6,11 +6,12 @@
 //! decides.
 //!
 //! Within, `offer` says what a client can verify, `holders` which credential of a name goes first,
-//! `explain` tells people.
+//! `order` in which orders all of them are kept, `explain` tells people.
 
 mod explain;
 mod holders;
 mod offer;
+mod order;
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
@@ -20,34 +21,39 @@ use rustls::sign::CertifiedKey;
 
 use crate::credential::Credential;
 use crate::name::{HostName, NameMap, NamePattern};
+use crate::ordered::Ordered;
 use crate::store::Warning;
 
 pub use explain::{ClientKind, Explanation};
 pub use offer::Offer;
 
 use holders::Holders;
+use order::{ByEnd, ByPlace};
 
 /// Every credential that is loaded, found by name.
 ///
-/// Immutable: a reload builds the next one beside it.
+/// Immutable: a reload builds the next one beside it, which shares with this one all that is not
+/// changed, so that one change among very many costs little.
 #[derive(Clone, Debug, Default)]
 pub struct CertificateIndex {
     names: NameMap<Holders>,
     /// The first credential in path order, with the others that hold exactly its names.
     default: Holders,
-    /// In path order.
-    credentials: Vec<Arc<Credential>>,
+    credentials: Ordered<ByPlace>,
+    ends: Ordered<ByEnd>,
 }
 
 impl CertificateIndex {
-    /// Builds the index over `credentials`, which are in path order. Which of two that claim one
-    /// name for the same clients is served is settled here, and said of each such name.
-    pub(crate) fn build(credentials: Vec<Arc<Credential>>, now: i64) -> (Self, Conflicts) {
-        let mut index = Self { names: NameMap::new(), default: Holders::default(), credentials };
-        for credential in &index.credentials {
-            for name in credential.names() {
-                index.names.entry(name).ranked.push(Arc::clone(credential));
-            }
+    /// Builds the index over `credentials`. Which of two that claim one name for the same clients
+    /// is served is settled here, and said of each such name.
+    pub(crate) fn build(credentials: &[Arc<Credential>], now: i64) -> (Self, Conflicts) {
+        let mut index = Self {
+            credentials: credentials.iter().cloned().map(ByPlace).collect(),
+            ends: credentials.iter().cloned().map(ByEnd).collect(),
+            ..Self::default()
+        };
+        for (credential, name) in named(credentials) {
+            index.names.entry(name).ranked.push(Arc::clone(credential));
         }
         let mut conflicts = Vec::new();
         for (name, holders) in index.names.iter_mut() {
@@ -70,11 +76,13 @@ impl CertificateIndex {
     ) -> (Self, Conflicts) {
         let mut index = self.clone();
         let left: HashSet<_> = gone.iter().map(Arc::as_ptr).collect();
-        index.credentials.retain(|credential| !left.contains(&Arc::as_ptr(credential)));
+        for credential in gone {
+            index.credentials.remove(&ByPlace(Arc::clone(credential)));
+            index.ends.remove(&ByEnd(Arc::clone(credential)));
+        }
         for credential in come {
-            let place = credential.place();
-            let at = index.credentials.partition_point(|other| other.place() < place);
-            index.credentials.insert(at, Arc::clone(credential));
+            index.credentials.insert(ByPlace(Arc::clone(credential)));
+            index.ends.insert(ByEnd(Arc::clone(credential)));
         }
         for (credential, name) in named(come) {
             index.names.entry(name).ranked.push(Arc::clone(credential));
@@ -130,12 +138,17 @@ impl CertificateIndex {
     }
 
     /// Every credential, in path order.
-    pub fn credentials(&self) -> impl ExactSizeIterator<Item = &Arc<Credential>> {
-        self.credentials.iter()
+    pub fn credentials(&self) -> impl Iterator<Item = &Arc<Credential>> {
+        self.credentials.iter().map(|ByPlace(credential)| credential)
+    }
+
+    /// Every credential, the one that ends first in front.
+    pub fn soonest(&self) -> impl Iterator<Item = &Arc<Credential>> {
+        self.ends.iter().map(|ByEnd(credential)| credential)
     }
 
     fn default_of(&self, now: i64) -> Holders {
-        let Some(first) = self.credentials.first() else { return Holders::default() };
+        let Some(first) = self.credentials().next() else { return Holders::default() };
         let holders = first.names().first().and_then(|name| self.names.get_pattern(name));
         let mut default = Holders::default();
         default.ranked.push(Arc::clone(first));
@@ -156,7 +169,7 @@ impl CertificateIndex {
     /// Whether nothing can be served.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.credentials.is_empty()
+        self.len() == 0
     }
 }
 

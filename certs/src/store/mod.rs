@@ -118,9 +118,9 @@ impl CertificateStore {
         } else {
             let mut change = self.renew(memory, &places, is_whole, now);
             shortened = std::mem::take(&mut change.shortened);
-            let index = self.index.load();
-            memory.schedule(&index, now);
-            ReloadReport { loaded: index.len(), ..memory.account(change, &self.options) }
+            memory.schedule(now);
+            let loaded = self.index.load().len();
+            ReloadReport { loaded, ..memory.account(change, &self.options) }
         };
         report.news = memory.is_news(&report);
         self.report.store(Arc::new(report.clone()));
@@ -168,7 +168,7 @@ impl CertificateStore {
         if change.any {
             let (index, conflicts) = if is_whole {
                 memory.ledger.forget_conflicts();
-                CertificateIndex::build(next, now)
+                CertificateIndex::build(&next, now)
             } else {
                 serving.with(&gone, &come, now)
             };
@@ -240,10 +240,10 @@ impl Memory {
     }
 
     /// Notes when time alone will next change what is served or said.
-    fn schedule(&mut self, index: &CertificateIndex, now: i64) {
-        let served = index.credentials().map(|credential| credential.next_change(now));
-        let pending = self.ledger.pending().map(|credential| credential.next_change(now));
-        self.next_change = served.chain(pending).flatten().min();
+    fn schedule(&mut self, now: i64) {
+        let pending = self.ledger.pending().flat_map(|credential| credential.moments());
+        let pending = pending.filter(|moment| *moment > now);
+        self.next_change = pending.chain(self.served.next_moment(now)).min();
         self.decided_at = Some(now);
     }
 

@@ -1,10 +1,11 @@
 //! The part of the files that a reload has to think about.
 //!
-//! Owns [`Served`], the credentials in use found by file and by key, and the rule that a change
+//! Owns [`Served`], the credentials in use found by file, by key and by time, and the rule that a change
 //! reaches from a file to every file and credential that shares a public key with it, and no
 //! further: what is decided for such a part is what would be decided for it among all files. So a
 //! reload costs what changed, not what there is. Refuses to know the decisions.
 
+use std::collections::btree_map::{BTreeMap, Entry};
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -65,6 +66,8 @@ pub(super) struct Served {
     by_public_key: HashMap<PublicKeyId, Vec<Place>>,
     /// Of those whose key lies in another file than their chain.
     by_key_file: HashMap<PathBuf, Vec<Place>>,
+    /// When time alone changes something, and for how many of them.
+    moments: BTreeMap<i64, usize>,
 }
 
 impl Served {
@@ -76,6 +79,9 @@ impl Served {
             self.by_key_file.entry(path).or_default().push(place.clone());
         }
         self.by_chain.entry(place).or_default().push(Arc::clone(credential));
+        for moment in credential.moments() {
+            *self.moments.entry(moment).or_default() += 1;
+        }
     }
 
     pub(super) fn remove(&mut self, credential: &Arc<Credential>) {
@@ -86,6 +92,19 @@ impl Served {
             take(&mut self.by_key_file, &path, |other| *other == place);
         }
         take(&mut self.by_chain, &place, |other| Arc::ptr_eq(other, credential));
+        for moment in credential.moments() {
+            if let Entry::Occupied(mut count) = self.moments.entry(moment) {
+                *count.get_mut() -= 1;
+                if *count.get() == 0 {
+                    count.remove();
+                }
+            }
+        }
+    }
+
+    /// When time alone next changes something after `now`.
+    pub(super) fn next_moment(&self, now: i64) -> Option<i64> {
+        self.moments.range(now.saturating_add(1)..).next().map(|(moment, _)| *moment)
     }
 
     /// The credentials whose chains came from `places`.

@@ -13,7 +13,7 @@ use portunus_certs::store::{ReloadReport, Skipped};
 use rustls::pki_types::UnixTime;
 use serde_json::json;
 
-use crate::admin::status::{self, NOTHING_LOADED, reason, soonest};
+use crate::admin::status::{self, NOTHING_LOADED, reason};
 use crate::runtime::clients::options;
 
 use super::clients::Clients;
@@ -67,7 +67,7 @@ pub(super) fn run(name: Option<&str>, json: bool, file: &ConfigFile) -> u8 {
 /// Everything that the reading gave.
 fn listed(index: &CertificateIndex, report: &ReloadReport, now: i64) -> String {
     let mut text = format!("loaded: {}\n", output::count(index.len(), "certificate"));
-    for credential in soonest(index, usize::MAX) {
+    for credential in index.soonest() {
         write_credential(&mut text, credential, now);
     }
     if !report.pending.is_empty() {

@@ -37,7 +37,7 @@ pub fn certificates(
     let ReloadReport { pending, skipped, warnings, kept, .. } = report;
     let longest = index.len().max(pending.len()).max(skipped.len()).max(warnings.len());
     let facts = |credential: &Arc<Credential>| credential_facts(credential, now);
-    let loaded = soonest(index, shown_max).into_iter();
+    let loaded = index.soonest().take(shown_max);
     json!({
         "loaded": loaded.map(facts).collect::<Vec<_>>(),
         "pending": pending_facts(pending, index, now, shown_max),
@@ -51,21 +51,6 @@ pub fn certificates(
         "warnings_total": warnings.len(),
         "truncated": longest > shown_max,
     })
-}
-
-/// At most `count` credentials, those that expire first, in that order. It does not sort the rest,
-/// so that asking is cheap where there are many.
-pub fn soonest(index: &CertificateIndex, count: usize) -> Vec<&Arc<Credential>> {
-    let order = |a: &&Arc<Credential>, b: &&Arc<Credential>| {
-        (a.not_after(), a.label()).cmp(&(b.not_after(), b.label()))
-    };
-    let mut credentials: Vec<_> = index.credentials().collect();
-    if count < credentials.len() {
-        credentials.select_nth_unstable_by(count, order);
-        credentials.truncate(count);
-    }
-    credentials.sort_unstable_by(order);
-    credentials
 }
 
 /// A certificate at `now`, in seconds since 1970.

@@ -2,15 +2,15 @@
 //!
 //! Owns the triggers: an event of the file system, SIGHUP, the moment at which time alone changes
 //! what is to be served, and the poll that does not depend on any of them. They are one queue, so
-//! readings never overlap; a storm of them is one reading, once the files are quiet. What is read
-//! and what it changes is decided by `certs`; what is said of it is in `tidings`. Refuses to know
+//! readings never overlap; a storm of them is one reading, once the files are quiet. `reader` does
+//! it; what it changes is decided by `certs`, and what is said of it is in `tidings`. Refuses to know
 //! connections: they see the new index, and the new trust in clients, when they next load it.
 
 pub(super) mod hints;
+mod reader;
 mod tidings;
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use portunus_certs::client_auth::ClientAuth;
@@ -24,16 +24,13 @@ use crate::drain::DrainWatch;
 use crate::metrics::ProcessMetrics;
 
 use hints::Watched;
-use tidings::Tidings;
+use reader::Reader;
 
-/// Reads certificates again.
+/// Has certificates read again.
 #[derive(Debug)]
 pub(super) struct Reloader {
-    certificates: Arc<CertificateStore>,
-    client_auths: Vec<Arc<ClientAuth>>,
-    /// When time alone will change what is trusted, in seconds since 1970.
-    trust_due: Option<i64>,
-    tidings: Tidings,
+    /// Readings never overlap, so nobody waits for it.
+    reader: Arc<Mutex<Reader>>,
     settle: Duration,
 }
 
@@ -52,24 +49,23 @@ impl Reloader {
         client_auths: Vec<Arc<ClientAuth>>,
         metrics: ProcessMetrics,
     ) -> Self {
-        let settle = config.certificates.settle;
-        let tidings = Tidings::new(metrics);
-        Self { certificates, client_auths, trust_due: None, tidings, settle }
+        let reader = Reader::new(certificates, client_auths, metrics);
+        Self { reader: Arc::new(Mutex::new(reader)), settle: config.certificates.settle }
     }
 
     /// Reads again at each trigger until the drain.
     pub(super) async fn run(
-        mut self,
+        self,
         config: Certificates,
         mut hang_up: Option<Signal>,
         mut watch: DrainWatch,
     ) {
         let mut files = Watched::new(&config.paths);
-        let mut trust_files = Watched::new(&self.trust_paths());
+        let mut trust_files = Watched::new(&locked(&self.reader).trust_paths());
         // What changed between the first reading and the beginning of the watch told nobody.
         let mut due = self.read(Some(Look::Around), true, Trigger::Time).await;
         loop {
-            self.tidings.show_modes([files.mode(), trust_files.mode()]);
+            locked(&self.reader).tidings.show_modes([files.mode(), trust_files.mode()]);
             let now = Instant::now();
             let next = due.map_or(config.poll_interval, until).min(config.poll_interval);
             let trigger = tokio::select! {
@@ -84,7 +80,8 @@ impl Reloader {
             }
             let anew = trigger != Trigger::Hint;
             let (hinted, trust_hinted) = (files.take(anew), trust_files.take(anew));
-            self.tidings.count_overflows(hinted.overflows + trust_hinted.overflows);
+            let overflows = hinted.overflows + trust_hinted.overflows;
+            locked(&self.reader).tidings.count_overflows(overflows);
             let trust_changed = anew || trust_hinted.look().is_some();
             let look = match trigger {
                 Trigger::HangUp => Some(Look::Closely),
@@ -99,44 +96,23 @@ impl Reloader {
         }
     }
 
-    /// Reads certificates where `look` says, and what client authentication depends on if `trust`.
-    /// Returns when time alone will change something, in seconds since 1970.
-    async fn read(&mut self, look: Option<Look>, trust: bool, trigger: Trigger) -> Option<i64> {
-        let certificates = Arc::clone(&self.certificates);
-        let client_auths = if trust { self.client_auths.clone() } else { Vec::new() };
-        let read = tokio::task::spawn_blocking(move || {
-            let now = UnixTime::now();
-            let trust: Vec<_> = client_auths.iter().map(|auth| auth.reload(now)).collect();
-            (look.map(|look| certificates.look(&look, now)), trust)
-        });
-        // A reading that panicked has changed nothing, and the panic was reported.
-        let (report, trust) = read.await.ok()?;
-        let forced = trigger == Trigger::HangUp;
-        if let Some(report) = &report {
-            if report.changed || report.news || forced {
-                self.tidings.say(report, &self.certificates);
-            }
-            self.tidings.count(report, &self.certificates);
-        }
-        if !trust.is_empty() {
-            trust.iter().for_each(|report| self.tidings.say_trust(report));
-            self.tidings.count_trust(&self.client_auths);
-            self.trust_due = trust.iter().filter_map(|report| report.next_change).min();
-        }
-        let report = self.certificates.report();
-        self.tidings.remind(&report);
-        report.next_change.into_iter().chain(self.trust_due).min()
+    /// Has everything read on a thread that may block. Returns when time alone will change
+    /// something, in seconds since 1970; a reading that panicked changed nothing, and the panic was
+    /// reported.
+    async fn read(&self, look: Option<Look>, trust: bool, trigger: Trigger) -> Option<i64> {
+        let reader = Arc::clone(&self.reader);
+        let read = move || locked(&reader).read(look.as_ref(), trust, trigger);
+        tokio::task::spawn_blocking(read).await.ok()?
     }
 
     /// Says what the first reading of certificates came to.
     pub(super) fn say_first(&self, report: &ReloadReport) {
-        self.tidings.say(report, &self.certificates);
-        self.tidings.count(report, &self.certificates);
+        locked(&self.reader).say_first(report);
     }
+}
 
-    fn trust_paths(&self) -> Vec<PathBuf> {
-        self.client_auths.iter().flat_map(|auth| auth.paths()).map(Path::to_path_buf).collect()
-    }
+fn locked(reader: &Mutex<Reader>) -> MutexGuard<'_, Reader> {
+    reader.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// How long it is until a moment in seconds since 1970. The second that has begun counts in full,

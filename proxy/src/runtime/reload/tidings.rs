@@ -4,6 +4,7 @@
 //! it is news, and a second time only if somebody must act and has not. Refuses to know when
 //! anything is read.
 
+use std::collections::HashMap;
 use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use std::time::Duration;
 use portunus_certs::client_auth::{ClientAuth, TrustReport};
 use portunus_certs::store::{CertificateStore, ReloadReport, Warning};
 use portunus_certs::watch::WatchMode;
+use prometheus::GaugeVec;
 use rustls::pki_types::UnixTime;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
@@ -23,13 +25,15 @@ use crate::metrics::ProcessMetrics;
 #[derive(Debug)]
 pub(super) struct Tidings {
     metrics: ProcessMetrics,
+    /// The end of validity of each certificate that has a gauge.
+    ends: HashMap<Arc<str>, i64>,
     reminded: Option<Instant>,
     poll_reason: Option<String>,
 }
 
 impl Tidings {
     pub(super) fn new(metrics: ProcessMetrics) -> Self {
-        Self { metrics, reminded: None, poll_reason: None }
+        Self { metrics, ends: HashMap::new(), reminded: None, poll_reason: None }
     }
 
     /// Says what a reading of certificates came to.
@@ -107,7 +111,7 @@ impl Tidings {
     }
 
     /// Counts what a reading of certificates came to.
-    pub(super) fn count(&self, report: &ReloadReport, store: &CertificateStore) {
+    pub(super) fn count(&mut self, report: &ReloadReport, store: &CertificateStore) {
         let result = match (report.skipped.is_empty(), report.changed) {
             (false, _) => "partial",
             (true, false) => "unchanged",
@@ -123,7 +127,7 @@ impl Tidings {
         }
     }
 
-    fn show_certificates(&self, report: &ReloadReport, store: &CertificateStore) {
+    fn show_certificates(&mut self, report: &ReloadReport, store: &CertificateStore) {
         let expired = |warning: &&Warning| matches!(warning, Warning::Expired { .. });
         let states = [
             ("loaded", report.loaded),
@@ -136,17 +140,9 @@ impl Tidings {
             self.metrics.certificates.with_label_values(&[state]).set(count as i64);
         }
         let index = store.load();
-        let mut soonest: Vec<_> = index.credentials().collect();
-        if soonest.len() > EXPIRIES_SHOWN_MAX {
-            soonest.select_nth_unstable_by_key(EXPIRIES_SHOWN_MAX, |c| c.not_after());
-        }
-        let not_after = &self.metrics.certificate_not_after;
-        not_after.reset();
-        for credential in soonest.iter().take(EXPIRIES_SHOWN_MAX) {
-            not_after
-                .with_label_values(&[&**credential.label()])
-                .set(credential.not_after() as f64);
-        }
+        let shown = index.soonest().take(EXPIRIES_SHOWN_MAX);
+        let ends = shown.map(|c| (Arc::clone(c.label()), c.not_after())).collect();
+        show(&self.metrics.certificate_not_after, &mut self.ends, ends);
     }
 
     /// Shows until when the revocation lists hold.
@@ -161,6 +157,21 @@ impl Tidings {
             }
         }
     }
+}
+
+/// Turns the gauges that show `shown` into those that show `now`. Only those that differ are
+/// touched, so that a scrape meanwhile misses none of the others.
+fn show(gauges: &GaugeVec, shown: &mut HashMap<Arc<str>, i64>, now: HashMap<Arc<str>, i64>) {
+    for label in shown.keys().filter(|label| !now.contains_key(*label)) {
+        // It can only fail if there is no such gauge.
+        let _ = gauges.remove_label_values(&[&**label]);
+    }
+    for (label, moment) in &now {
+        if shown.get(label) != Some(moment) {
+            gauges.with_label_values(&[&**label]).set(*moment as f64);
+        }
+    }
+    *shown = now;
 }
 
 /// The first of some things, or nothing.

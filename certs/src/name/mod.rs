@@ -7,13 +7,16 @@
 //!
 //! Read [`crate::resolver`] next for how a certificate is found by name.
 
-use std::borrow::Borrow;
-use std::collections::HashMap;
+mod map;
+mod shards;
+
 use std::fmt;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use thiserror::Error;
+
+pub use map::NameMap;
 
 /// A DNS name in its one spelling: lower case, without the trailing dot, ASCII.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -66,13 +69,6 @@ impl AsRef<str> for HostName {
     }
 }
 
-/// Lets a map keyed by names be asked with a borrowed string; `Hash` and `Eq` agree with `str`.
-impl Borrow<str> for HostName {
-    fn borrow(&self) -> &str {
-        &self.0
-    }
-}
-
 /// A name as certificates and sites state it: exact, or one wildcard label.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum NamePattern {
@@ -107,101 +103,6 @@ impl fmt::Display for NamePattern {
             Self::Exact(name) => name.fmt(f),
             Self::Wildcard(parent) => write!(f, "*.{parent}"),
         }
-    }
-}
-
-/// Values found by name, the exact name before the wildcard, in two hash look-ups at most.
-#[derive(Clone, Debug)]
-pub struct NameMap<T> {
-    exact: HashMap<HostName, T>,
-    wildcard: HashMap<HostName, T>,
-}
-
-impl<T> NameMap<T> {
-    /// An empty map.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Adds or replaces; the value that stood there is returned.
-    pub fn insert(&mut self, pattern: NamePattern, value: T) -> Option<T> {
-        match pattern {
-            NamePattern::Exact(name) => self.exact.insert(name, value),
-            NamePattern::Wildcard(parent) => self.wildcard.insert(parent, value),
-        }
-    }
-
-    /// The value for `name`: its own entry, else that of the wildcard one label above.
-    #[must_use]
-    pub fn get(&self, name: &HostName) -> Option<&T> {
-        self.get_exact(name).or_else(|| self.get_wildcard(name))
-    }
-
-    /// The entry of the name itself, wildcards aside.
-    #[must_use]
-    pub fn get_exact(&self, name: &HostName) -> Option<&T> {
-        self.exact.get(name)
-    }
-
-    /// The entry of the wildcard that covers the name, the exact entry aside.
-    #[must_use]
-    pub fn get_wildcard(&self, name: &HostName) -> Option<&T> {
-        self.wildcard.get(name.parent()?)
-    }
-
-    /// The entry that was inserted under this very pattern.
-    #[must_use]
-    pub fn get_pattern(&self, pattern: &NamePattern) -> Option<&T> {
-        match pattern {
-            NamePattern::Exact(name) => self.exact.get(name),
-            NamePattern::Wildcard(parent) => self.wildcard.get(parent),
-        }
-    }
-
-    /// The entry under this very pattern, made if there is none.
-    pub fn entry(&mut self, pattern: &NamePattern) -> &mut T
-    where
-        T: Default,
-    {
-        match pattern {
-            NamePattern::Exact(name) => self.exact.entry(name.clone()).or_default(),
-            NamePattern::Wildcard(parent) => self.wildcard.entry(parent.clone()).or_default(),
-        }
-    }
-
-    /// Takes the entry under this very pattern away.
-    pub fn remove(&mut self, pattern: &NamePattern) -> Option<T> {
-        match pattern {
-            NamePattern::Exact(name) => self.exact.remove(name),
-            NamePattern::Wildcard(parent) => self.wildcard.remove(parent),
-        }
-    }
-
-    /// How many patterns there are.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.exact.len() + self.wildcard.len()
-    }
-
-    /// Whether there is no pattern at all.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.exact.is_empty() && self.wildcard.is_empty()
-    }
-
-    /// Every entry, in no particular order.
-    pub fn iter_mut(&mut self) -> impl Iterator<Item = (NamePattern, &mut T)> {
-        let exact = self.exact.iter_mut();
-        let exact = exact.map(|(name, value)| (NamePattern::Exact(name.clone()), value));
-        let wildcard = self.wildcard.iter_mut();
-        exact.chain(wildcard.map(|(name, value)| (NamePattern::Wildcard(name.clone()), value)))
-    }
-}
-
-impl<T> Default for NameMap<T> {
-    fn default() -> Self {
-        Self { exact: HashMap::new(), wildcard: HashMap::new() }
     }
 }
 
