@@ -66,7 +66,7 @@ pub(super) fn check_ours(chain_pem: &str, chain: &Path, key: &Path) -> Result<()
 fn existing(path: &Path) -> Result<Option<Parsed>, IssueError> {
     let contents = match load::read(path, load::FILE_BYTES_MAX) {
         Ok(contents) => contents,
-        Err(LoadError::Missing) => return Ok(None),
+        Err(LoadError::Missing | LoadError::Dangling { .. }) => return Ok(None),
         Err(LoadError::Io(error)) => {
             let source = io::Error::new(error.kind(), error);
             return Err(IssueError::File { path: path.to_path_buf(), source });

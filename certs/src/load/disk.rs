@@ -38,7 +38,7 @@ pub(crate) fn list(paths: &[PathBuf]) -> Listing {
                 listing.files.extend(staples_beside(path).into_iter().filter(|path| path.exists()));
                 listing.files.insert(path.clone());
             }
-            Err(error) => listing.unseen.push((path.clone(), error.into())),
+            Err(error) => listing.unseen.push((path.clone(), fault(path, error))),
         }
     }
     listing
@@ -101,7 +101,7 @@ pub(crate) struct Contents {
 /// Reads a file of at most `bytes_max`.
 pub(crate) fn read(path: &Path, bytes_max: u64) -> Result<Contents, LoadError> {
     // A FIFO would block the opening for ever; a folder is no file either.
-    let metadata = fs::metadata(path)?;
+    let metadata = fs::metadata(path).map_err(|error| fault(path, error))?;
     if !metadata.is_file() {
         return Err(LoadError::NotAFile);
     }
@@ -119,6 +119,14 @@ pub(crate) fn read(path: &Path, bytes_max: u64) -> Result<Contents, LoadError> {
     }
     let stamp = Stamp::of(&metadata).filter(|stamp| stamp.is_old(UnixTime::now()));
     Ok(Contents { bytes, mode: mode(&metadata), stamp })
+}
+
+/// Why nothing is known of `path`. Of a link, what is missing is what it points to.
+fn fault(path: &Path, error: io::Error) -> LoadError {
+    match (error.kind(), fs::read_link(path)) {
+        (io::ErrorKind::NotFound, Ok(target)) => LoadError::Dangling { target },
+        _ => error.into(),
+    }
 }
 
 /// What changes when a file is written, replaced or given to somebody else.

@@ -14,7 +14,7 @@ mod pem;
 mod staple;
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::crypto::CryptoProvider;
@@ -110,6 +110,12 @@ pub enum LoadError {
     /// Binary instead of text.
     #[error("is DER, not PEM; convert it with `openssl x509 -inform der` or `openssl pkey`")]
     Der,
+    /// A symbolic link to nothing.
+    #[error("is a link to {}, which does not exist", target.display())]
+    Dangling {
+        /// What the link says.
+        target: PathBuf,
+    },
     /// No bytes at all.
     #[error("is empty")]
     Empty,

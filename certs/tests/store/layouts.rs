@@ -161,6 +161,19 @@ fn nothing_at_all_is_told_and_a_path_that_does_not_exist_has_a_hint() {
 }
 
 #[test]
+fn of_a_link_to_nothing_it_is_said_what_it_points_to() {
+    let folder = Folder::new();
+    std::os::unix::fs::symlink("../gone/a.pem", folder.path().join("a.pem")).unwrap();
+    let (store, report) = folder.open();
+    let line = "certs.d/a.pem: is a link to ../gone/a.pem, which does not exist";
+    assert_eq!(lines(&report, &folder), [line]);
+    let options = options(vec![folder.path().join("a.pem")]);
+    let (_, report) = CertificateStore::open(options, now());
+    assert_eq!(lines(&report, &folder), [line], "the same of a configured path");
+    assert!(store.load().is_empty());
+}
+
+#[test]
 fn junk_is_described_in_words_and_not_in_the_parsers_own() {
     let folder = Folder::new();
     let begin = "-----BEGIN CERTIFICATE-----\n";
