@@ -261,6 +261,9 @@ impl Memory {
         report.changed = change.any;
         (report.updated, report.removed) = (change.updated, change.removed);
         report.next_change = self.next_change;
+        // Of each staple that is not sent it is said why.
+        let unsent = report.warnings.iter().filter(|warning| warning.is_of_staple()).count();
+        report.stapled = self.served.stapled().saturating_sub(unsent);
         let unseen = self.library.unseen().iter().cloned();
         report.skipped.extend(unseen.map(|(path, error)| Skipped { path, error }));
         if self.all_gone {

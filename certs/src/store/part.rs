@@ -1,7 +1,7 @@
 //! The part of the files that a reload has to think about.
 //!
-//! Owns [`Served`], the credentials in use found by file, by key and by time, and the rule that a change
-//! reaches from a file to every file and credential that shares a public key with it, and no
+//! Owns [`Served`], the credentials in use found by file, by key and by time, and the rule that a
+//! change reaches from a file to every file and credential that shares a public key with it, and no
 //! further: what is decided for such a part is what would be decided for it among all files. So a
 //! reload costs what changed, not what there is. Refuses to know the decisions.
 
@@ -68,6 +68,8 @@ pub(super) struct Served {
     by_key_file: HashMap<PathBuf, Vec<Place>>,
     /// When time alone changes something, and for how many of them.
     moments: BTreeMap<i64, usize>,
+    /// How many of them have a staple.
+    stapled: usize,
 }
 
 impl Served {
@@ -79,6 +81,7 @@ impl Served {
             self.by_key_file.entry(path).or_default().push(place.clone());
         }
         self.by_chain.entry(place).or_default().push(Arc::clone(credential));
+        self.stapled += usize::from(credential.staple().is_some());
         for moment in credential.moments() {
             *self.moments.entry(moment).or_default() += 1;
         }
@@ -92,6 +95,7 @@ impl Served {
             take(&mut self.by_key_file, &path, |other| *other == place);
         }
         take(&mut self.by_chain, &place, |other| Arc::ptr_eq(other, credential));
+        self.stapled -= usize::from(credential.staple().is_some());
         for moment in credential.moments() {
             if let Entry::Occupied(mut count) = self.moments.entry(moment) {
                 *count.get_mut() -= 1;
@@ -100,6 +104,11 @@ impl Served {
                 }
             }
         }
+    }
+
+    /// How many have a staple, whether it is sent or not.
+    pub(super) fn stapled(&self) -> usize {
+        self.stapled
     }
 
     /// When time alone next changes something after `now`.

@@ -23,6 +23,8 @@ pub struct ReloadReport {
     pub loaded: usize,
     /// How many of them are the last good of files that are bad, gone in half, or not yet due.
     pub kept: usize,
+    /// How many of those that are served are sent with a staple.
+    pub stapled: usize,
     /// Renewed credentials that wait for the start of their validity.
     pub pending: Vec<Arc<Credential>>,
     /// When time alone will next change what is served or said, in seconds since 1970.
@@ -203,6 +205,19 @@ pub enum Warning {
         /// The hash.
         algorithm: &'static str,
     },
+}
+
+impl Warning {
+    /// Whether it says why a staple that is there is not sent.
+    pub(super) fn is_of_staple(&self) -> bool {
+        matches!(
+            self,
+            Self::StapleEarly { .. }
+                | Self::StapleRevoked { .. }
+                | Self::StapleStale { .. }
+                | Self::StapleUnknown { .. }
+        )
+    }
 }
 
 impl fmt::Display for Warning {

@@ -102,9 +102,12 @@ families! {
         "Sessions that made room for newer ones before they expired.";
     certificate_not_after: GaugeVec, Kind::Gauge, "portunus_certificate_not_after_seconds",
         ["certificate"], "End of validity of a loaded certificate, in seconds since 1970.";
+    staple_next_update: GaugeVec, Kind::Gauge,
+        "portunus_certificate_staple_next_update_seconds", ["certificate"],
+        "Until when the OCSP staple of a loaded certificate is sent, in seconds since 1970.";
     certificates: IntGaugeVec, Kind::Gauge, "portunus_certificates", ["state"],
-        "Certificates, by state: loaded, of these kept (the last good, as the files are bad) and \
-        expired; pending (not yet valid); skipped.";
+        "Certificates, by state: loaded, of these kept (the last good, as the files are bad), \
+        expired, stapled and staple_stale; pending (not yet valid); skipped.";
     certificate_reloads: IntCounterVec, Kind::Counter, "portunus_certificate_reloads_total",
         ["result"], "Readings of the certificate paths: changed, unchanged, partial (something \
         was skipped).";
@@ -204,6 +207,7 @@ impl Families {
             session_bytes: self.session_bytes.clone(),
             session_evictions: self.session_evictions.clone(),
             certificate_not_after: self.certificate_not_after.clone(),
+            staple_next_update: self.staple_next_update.clone(),
             certificates: self.certificates.clone(),
             certificate_watch_mode: self.certificate_watch_mode.clone(),
             certificate_watch_overflows: self.certificate_watch_overflows.clone(),

@@ -73,6 +73,7 @@ pub struct ProcessMetrics {
     pub session_bytes: IntGauge,
     pub session_evictions: IntCounter,
     pub certificate_not_after: GaugeVec,
+    pub staple_next_update: GaugeVec,
     pub certificates: IntGaugeVec,
     pub certificate_watch_mode: IntGaugeVec,
     pub certificate_watch_overflows: IntCounter,

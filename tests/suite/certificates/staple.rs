@@ -74,6 +74,15 @@ async fn a_staple_beside_its_certificate_is_sent_replaced_and_withdrawn() {
     let before = told(&proxy).await.unwrap();
     assert!(before.contains("OCSP Response Status: successful"), "{before}");
 
+    let until = "portunus_certificate_staple_next_update_seconds";
+    let of_this_century = |seconds| seconds > 1.5e9;
+    proxy.wait_for_metric(until, &[], of_this_century).await;
+    let stapled = async |count: f64| {
+        let state = [("state", "stapled")];
+        proxy.wait_for_metric("portunus_certificates", &state, |stapled| stapled == count).await
+    };
+    stapled(1.0).await;
+
     let two = response(aside.path(), &credential, good).await.unwrap();
     put(&two);
     eventually("the next staple", async || {
@@ -91,8 +100,10 @@ async fn a_staple_beside_its_certificate_is_sent_replaced_and_withdrawn() {
     let revoked = "R\t400101000000Z\t260101000000Z";
     put(&response(aside.path(), &credential, revoked).await.unwrap());
     tells(&proxy, "OCSP response: no response sent").await;
+    stapled(0.0).await;
     put(&two);
     tells(&proxy, "Cert Status: good").await;
     fs::remove_file(&file).unwrap();
     tells(&proxy, "OCSP response: no response sent").await;
+    proxy.wait_for_metric(until, &[], |seconds| seconds == 0.0).await;
 }

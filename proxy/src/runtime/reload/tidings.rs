@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portunus_certs::client_auth::{ClientAuth, TrustReport};
+use portunus_certs::credential::Credential;
 use portunus_certs::store::{CertificateStore, ReloadReport, Warning};
 use portunus_certs::watch::WatchMode;
 use prometheus::GaugeVec;
@@ -27,13 +28,16 @@ pub(super) struct Tidings {
     metrics: ProcessMetrics,
     /// The end of validity of each certificate that has a gauge.
     ends: HashMap<Arc<str>, i64>,
+    /// The end of the staple of each of these that has one.
+    staple_ends: HashMap<Arc<str>, i64>,
     reminded: Option<Instant>,
     poll_reason: Option<String>,
 }
 
 impl Tidings {
     pub(super) fn new(metrics: ProcessMetrics) -> Self {
-        Self { metrics, ends: HashMap::new(), reminded: None, poll_reason: None }
+        let (ends, staple_ends) = (HashMap::new(), HashMap::new());
+        Self { metrics, ends, staple_ends, reminded: None, poll_reason: None }
     }
 
     /// Says what a reading of certificates came to.
@@ -129,20 +133,26 @@ impl Tidings {
 
     fn show_certificates(&mut self, report: &ReloadReport, store: &CertificateStore) {
         let expired = |warning: &&Warning| matches!(warning, Warning::Expired { .. });
+        let stale = |warning: &&Warning| matches!(warning, Warning::StapleStale { .. });
         let states = [
             ("loaded", report.loaded),
             ("kept", report.kept),
             ("pending", report.pending.len()),
             ("skipped", report.skipped.len()),
             ("expired", report.warnings.iter().filter(expired).count()),
+            ("stapled", report.stapled),
+            ("staple_stale", report.warnings.iter().filter(stale).count()),
         ];
         for (state, count) in states {
             self.metrics.certificates.with_label_values(&[state]).set(count as i64);
         }
         let index = store.load();
-        let shown = index.soonest().take(EXPIRIES_SHOWN_MAX);
-        let ends = shown.map(|c| (Arc::clone(c.label()), c.not_after())).collect();
+        let shown = || index.soonest().take(EXPIRIES_SHOWN_MAX);
+        let ends = shown().map(|c| (Arc::clone(c.label()), c.not_after())).collect();
         show(&self.metrics.certificate_not_after, &mut self.ends, ends);
+        let staple_end = |c: &Arc<Credential>| Some((c.label().clone(), c.staple()?.next_update));
+        let staple_ends = shown().filter_map(staple_end).collect();
+        show(&self.metrics.staple_next_update, &mut self.staple_ends, staple_ends);
     }
 
     /// Shows until when the revocation lists hold.
