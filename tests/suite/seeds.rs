@@ -7,6 +7,7 @@ use std::path::Path;
 
 use portunus::handshake::hello::offer::{OfferKind, ResumptionOffer};
 use portunus_certs::session::seal::SealingKeys;
+use portunus_certs::tickets::FileKeys;
 use portunus_certs::{client_auth, load};
 use rustls::crypto::aws_lc_rs::default_provider;
 
@@ -66,6 +67,11 @@ fn nothing_that_stands_in_a_store_or_in_a_file_of_keys_opens_by_chance() {
         assert!(keys.open_text(b"another label", bytes).is_none());
         SealingKeys::parse(bytes).is_ok()
     });
+}
+
+#[test]
+fn every_file_of_ticket_keys_gets_an_answer() {
+    replay("ticket_keys", |bytes| FileKeys::parse(bytes).is_ok());
 }
 
 /// That of the seeds.
