@@ -39,11 +39,6 @@ impl Wallet {
         self.sessions().tls12_resumption(Tls12Resumption::SessionIdOnly)
     }
 
-    /// Throws everything away.
-    pub fn empty(&self) {
-        *self.lock() = Sessions::default();
-    }
-
     /// Takes nothing more, and keeps what it has.
     pub fn close(&self) {
         self.lock().is_closed = true;

@@ -161,7 +161,7 @@ async fn tickets_under_keys_of_a_file_are_good_in_every_process() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_takes_no_tickets_resumes_beside_those_who_do() {
+async fn sessions_of_tls_1_2_and_tickets_of_tls_1_3_are_good_side_by_side() {
     clients_move(Kind::Redis, Mode::Both, SHARED).await;
     clients_move(Kind::Local, Mode::Both, FILE).await;
 }
