@@ -59,6 +59,23 @@ fn a_response_that_ends_early_at_whatever_byte_is_refused_and_the_last_good_one_
 }
 
 #[test]
+fn a_response_of_which_one_bit_differs_outside_of_what_is_signed_is_refused() {
+    let authority = Authority::new();
+    authority.serve("a", 0x1001, "");
+    let question = "-issuer ca.pem -cert a.pem";
+    let staple = authority.sign(&good(0x1001), question, "ca", "-ndays 7 -resp_no_certs");
+    let (store, _) = authority.open();
+    // As far as the type of the response and the octets that hold it, which nobody signs.
+    for (place, bit) in (0..30).flat_map(|place| (0..8).map(move |bit| (place, bit))) {
+        let mut bytes = staple.clone();
+        bytes[place] ^= 1 << bit;
+        authority.write("a.ocsp", &bytes);
+        store.reload(at(now()));
+        assert_eq!(sent(&store, "a", now()), None, "bit {bit} of byte {place}");
+    }
+}
+
+#[test]
 fn of_whatever_bytes_are_there_only_the_response_itself_is_sent() {
     let authority = Authority::new();
     authority.serve("a", 0x1001, "");

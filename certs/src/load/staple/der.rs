@@ -12,6 +12,13 @@ use x509_parser::time::ASN1Time;
 #[derive(Clone, Copy)]
 pub(super) struct Der<'a>(&'a [u8]);
 
+/// Whether a value holds others.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Form {
+    Constructed,
+    Primitive,
+}
+
 /// The bytes are not what the structure asks for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Malformed;
@@ -32,7 +39,8 @@ impl<'a> Der<'a> {
 
     /// The content of the next value, which has this tag.
     pub(super) fn value(&mut self, tag: Tag) -> Result<&'a [u8], Malformed> {
-        self.take(Class::Universal, tag)?.ok_or(Malformed)
+        let form = if tag == Tag::Sequence { Form::Constructed } else { Form::Primitive };
+        self.take(Class::Universal, tag, Some(form))?.ok_or(Malformed)
     }
 
     /// The content of the next value, which is a SEQUENCE.
@@ -40,9 +48,15 @@ impl<'a> Der<'a> {
         self.value(Tag::Sequence).map(Self)
     }
 
-    /// The content of the next value if its tag is `[number]`.
+    /// The values within the next one if its tag is `[number]`.
     pub(super) fn context(&mut self, number: u32) -> Result<Option<Self>, Malformed> {
-        Ok(self.take(Class::ContextSpecific, Tag(number))?.map(Self))
+        let content = self.take(Class::ContextSpecific, Tag(number), Some(Form::Constructed))?;
+        Ok(content.map(Self))
+    }
+
+    /// Whether the tag of the next value is `[number]`, whatever it holds; then it is passed over.
+    pub(super) fn is_context(&mut self, number: u32) -> Result<bool, Malformed> {
+        Ok(self.take(Class::ContextSpecific, Tag(number), None)?.is_some())
     }
 
     /// The next SEQUENCE with its tag and length, as it is hashed and signed.
@@ -67,13 +81,24 @@ impl<'a> Der<'a> {
         ASN1Time::from_der(before).map(|(_, time)| time.timestamp()).map_err(|_| Malformed)
     }
 
-    fn take(&mut self, class: Class, tag: Tag) -> Result<Option<&'a [u8]>, Malformed> {
+    /// The content of the next value, if it is of this class and tag. DER allows one form of each
+    /// (X.690 §10.2).
+    fn take(
+        &mut self,
+        class: Class,
+        tag: Tag,
+        form: Option<Form>,
+    ) -> Result<Option<&'a [u8]>, Malformed> {
         if self.is_empty() {
             return Ok(None);
         }
         let (rest, value) = Any::from_der(self.0).map_err(|_| Malformed)?;
         if (value.class(), value.tag()) != (class, tag) {
             return Ok(None);
+        }
+        let constructed = value.header.constructed();
+        if form.is_some_and(|form| (form == Form::Constructed) != constructed) {
+            return Err(Malformed);
         }
         self.0 = rest;
         Ok(Some(value.data))

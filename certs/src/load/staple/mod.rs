@@ -233,7 +233,7 @@ fn status(single: &mut Der<'_>) -> Result<CertificateStatus, Malformed> {
         (1, CertificateStatus::Revoked),
         (2, CertificateStatus::Unknown),
     ] {
-        if single.context(number)?.is_some() {
+        if single.is_context(number)? {
             return Ok(status);
         }
     }

@@ -11,7 +11,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::{Change, SharedTier};
 use crate::session::engine::{EngineError, ErrorKind, Record};
@@ -69,22 +69,26 @@ impl SharedTier {
     async fn hand_over(&self) {
         loop {
             let ids = {
-                let _turn = self.turn.lock().await;
-                self.gather().await
+                let mut last = self.turn.lock().await;
+                self.gather(&mut last).await
             };
             self.move_batch(&ids).await;
         }
     }
 
     /// The ids of the next batch; empty if somebody else was quicker.
-    async fn gather(&self) -> Vec<SessionId> {
+    async fn gather(&self, last: &mut Option<Instant>) -> Vec<SessionId> {
         while !self.is_available() || self.queue.len() == 0 {
             self.queue.changed().await;
         }
-        if self.queue.len() < BATCH_MAX {
-            // What is made within this moment travels together.
-            sleep(GATHER).await;
+        // What is made soon after a batch travels together; what is made at leisure does not wait,
+        // so that its client finds it wherever it turns next.
+        if let Some(last) = *last
+            && self.queue.len() < BATCH_MAX
+        {
+            sleep_until(last + GATHER).await;
         }
+        *last = Some(Instant::now());
         self.queue.pop(BATCH_MAX)
     }
 
@@ -244,5 +248,5 @@ impl Drop for Batch<'_> {
 
 /// Sessions that travel together at most.
 const BATCH_MAX: usize = 64;
-/// How long the first session of a batch waits for others.
+/// How long it is at least between the beginnings of two batches that are not full.
 const GATHER: Duration = Duration::from_millis(2);

@@ -81,8 +81,8 @@ pub struct SharedTier {
     /// Wakes the watch when the breaker opens.
     opened: Notify,
     queue: Queue,
-    /// Whose turn it is to gather a batch.
-    turn: tokio::sync::Mutex<()>,
+    /// Whose turn it is to gather a batch, and when that was done last.
+    turn: tokio::sync::Mutex<Option<Instant>>,
     /// Batches on their way.
     batches: AtomicUsize,
     /// Wakes those who wait until there are none.

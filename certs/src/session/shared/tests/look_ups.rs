@@ -103,8 +103,8 @@ async fn a_session_counts_as_too_old_by_the_wall_clock_and_without_one() {
     for (number, (skew, resumes)) in (0..).zip(skews) {
         one.make(number, Use::Single);
         one.runs(10 * MILLI).await;
-        // Its age at the hand-over is rounded up to a second.
-        other.wall.0.store(999_999_u64.checked_add_signed(skew).unwrap(), Ordering::Relaxed);
+        // It was handed over at once.
+        other.wall.0.store(1_000_000_u64.checked_add_signed(skew).unwrap(), Ordering::Relaxed);
         assert_eq!(other.resumes(single(number)).await, resumes, "{skew}");
     }
     assert_eq!(other.tier.stats().lookups(LookupResult::Expired), 2);
