@@ -5,20 +5,17 @@
 //! shows; that is what contention costs.
 
 mod measure;
+mod place;
 
 use std::sync::Arc;
 use std::thread;
 
 use portunus_certs::session::memory::{Options, SessionCache};
-use portunus_certs::session::{ContextFields, ContextId, ScopedStore};
-use portunus_certs::store::{CertificateStore, StoreOptions};
-use portunus_certs::{DevelopmentCa, HostName, Offer};
-use rustls::crypto::aws_lc_rs::default_provider;
-use rustls::pki_types::UnixTime;
+use portunus_certs::session::{ContextId, ScopedStore};
 use rustls::server::StoresServerSessions;
-use rustls::{CipherSuite, ProtocolVersion, SignatureScheme};
 
 use measure::{cpu, run};
+use place::context;
 
 fn main() {
     let context = context();
@@ -71,37 +68,6 @@ fn session() -> Vec<u8> {
     let mut session = vec![7; 91];
     session.splice(..3, [0, 3, 4]);
     session
-}
-
-/// The context of one site with one certificate.
-fn context() -> ContextId {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    DevelopmentCa::new(UnixTime::now())
-        .and_then(|ca| ca.issue(&["bench.test"], UnixTime::now()))
-        .and_then(|issued| issued.write(folder.path(), "leaf"))
-        .expect("a certificate");
-    let options = StoreOptions {
-        paths: vec![folder.path().to_owned()],
-        strict_permissions: false,
-        provider: Arc::new(default_provider()),
-    };
-    let (store, _) = CertificateStore::open(options, UnixTime::now());
-    let offer = Offer {
-        signature_schemes: &[SignatureScheme::ECDSA_NISTP256_SHA256],
-        cipher_suites: &[CipherSuite::TLS13_AES_128_GCM_SHA256],
-    };
-    let name = HostName::parse("bench.test").expect("a well-formed name");
-    let index = store.load();
-    let credential = index.select(Some(&name), &offer).expect("the credential");
-    let fields = ContextFields {
-        listener_class: "tls",
-        listener: "bench",
-        site: "",
-        min_version: ProtocolVersion::TLSv1_2,
-        alpn: &[],
-        client_auth: None,
-    };
-    ContextId::new(&fields, credential)
 }
 
 const FILLED: usize = 100_000;

@@ -120,7 +120,7 @@ impl Served<'_> {
 
     /// Handshakes one after the other, before, while and after files are read.
     ///
-    /// Of those with pauses in between only the handshakes count that a reading overlapped, so the
+    /// Of those with pauses in between only the handshakes count that began during a reading, so the
     /// pauses do not flatter it.
     fn handshakes(&self) {
         let quiet = || self.during(|| vec![span(|| std::thread::sleep(QUIET))]);
@@ -136,6 +136,15 @@ impl Served<'_> {
             })
         };
         let (single, back_to_back) = (change(PAUSE), change(Duration::ZERO));
+        let busy = self.during(|| {
+            vec![span(|| {
+                for _ in 0..CHANGES_MEASURED {
+                    let new = issue(self.place);
+                    std::thread::sleep(PAUSE);
+                    self.change(&new);
+                }
+            })]
+        });
         let unread = self.folder.join("unread");
         let aside = self.during(|| {
             let writes = (0..CHANGES_MEASURED).map(|_| {
@@ -155,6 +164,7 @@ impl Served<'_> {
         for (what, latencies) in [
             ("quiet, before", before),
             ("another file written", aside),
+            ("one changed every 20 ms, all of that time", busy),
             ("one changed, with pauses", single),
             ("one changed, back to back", back_to_back),
             ("all read, back to back", all),
@@ -175,7 +185,7 @@ impl Served<'_> {
         }
     }
 
-    /// How long the handshakes took, in milliseconds, that one of the spans overlapped in which
+    /// How long the handshakes took, in milliseconds, that began in one of the spans in which
     /// `act` did something. The hands are on a thread of their own, so that what is done does not
     /// hold them up.
     fn during(&self, act: impl FnOnce() -> Vec<Span>) -> Vec<f64> {
@@ -186,11 +196,13 @@ impl Served<'_> {
             done.store(true, Ordering::Relaxed);
             (hands.join().expect("every handshake succeeds"), spans)
         });
-        let overlapped = |handshake: &&Span| {
+        // A long handshake meets a span more easily than a short one; that it begins in one says
+        // nothing of its length.
+        let began_within = |handshake: &&Span| {
             let first = spans.partition_point(|span| span.end < handshake.start);
-            spans.get(first).is_some_and(|span| span.start < handshake.end)
+            spans.get(first).is_some_and(|span| span.start <= handshake.start)
         };
-        let lengths = handshakes.iter().filter(overlapped).map(|one| one.end - one.start);
+        let lengths = handshakes.iter().filter(began_within).map(|one| one.end - one.start);
         let mut lengths: Vec<_> = lengths.map(|length| length.as_secs_f64() * 1e3).collect();
         lengths.sort_by(f64::total_cmp);
         lengths

@@ -2,7 +2,7 @@
 //! folder, with the client.
 //!
 //! Owns a process for each place, one worker on the first CPU, and the load generator on the
-//! second. There are so many clients that each returns long after its session was handed over.
+//! second. There are so many clients that each returns when its session was handed over already.
 //! Counted is the CPU time of the process alone, in turns, as the kernel accounts for it; that of
 //! Redis is its own. Also owns the question of what a second worker costs. Reads `/proc`: for
 //! Linux. Needs `taskset`, and `redis-server` for its part.
@@ -21,7 +21,9 @@ async fn main() {
     };
     for kind in ["resumed13", "resumed12"] {
         let mut legs = Vec::new();
-        for place in places(redis.as_ref()) {
+        // The clients of TLS 1.2 take session ids only.
+        let has_kind = |place: &Place| kind == "resumed13" || place.settings != "tickets";
+        for place in places(redis.as_ref()).into_iter().filter(has_kind) {
             legs.push((place.name, start(&place, "1").await, Vec::new()));
         }
         for _ in 0..RUNS {
@@ -83,12 +85,15 @@ fn places(redis: Option<&RedisServer>) -> Vec<Place> {
 
 async fn start(place: &Place, workers: &str) -> Proxy {
     let cpus = if workers == "1" { "0" } else { "0-1" };
+    let credential = authority().issue(&[NAME]);
     let builder = Proxy::builder()
         .listener(tls(NAME))
         .backend(echo())
-        .certificate(NAME, &authority().issue(&[NAME]))
+        .certificate(NAME, &credential)
+        .file("leaf.pem", &credential.pem())
         .set("server.workers", workers)
         .set("limits.handshakes_per_source", "100000")
+        .set("log.level", "\"info\"")
         .under(&["taskset", "-c", cpus]);
     let shared = |builder: Builder, url: &str| {
         builder
@@ -121,7 +126,15 @@ struct Load {
 }
 
 impl Load {
+    /// A client that is quicker than the first connection to a store gets a full handshake, and
+    /// the load wants none: it begins again.
     fn warm(proxy: &Proxy, kind: &str, cpus: &str) -> Self {
+        (0..WARMINGS_MAX)
+            .find_map(|_| Self::start(proxy, kind, cpus))
+            .expect("the load gets what it asks for")
+    }
+
+    fn start(proxy: &Proxy, kind: &str, cpus: &str) -> Option<Self> {
         let mut child = Command::new("taskset")
             .args(["-c", if cpus == "1" { "1" } else { cpus }])
             .arg(env!("CARGO_BIN_EXE_portunus-load"))
@@ -129,7 +142,7 @@ impl Load {
             .args(["--parallel", &CLIENTS.to_string()])
             .args(["--address", &proxy.first_address().to_string()])
             .arg("--certificate")
-            .arg(proxy.ca())
+            .arg(proxy.folder().join("leaf.pem"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -137,8 +150,7 @@ impl Load {
         let words = child.stdin.take().expect("a pipe");
         let answers = BufReader::new(child.stdout.take().expect("a pipe"));
         let mut load = Self { child, words, answers };
-        assert_eq!(load.answer().trim(), "ready");
-        load
+        (load.answer().trim() == "ready").then_some(load)
     }
 
     fn go(&mut self) {
@@ -195,9 +207,10 @@ fn say(line: &str) {
 
 /// The name that the load generator asks for.
 const NAME: &str = "bench.test";
-/// So many that a client returns long after its session was handed over.
-const CLIENTS: usize = 512;
+/// So many that a client returns when its session was handed over.
+const CLIENTS: usize = 64;
 /// Resumptions in a run.
-const COUNT: usize = 10_240;
+const COUNT: usize = 8_192;
 const RUNS: usize = 5;
+const WARMINGS_MAX: usize = 5;
 const KEY: &str = "3q2+796tvu/erb7v3q2+796tvu/erb7v3q2+796tvu8=\n";
