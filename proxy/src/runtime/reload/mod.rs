@@ -11,13 +11,16 @@ mod reader;
 mod tidings;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::Duration;
 
 use portunus_certs::client_auth::ClientAuth;
 use portunus_certs::store::{CertificateStore, Look, ReloadReport};
 use rustls::pki_types::UnixTime;
 use tokio::signal::unix::Signal;
+use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, sleep_until};
+use tracing::warn;
 
 use crate::config::{Certificates, Config};
 use crate::drain::DrainWatch;
@@ -96,18 +99,37 @@ impl Reloader {
         }
     }
 
-    /// Has everything read on a thread that may block. Returns when time alone will change
-    /// something, in seconds since 1970; a reading that panicked changed nothing, and the panic was
-    /// reported.
+    /// Has everything read on a thread of its own. Returns when time alone will change something,
+    /// in seconds since 1970; a reading that panicked changed nothing, and the panic was reported.
     async fn read(&self, look: Option<Look>, trust: bool, trigger: Trigger) -> Option<i64> {
         let reader = Arc::clone(&self.reader);
-        let read = move || locked(&reader).read(look.as_ref(), trust, trigger);
-        tokio::task::spawn_blocking(read).await.ok()?
+        let (tell, told) = oneshot::channel();
+        let read = move || {
+            step_back();
+            // Whoever asked may have gone with the drain.
+            let _ = tell.send(locked(&reader).read(look.as_ref(), trust, trigger));
+        };
+        match thread::Builder::new().name("certificates".to_owned()).spawn(read) {
+            Ok(_) => told.await.ok()?,
+            Err(error) => {
+                warn!(%error, "no thread to read certificates on; it is tried again");
+                None
+            }
+        }
     }
 
     /// Says what the first reading of certificates came to.
     pub(super) fn say_first(&self, report: &ReloadReport) {
         locked(&self.reader).say_first(report);
+    }
+}
+
+/// Lets the threads that serve connections go first: a reading is never in a hurry. On Linux each
+/// thread has a priority of its own.
+fn step_back() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::nice(READING_NICE) {
+        tracing::debug!(%error, "certificates are read at the priority of everything else");
     }
 }
 
@@ -130,5 +152,8 @@ async fn hung_up(signal: Option<&mut Signal>) {
     }
 }
 
+/// How far a reading steps back: it gets a tenth of a CPU that others want as well.
+#[cfg(target_os = "linux")]
+const READING_NICE: i32 = 10;
 /// Settle times between two readings.
 const PAUSE_SETTLES: u32 = 2;
