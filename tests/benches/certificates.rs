@@ -120,8 +120,8 @@ impl Served<'_> {
 
     /// Handshakes one after the other, before, while and after files are read.
     ///
-    /// Of those with pauses in between only the handshakes count that began during a reading, so the
-    /// pauses do not flatter it.
+    /// Of those with pauses in between only the handshakes count that began during a reading, so
+    /// the pauses do not flatter it.
     fn handshakes(&self) {
         let quiet = || self.during(|| vec![span(|| std::thread::sleep(QUIET))]);
         let before = quiet();

@@ -20,14 +20,16 @@ pub mod trace;
 use std::fmt;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use aws_lc_rs::digest::{self, SHA256};
 use rustls::ProtocolVersion;
 use rustls::server::StoresServerSessions;
+use zeroize::Zeroizing;
 
 use crate::credential::{Credential, digest_bytes};
 use id::{SessionId, Use};
-use memory::SessionCache;
+use memory::{Exported, SessionCache};
 use shared::{Prefetched, SharedTier};
 use trace::{LookupResult, Trace};
 
@@ -162,6 +164,10 @@ pub struct ScopedStore {
     trace: Option<Arc<Trace>>,
     /// What was given out and is still there.
     given: OnceLock<SessionId>,
+    /// Whether a session that is made of another one is as old as that one.
+    inherits_age: bool,
+    /// How old the one that was taken was.
+    taken_age: OnceLock<Duration>,
 }
 
 impl ScopedStore {
@@ -177,7 +183,17 @@ impl ScopedStore {
             prefetched: Mutex::default(),
             trace: None,
             given: OnceLock::new(),
+            inherits_age: false,
+            taken_age: OnceLock::new(),
         }
+    }
+
+    /// Keeps a session that is made of another one no longer than that one: for clients whose
+    /// certificates it holds. Their proof that they have the key is as old as the first of such a
+    /// row, and RFC 8446 §4.6.1 asks for a limit to that.
+    #[must_use]
+    pub fn with_inherited_age(self) -> Self {
+        Self { inherits_age: true, ..self }
     }
 
     /// Gives out what was `prefetched` as well, and hands new sessions over to the shared tier.
@@ -210,11 +226,15 @@ impl ScopedStore {
 
     /// The session from memory, or else from what was prefetched.
     fn look_up(&self, id: &SessionId, usage: Use) -> Option<Vec<u8>> {
+        let age = if self.inherits_age { self.cache.age_of(id) } else { None };
         let found = match usage {
             Use::Single => self.cache.take(id, self.context),
             Use::Repeated => self.cache.get(id, self.context),
         };
         self.note(found.as_ref().err().copied().unwrap_or(LookupResult::Hit));
+        if let (Ok(_), Some(age)) = (&found, age) {
+            let _ = self.taken_age.set(age);
+        }
         found.ok().or_else(|| self.look_up_prefetched(id, usage))
     }
 
@@ -231,6 +251,7 @@ impl ScopedStore {
             return None;
         }
         self.note(LookupResult::Hit);
+        let _ = self.taken_age.set(session.age);
         if usage == Use::Repeated {
             // So that the next connection need not ask for it.
             self.cache.import(*id, &session);
@@ -257,7 +278,14 @@ impl StoresServerSessions for ScopedStore {
         let Ok(key) = SessionId::try_from(key.as_slice()) else {
             return false;
         };
-        let is_in = self.cache.put(key, self.context, value);
+        let is_in = match (self.inherits_age, self.taken_age.get(), Use::of(&value)) {
+            (true, Some(age), Some(usage)) => {
+                let session = Zeroizing::new(value);
+                let exported = Exported { context: self.context, usage, session, age: *age };
+                self.cache.import(key, &exported)
+            }
+            _ => self.cache.put(key, self.context, value),
+        };
         if let (true, Some(tier)) = (is_in, &self.shared) {
             tier.enqueue(key);
         }

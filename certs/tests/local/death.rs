@@ -3,9 +3,9 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use portunus_certs::session::engine::Engine;
+use portunus_certs::session::engine::{Engine, ErrorKind, Record, Wanted};
 use portunus_certs::session::id::Use;
-use portunus_certs::session::local::{LocalEngine, LocalOptions};
+use portunus_certs::session::local::{LaterEngine, LocalEngine, LocalOptions};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::process::{CHURN, LIMIT, Numbers, Process, fetch, put};
@@ -78,6 +78,33 @@ async fn an_engine_ends_though_the_store_does_not_answer() {
     let elsewhere = Process::new(folder.path(), BYTES);
     assert!(elsewhere.hear().starts_with("Slow"));
     other.signal("CONT");
+}
+
+#[tokio::test]
+async fn a_folder_that_a_stopped_process_holds_is_opened_when_that_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = LocalEngine::open(&LocalOptions::new(folder.path())).unwrap();
+    let mut other = Process::new(folder.path(), BYTES);
+    other.hear();
+    other.say("write");
+    stop_with_lock(&first, &other).await;
+    drop(first);
+    let open_timeout = Duration::from_millis(100);
+    let later = LaterEngine::new(LocalOptions { open_timeout, ..LocalOptions::new(folder.path()) });
+    let fault = later.probe().await.unwrap_err();
+    assert_eq!(fault.kind(), ErrorKind::Unreachable);
+    other.signal("CONT");
+    other.kill();
+    let is_open = async {
+        while later.probe().await.is_err() {
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(LIMIT, is_open).await.unwrap();
+    let record = Record { key: [7; 32], sealed: vec![1; 9], lifetime: Duration::from_secs(60) };
+    assert!(later.store(&[record]).await.unwrap().iter().all(Result::is_ok));
+    let wanted = [Wanted { key: [7; 32], usage: Use::Single }];
+    assert_eq!(later.fetch(&wanted).await.unwrap(), [Some(vec![1; 9])]);
 }
 
 #[tokio::test]

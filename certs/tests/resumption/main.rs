@@ -169,6 +169,31 @@ fn a_connection_looks_up_no_more_than_its_share() {
     assert!(!fresh().put(vec![1; 16], value));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_row_of_sessions_of_an_authenticated_client_ends_with_the_lifetime_of_the_first() {
+    let world = World::new();
+    let context = SiteContext::new(&site().fields).with_credential(&world.credential());
+    let (value, minutes) =
+        (vec![0, 3, 4, 0x13, 0x01], |count: u64| Duration::from_secs(60 * count));
+    for inherits in [false, true] {
+        let connection = || {
+            let store = ScopedStore::new(Arc::clone(&world.cache), context);
+            if inherits { store.with_inherited_age() } else { store }
+        };
+        assert!(connection().put(vec![0; 32], value.clone()));
+        // The lifetime is an hour, and each session is used after 25 minutes.
+        let resumed = async |number: u8| {
+            tokio::time::advance(minutes(25)).await;
+            let connection = connection();
+            let found = connection.take(&[number; 32]).is_some();
+            assert!(connection.put(vec![number + 1; 32], value.clone()));
+            found
+        };
+        let row = [resumed(0).await, resumed(1).await, resumed(2).await];
+        assert_eq!(row, [true, true, !inherits]);
+    }
+}
+
 #[test]
 fn a_padded_client_chain_is_not_kept() {
     let world = World::new();

@@ -97,6 +97,9 @@ fn certificates(page: &mut String, status: &Value, now: i64) {
     });
     let shown = loaded.get(..CERTIFICATES_SHOWN_MAX).unwrap_or(&loaded);
     table(page, ["certificate", "names", "state", "ends in"], shown);
+    if shown.len() < loaded.len() {
+        page.push_str("<p>These end first; <a href=\"/status\">/status</a> has more.</p>");
+    }
     let skipped =
         rows(status, "/certificates/skipped", |file| [text(file, "/file"), text(file, "/reason")]);
     if !skipped.is_empty() {

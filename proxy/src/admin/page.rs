@@ -54,7 +54,7 @@ impl Pages {
             "/metrics" => self.metrics(),
             "/status" => self.status(),
             "/" => self.page(),
-            _ => text(StatusCode::NOT_FOUND, "paths: /livez /metrics /readyz /status\n"),
+            _ => text(StatusCode::NOT_FOUND, "paths: / /livez /metrics /readyz /status\n"),
         }
     }
 

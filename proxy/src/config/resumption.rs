@@ -52,7 +52,8 @@ pub enum ResumptionMode {
 /// The keys of tickets.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Tickets {
-    /// How long a key seals; it opens for as long again, which bounds a ticket's life.
+    /// How long a key seals; a ticket lives for the lifetime of
+    /// sessions, or for twice this if that is less.
     pub rotation: Duration,
     /// Where they come from.
     pub keys: TicketKeySource,

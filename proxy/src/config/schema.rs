@@ -117,7 +117,7 @@ section! {
         lifetime: Duration = Time(SECOND, WEEK).or(HOUR);
         /// The largest session that is kept.
         max_session: usize = Size(1_024, 64 * 1_024).or(8 * 1_024);
-        /// How long a ticket key seals; it opens for as long again.
+        /// How long a ticket key seals; it opens until its last ticket expires.
         ticket_rotation: Duration = Time(secs(600), WEEK).or(HOUR);
         /// file:PATH, or shared: through the shared store; without it, random in each process.
         ticket_keys: Option<Located<TicketKeySource>> = Where(TicketKeysText).optional();

@@ -92,7 +92,8 @@ pub async fn establish(
 }
 
 /// Finds the session that is offered, runs the handshake, and says who the client is; an alert of
-/// ours is sent before the error is returned.
+/// ours is sent before the error is returned. There is none for a client whose handshake is over
+/// and who is not who it has to be: rustls sends none of ours by then, and the connection ends.
 async fn finish(
     socket: Socket,
     hello: Hello,
@@ -128,8 +129,8 @@ async fn finish(
             Ok(Established { stream, facts })
         }
         Err(error) => {
-            // What rustls would still say is the next session, which this client must not have,
-            // and the one that it came with is of no more use to it either.
+            // What rustls would still say is the next session, which this client must not have.
+            // The one that it came with would bring it here again, if it is not forgotten.
             attempt.forget().await;
             Err(error)
         }

@@ -90,10 +90,15 @@ impl Resumption {
                 config.ticketer = Arc::new(ticketer);
                 Kept::WithClient
             }
-            // Keys that nobody renews any more are worse than sessions on our side.
+            // Keys that nobody renews any more are worse than sessions on our side. A client of TLS
+            // 1.2 that goes on offering a ticket gets neither: rustls gives it no session id.
             (Kept::Here | Kept::WithClient, _) => {
                 let store = ScopedStore::new(Arc::clone(&self.sessions), context)
                     .with_trace(Arc::clone(&trace));
+                let store = match clients {
+                    Clients::Anonymous => store,
+                    Clients::Authenticated => store.with_inherited_age(),
+                };
                 let store = match &self.shared {
                     Some(shared) => {
                         // Most handshakes offer nothing, and need no room for the answer.
@@ -124,7 +129,8 @@ impl Attempt {
         Self { kept: Kept::Nowhere, offered: offer.kind, trace: Arc::default(), store: None }
     }
 
-    /// Forgets the session that was resumed and the one that was made of it, wherever they lie.
+    /// Forgets the session that was resumed, here and in the shared tier. Other processes may still
+    /// remember it, if it is one of TLS 1.2 that was resumed there.
     pub(super) async fn forget(&self) {
         if let Some(store) = &self.store {
             Box::pin(store.forget()).await;

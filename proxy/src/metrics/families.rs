@@ -89,6 +89,9 @@ families! {
     resumption_shared_dropped: IntCounter, Kind::Counter,
         "portunus_resumption_shared_dropped_total", [],
         "Sessions that stayed in memory alone, since too many waited for the shared tier.";
+    resumption_shared_lost: IntCounter, Kind::Counter,
+        "portunus_resumption_shared_lost_total", [],
+        "Sessions of which nobody knows whether the shared tier took them, and which are given up.";
     resumption_shared_errors: IntCounterVec, Kind::Counter,
         "portunus_resumption_shared_errors_total", ["kind"],
         "Failures of the shared tier, by kind; clients notice none of them.";
@@ -201,6 +204,7 @@ impl Families {
             resumption_shared_up: self.resumption_shared_up.clone(),
             resumption_shared_stored: self.resumption_shared_stored.clone(),
             resumption_shared_dropped: self.resumption_shared_dropped.clone(),
+            resumption_shared_lost: self.resumption_shared_lost.clone(),
             resumption_shared_errors: self.resumption_shared_errors.clone(),
             ticket_key_age: self.ticket_key_age.clone(),
             sessions: self.sessions.clone(),

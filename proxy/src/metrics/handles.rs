@@ -67,6 +67,7 @@ pub struct ProcessMetrics {
     pub resumption_shared_up: IntGauge,
     pub resumption_shared_stored: IntCounter,
     pub resumption_shared_dropped: IntCounter,
+    pub resumption_shared_lost: IntCounter,
     pub resumption_shared_errors: IntCounterVec,
     pub ticket_key_age: Gauge,
     pub sessions: IntGauge,

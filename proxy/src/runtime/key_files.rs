@@ -5,9 +5,10 @@
 //! Nothing that stands in the files is ever shown. Refuses to know what the keys seal.
 
 use std::error::Error;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aws_lc_rs::digest::{self, SHA256};
 use portunus_certs::session::seal::SealingKeys;
@@ -33,10 +34,18 @@ pub(super) fn read<K, E: Error + Send + Sync + 'static>(
 
 fn bytes(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeyFileError> {
     let failed = |cause| KeyFileError::Read { path: path.to_owned(), cause };
-    if std::fs::metadata(path).map_err(failed)?.len() > FILE_BYTES_MAX {
+    // A pipe would keep whoever opens it waiting.
+    if !std::fs::metadata(path).map_err(failed)?.is_file() {
+        return Err(KeyFileError::NoFile { path: path.to_owned() });
+    }
+    // In one piece from the start, so that no copy is left where it grew.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(FILE_BYTES_MAX + 1));
+    let mut file = File::open(path).map_err(failed)?.take(FILE_BYTES_MAX as u64 + 1);
+    file.read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() > FILE_BYTES_MAX {
         return Err(KeyFileError::TooLarge { path: path.to_owned() });
     }
-    std::fs::read(path).map(Zeroizing::new).map_err(failed)
+    Ok(bytes)
 }
 
 fn parse_bytes<K, E: Error + Send + Sync + 'static>(
@@ -50,7 +59,7 @@ fn parse_bytes<K, E: Error + Send + Sync + 'static>(
 
 /// The files of keys that are followed.
 #[derive(Debug)]
-pub(super) struct KeyFiles(Vec<KeyFile>);
+pub(super) struct KeyFiles(Arc<Mutex<Vec<KeyFile>>>);
 
 /// A file, what its keys are for, and what was last seen and said of it.
 #[derive(Debug)]
@@ -83,17 +92,22 @@ impl KeyFiles {
         if let (TicketKeySource::File(path), Some(tickets)) = (&resumption.tickets.keys, tickets) {
             files.push(KeyFile::new(path, Target::Tickets(tickets)));
         }
-        (!files.is_empty()).then_some(Self(files))
+        (!files.is_empty()).then(|| Self(Arc::new(Mutex::new(files))))
     }
 
     /// Reads again what changed, until the drain.
-    pub(super) async fn follow(mut self, config: Certificates, mut watch: DrainWatch) {
-        let paths: Vec<_> = self.0.iter().map(|file| file.path.clone()).collect();
+    pub(super) async fn follow(self, config: Certificates, mut watch: DrainWatch) {
+        let paths: Vec<_> = locked(&self.0).iter().map(|file| file.path.clone()).collect();
         let mut watched = Watched::new(&paths);
         loop {
-            // The files are small and few, so all of them are looked at each time.
-            let Ok(files) = tokio::task::spawn_blocking(move || self.look()).await else { return };
-            self = files;
+            let files = Arc::clone(&self.0);
+            // The files are small and few, so all of them are looked at each time. A look that
+            // panicked was reported, and the next one is none the worse for it.
+            let look = move || locked(&files).iter_mut().for_each(KeyFile::look);
+            tokio::select! {
+                () = watch.finish() => return,
+                _ = tokio::task::spawn_blocking(look) => {}
+            }
             tokio::select! {
                 () = watch.finish() => return,
                 () = watched.arrived() => watched.settle(config.settle).await,
@@ -102,11 +116,10 @@ impl KeyFiles {
             drop(watched.take(true));
         }
     }
+}
 
-    fn look(mut self) -> Self {
-        self.0.iter_mut().for_each(KeyFile::look);
-        self
-    }
+fn locked(files: &Mutex<Vec<KeyFile>>) -> MutexGuard<'_, Vec<KeyFile>> {
+    files.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl KeyFile {
@@ -165,6 +178,12 @@ pub enum KeyFileError {
         #[source]
         cause: Box<dyn Error + Send + Sync>,
     },
+    /// It is a folder, a pipe or a device.
+    #[error("{}: not a file", path.display())]
+    NoFile {
+        /// What it is called.
+        path: PathBuf,
+    },
     /// It cannot be read.
     #[error("{}: cannot be read", path.display())]
     Read {
@@ -183,4 +202,4 @@ pub enum KeyFileError {
 }
 
 /// Many times what keys take.
-const FILE_BYTES_MAX: u64 = 64 << 10;
+const FILE_BYTES_MAX: usize = 64 << 10;

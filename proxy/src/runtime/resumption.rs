@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portunus_certs::session::engine::{Engine, ErrorKind};
-use portunus_certs::session::local::{LocalEngine, LocalOptions, Start};
+use portunus_certs::session::local::{LaterEngine, LocalEngine, LocalOptions, Start};
 use portunus_certs::session::memory::{Options, SessionCache};
 use portunus_certs::session::redis::{RedisEngine, RedisOptions};
 use portunus_certs::session::seal::SealingKeys;
@@ -115,7 +115,7 @@ fn open_tier(
     let engine: Arc<dyn Engine> = match &config.engine {
         SharedEngine::Local { path, bytes_max } => {
             let options = LocalOptions { bytes_max: *bytes_max, ..LocalOptions::new(path) };
-            Arc::new(open_local(&options)?)
+            open_local(options)?
         }
         SharedEngine::Redis { url, ca, prefix } => {
             Arc::new(open_redis(url, ca.as_deref(), prefix)?)
@@ -144,9 +144,15 @@ fn open_redis(
     RedisEngine::new(&options).map_err(|cause| ResumptionError::Store(cause.into()))
 }
 
-fn open_local(options: &LocalOptions) -> Result<LocalEngine, ResumptionError> {
-    let engine = LocalEngine::open(options);
-    let engine = engine.map_err(|cause| ResumptionError::Store(cause.into()))?;
+fn open_local(options: LocalOptions) -> Result<Arc<dyn Engine>, ResumptionError> {
+    let engine = match LocalEngine::open(&options) {
+        Ok(engine) => engine,
+        Err(error) if error.is_passing() => {
+            warn!(error = %Chain(&error), "sessions stay in memory until the folder can be opened");
+            return Ok(Arc::new(LaterEngine::new(options)));
+        }
+        Err(error) => return Err(ResumptionError::Store(error.into())),
+    };
     let folder = options.path.display();
     match engine.start() {
         Start::Created | Start::Found => {}
@@ -157,22 +163,23 @@ fn open_local(options: &LocalOptions) -> Result<LocalEngine, ResumptionError> {
             "the file of sessions was damaged and moved aside: sessions begin anew"
         ),
     }
-    Ok(engine)
+    Ok(Arc::new(engine))
 }
 
 fn read_ca(path: &Path) -> Result<Vec<u8>, ResumptionError> {
-    std::fs::read(path).map_err(|cause| KeyFileError::Read { path: path.to_owned(), cause }.into())
+    let failed = |cause| KeyFileError::Read { path: path.to_owned(), cause };
+    std::fs::read(path).map_err(failed).map_err(ResumptionError::Authorities)
 }
 
 fn open_tickets(config: &config::Resumption) -> Result<TicketKeys, ResumptionError> {
     let rotation = config.tickets.rotation;
     let lifetime = config.lifetime.min(rotation * ROTATIONS_OF_TICKET);
     let options = RingOptions::new(rotation, lifetime);
-    let options = options.map_err(|cause| ResumptionError::Store(cause.into()))?;
+    let options = options.map_err(|cause| ResumptionError::Tickets(cause.into()))?;
     let clock = Arc::new(DefaultTimeProvider);
     Ok(match &config.tickets.keys {
         TicketKeySource::Generated => TicketKeys::local(options, clock)
-            .map_err(|cause| ResumptionError::Store(cause.into()))?,
+            .map_err(|cause| ResumptionError::Tickets(cause.into()))?,
         TicketKeySource::File(path) => {
             TicketKeys::of_file(options, clock, &read(path, FileKeys::parse)?)
         }
@@ -232,7 +239,11 @@ async fn renew(tickets: Arc<TicketKeys>, shared: Option<Arc<SharedTier>>, mut wa
     let mut has_agreed = true;
     loop {
         if let Some(shared) = &shared {
-            match tickets.agree(&**shared, tickets.now()).await {
+            let agreed = tokio::select! {
+                agreed = tickets.agree(&**shared, tickets.now()) => agreed,
+                () = watch.finish() => return,
+            };
+            match agreed {
                 Ok(()) => has_agreed = true,
                 // The tier itself says when it is away.
                 Err(error) if has_agreed && shared.is_available() => {
@@ -273,6 +284,8 @@ fn show_shared(process: &ProcessMetrics, shared: &SharedTier) {
     let stats = shared.stats();
     process.resumption_shared_up.set(i64::from(!stats.is_open));
     let (stored, dropped) = (&process.resumption_shared_stored, &process.resumption_shared_dropped);
+    let lost = &process.resumption_shared_lost;
+    lost.inc_by(stats.unknown.saturating_sub(lost.get()));
     stored.inc_by(stats.stored.saturating_sub(stored.get()));
     dropped.inc_by(stats.queue_dropped.saturating_sub(dropped.get()));
     for result in LookupResult::ALL {
@@ -310,9 +323,15 @@ pub enum ResumptionError {
     /// A file of keys cannot be used.
     #[error(transparent)]
     KeyFile(#[from] KeyFileError),
+    /// The authorities of the store cannot be read.
+    #[error("authorities of the shared store")]
+    Authorities(#[source] KeyFileError),
     /// The store cannot be used.
-    #[error("sessions cannot be kept")]
+    #[error("shared store")]
     Store(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// There can be no ticket keys.
+    #[error("ticket keys")]
+    Tickets(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
 impl ResumptionError {
@@ -324,7 +343,9 @@ impl ResumptionError {
                  `openssl rand -base64 32`; a file of ticket keys is as nginx has it: \
                  `openssl rand 80`"
             }
-            Self::Store(_) => "`resumption.shared.url` says where the store is",
+            Self::Authorities(_) => "`resumption.shared.ca` is a PEM bundle",
+            Self::Store(_) => "`resumption.shared` says where the store is, and how it is used",
+            Self::Tickets(_) => "`resumption.ticket_rotation` and `resumption.lifetime` decide",
         }
     }
 }

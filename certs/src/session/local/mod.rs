@@ -5,11 +5,11 @@
 //! look-up costs microseconds and no server. It knows nothing of what it stores beyond a key, a
 //! time and a text. Beneath it:
 //!
-//! 1. [`folder`]: whose the folder is, and whether its content is of this boot.
-//! 2. [`environment`]: LMDB opens its files; the one place that is `unsafe`.
-//! 3. [`table`]: the entries, and the order in which they expire.
-//! 4. [`work`]: steps to transactions, and what to do when there is no room.
-//! 5. [`thread`]: the queue, and the thread behind it.
+//! 1. `folder`: whose the folder is, and whether its content is of this boot.
+//! 2. `environment`: LMDB opens its files; the one place that is `unsafe`.
+//! 3. `table`: the entries, and the order in which they expire.
+//! 4. `work`: steps to transactions, and what to do when there is no room.
+//! 5. `thread`: the queue, and the thread behind it.
 //!
 //! **A thread of its own.** This crate starts no tasks, and here it starts one thread, `sessions`,
 //! for each engine, which ends with it. LMDB's calls block: on its lock of writers, which a process
@@ -42,6 +42,7 @@
 
 mod environment;
 mod folder;
+mod later;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -62,6 +63,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::engine::{Answer, Engine, EngineError, ErrorKind, Record, Wanted};
 use super::id::Use;
+pub use later::LaterEngine;
 use thread::Job;
 use work::{Outcome, Step};
 
@@ -216,6 +218,27 @@ pub enum LocalError {
         /// The folder.
         path: PathBuf,
     },
+}
+
+impl LocalError {
+    /// Whether it may be gone by itself, so that [`LaterEngine`] is worth it. What is wrong with
+    /// the folder itself stays so until somebody acts.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Databases { .. }
+            | Self::Environment { .. }
+            | Self::InUse { .. }
+            | Self::Slow { .. }
+            | Self::Thread(_) => true,
+            Self::Folder { source, .. } => source.kind() == io::ErrorKind::StorageFull,
+            Self::AlreadyOpen { .. }
+            | Self::Foreign { .. }
+            | Self::Owner { .. }
+            | Self::Remote { .. }
+            | Self::Writable { .. } => false,
+        }
+    }
 }
 
 /// A store that the processes of one machine share.

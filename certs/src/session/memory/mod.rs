@@ -3,7 +3,7 @@
 //! Owns a map from session id to session, bounded in bytes, expiring, and split
 //! into shards so that workers seldom meet. Its lifetime is that of the process: reloads come and
 //! go above it. It knows contexts as opaque bytes; what they mean is [`super`]. Sessions leave it
-//! and come back with their age, as [`Exported`]; where they go is nothing to it.
+//! and come back with their age, as `Exported`; where they go is nothing to it.
 //!
 //! `shard` is where sessions lie; this file is what the shards have in common.
 
@@ -141,6 +141,12 @@ impl SessionCache {
         context: ContextId,
     ) -> Result<Vec<u8>, LookupResult> {
         self.take_at(key, context, self.now())
+    }
+
+    /// How old a session is that is there. Not counted as a look-up.
+    pub(super) fn age_of(&self, key: &SessionId) -> Option<Duration> {
+        let now = self.now();
+        self.shard(key)?.age_of(key, now)
     }
 
     /// Whether a look-up would find the session. Not counted as one.

@@ -122,6 +122,10 @@ impl Shard {
         found
     }
 
+    pub(super) fn age_of(&self, key: &SessionId, now: Duration) -> Option<Duration> {
+        self.entries.get(key).map(|entry| now.saturating_sub(entry.stored_at))
+    }
+
     /// The session itself, which stays.
     pub(super) fn copy_of(&self, key: &SessionId) -> Option<Vec<u8>> {
         self.entries.get(key).map(|entry| entry.value.to_vec())

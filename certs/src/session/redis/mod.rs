@@ -19,6 +19,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws_lc_rs::rand;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use redis::{Cmd, Pipeline, RedisError, RedisResult, RedisWrite, ToRedisArgs, Value};
@@ -203,7 +204,10 @@ impl RedisEngine {
         let connection = self.link.get().await?;
         let mut doubtful = Doubtful { link: &self.link, connection: &connection, is_sound: false };
         let mut writing = redis::cmd("SET");
-        let key = format!("{}probe", self.prefix);
+        // Another place each time, so that no single part of a cluster speaks for all of it.
+        let mut place = [0; 4];
+        let _ = rand::fill(&mut place);
+        let key = format!("{}probe:{:08x}", self.prefix, u32::from_be_bytes(place));
         writing.arg(&key).arg(1).arg("PX").arg(milliseconds(PROBE_LIFETIME));
         let mut reading = redis::cmd("GET");
         reading.arg(&key);
@@ -305,7 +309,7 @@ fn check_authorities(pem: &[u8]) -> Result<(), RedisUrlError> {
 /// What keys begin with unless somebody says otherwise.
 pub const PREFIX: &str = "portunus:1:";
 
-const PREFIX_BYTES_MAX: usize = 64;
+const PREFIX_BYTES_MAX: usize = 80;
 
 /// 32 bytes as base64.
 const ENTRY_LETTERS: usize = 43;

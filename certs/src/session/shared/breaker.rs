@@ -5,7 +5,9 @@
 //! engines beyond their errors.
 //!
 //! A store that fails now and then among many answers is still worth asking, so a failure counts
-//! only together with others: within a second, and with few answers between them.
+//! only together with others: within a second and with few answers between them, or with none at
+//! all between them, however long that takes. One that goes away again soon after it came back is
+//! tried less and less often.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -18,6 +20,9 @@ pub(super) struct Breaker {
     failures: VecDeque<Failure>,
     answers: u64,
     opened: u64,
+    /// How often it opened soon after it had closed.
+    relapses: u32,
+    closed_at: Option<Duration>,
     random: u64,
 }
 
@@ -42,7 +47,15 @@ struct Failure {
 impl Breaker {
     pub(super) fn new(seed: u64) -> Self {
         let failures = VecDeque::with_capacity(FAILURES_MAX);
-        Self { state: State::Closed, failures, answers: 0, opened: 0, random: seed }
+        Self {
+            state: State::Closed,
+            failures,
+            answers: 0,
+            opened: 0,
+            relapses: 0,
+            closed_at: None,
+            random: seed,
+        }
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -85,11 +98,17 @@ impl Breaker {
         self.failures.push_back(Failure { at: now, answers: self.answers });
         let opens = self.failures.len() == FAILURES_MAX
             && self.failures.front().is_some_and(|first| {
-                now.saturating_sub(first.at) <= FAILURES_WITHIN
-                    && self.answers - first.answers <= ANSWERS_BETWEEN_MAX
+                let answers = self.answers - first.answers;
+                let is_dense = now.saturating_sub(first.at) <= FAILURES_WITHIN
+                    && answers <= ANSWERS_BETWEEN_MAX;
+                is_dense || answers == 0
             });
         if opens {
-            let probe_at = now + self.regular_wait();
+            let is_relapse =
+                self.closed_at.is_some_and(|at| now.saturating_sub(at) <= RELAPSE_WITHIN);
+            self.relapses = if is_relapse { self.relapses.saturating_add(1) } else { 0 };
+            let factor = 2_u32.saturating_pow(self.relapses).min(RELAPSE_FACTOR_MAX);
+            let probe_at = now + self.regular_wait() * factor;
             self.state = State::Open { since: now, probe_at, probes: 0, news: Some(error) };
             self.failures.clear();
             self.opened += 1;
@@ -104,6 +123,7 @@ impl Breaker {
         };
         let Some(kind) = fault else {
             self.state = State::Closed;
+            self.closed_at = Some(now);
             return Some(now.saturating_sub(since));
         };
         let wait = match kind {
@@ -146,6 +166,9 @@ const FAILURES_MAX: usize = 5;
 const FAILURES_WITHIN: Duration = Duration::from_secs(1);
 /// unless more than nine in ten calls between them were answered.
 const ANSWERS_BETWEEN_MAX: u64 = 45;
+/// Who opens again so soon has not recovered, and is tried half as often each time, down to this.
+const RELAPSE_WITHIN: Duration = Duration::from_secs(10);
+const RELAPSE_FACTOR_MAX: u32 = 32;
 const PROBE_WAIT: Duration = Duration::from_secs(1);
 const PROBE_WAIT_MIN: Duration = Duration::from_millis(50);
 const PROBE_WAIT_MAX: Duration = Duration::from_secs(5);
@@ -170,9 +193,13 @@ mod tests {
     #[test]
     fn five_failures_within_a_second_open_it_and_four_or_slower_ones_do_not() {
         let mut breaker = Breaker::new(0);
-        for millis in [0, 300, 600, 900, 1_001, 1_301] {
+        breaker.answered();
+        for millis in [0, 300, 600, 900] {
             assert!(!fail(&mut breaker, millis), "at {millis}");
+            breaker.answered();
         }
+        assert!(!fail(&mut breaker, 1_001));
+        assert!(!fail(&mut breaker, 1_301));
         assert!(fail(&mut breaker, 1_600));
         assert!(breaker.is_open());
         assert_eq!(breaker.opened(), 1);
@@ -187,6 +214,38 @@ mod tests {
             assert!(!fail(&mut breaker, millis));
         }
         assert!(fail(&mut breaker, 100), "one more, and no answers before it");
+    }
+
+    #[test]
+    fn five_failures_with_no_answer_between_them_open_it_however_long_they_take() {
+        let mut breaker = Breaker::new(0);
+        for hours in 0..4 {
+            assert!(!fail(&mut breaker, hours * 3_600_000));
+        }
+        assert!(fail(&mut breaker, 4 * 3_600_000));
+    }
+
+    #[test]
+    fn a_store_that_goes_away_again_soon_is_tried_less_and_less_often() {
+        let mut breaker = open(0, 0);
+        let (mut now, mut waits) = (Duration::ZERO, Vec::new());
+        for _ in 0..8 {
+            now = breaker.probe_at().unwrap();
+            assert!(breaker.probed(None, now).is_some());
+            (0..5).for_each(|_| {
+                breaker.failed(ErrorKind::Timeout.into(), now);
+            });
+            waits.push(breaker.probe_at().unwrap() - now);
+        }
+        for (wait, least) in waits.iter().zip([2, 4, 8, 16, 32, 32, 32, 32]) {
+            assert!((SECOND * 4 / 5 * least..SECOND * 6 / 5 * least).contains(wait), "{wait:?}");
+        }
+        breaker.probed(None, now + 60 * SECOND);
+        let later = now + 120 * SECOND;
+        (0..5).for_each(|_| {
+            breaker.failed(ErrorKind::Timeout.into(), later);
+        });
+        assert!(breaker.probe_at().unwrap() - later < 2 * SECOND, "it had recovered meanwhile");
     }
 
     #[test]

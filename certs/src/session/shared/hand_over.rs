@@ -173,9 +173,9 @@ impl SharedTier {
                 }
             }
         }
-        match fault {
-            None => self.answered(),
-            Some(error) => self.failed(error),
+        // That it was stored in good time says nothing of look-ups, whose limit is much shorter.
+        if let Some(error) = fault {
+            self.failed(error);
         }
     }
 
@@ -210,9 +210,15 @@ impl SharedTier {
         }
     }
 
-    /// Tries the store; for how long it was left alone, if it answers.
+    /// Tries the store; for how long it was left alone, if it answers as soon as look-ups need it.
+    /// An engine that has to connect first does so in the background.
     async fn probe(&self) -> Option<Duration> {
-        let answer = timeout(self.patience(), self.engine.probe()).await;
+        let began = Instant::now();
+        let mut answer = timeout(self.patience(), self.engine.probe()).await;
+        if began.elapsed() > self.options.timeout && matches!(answer, Ok(Ok(()))) {
+            // That may have been the connection.
+            answer = timeout(self.options.timeout, self.engine.probe()).await;
+        }
         let fault = match answer {
             Ok(Ok(())) => None,
             Ok(Err(error)) => Some(error.kind()),

@@ -1,7 +1,7 @@
 //! The tier of sessions that processes share, whichever engine stands behind it.
 //!
 //! Owns [`SharedTier`]: what lies in the store beside memory, and when the store is asked. Refuses
-//! to know connections and stores: a connection asks once before TLS begins ([`prefetch`]), and
+//! to know connections and stores: a connection asks once before TLS begins (`prefetch`), and
 //! an [`Engine`] answers. Nothing here starts a task or logs; whoever owns a runtime drives
 //! [`SharedTier::run`] for as long as it serves.
 //!
@@ -16,7 +16,9 @@
 //!
 //! Security consequences: everything that leaves is sealed and bound to its context by
 //! [`super::seal`], and whatever comes back is opened in the context of the connection that asks.
-//! A store that lies, forgets, stalls or fails costs full handshakes, and nothing else.
+//! A store that forgets, stalls or fails costs full handshakes, and nothing else. One that answers
+//! the same question twice, by intent or as it fails over, can have a session of TLS 1.3 be used
+//! twice, by the client that it belongs to.
 
 mod agree;
 mod breaker;

@@ -29,6 +29,29 @@ async fn a_store_that_is_away_is_left_alone_until_a_probe_succeeds_and_each_chan
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_store_that_is_always_a_little_too_slow_is_left_alone_and_memory_serves() {
+    let store = store();
+    let node = node(&store);
+    store.mood(Mood::Slow);
+    let comes_now_and_then = async {
+        // Far less often than five times a second, with sessions stored in between.
+        for number in 0..5 {
+            node.make(2 * number, Use::Single);
+            tokio::time::sleep(SECOND).await;
+            assert!(!node.resumes(single(2 * number)).await, "it lies in the slow store");
+        }
+        assert!(!node.tier.is_available());
+        for number in 100..110 {
+            node.make(number, Use::Single);
+            tokio::time::sleep(SECOND).await;
+            assert!(node.resumes(single(number)).await, "it stayed in memory");
+        }
+    };
+    let told = node.runs_until(comes_now_and_then).await;
+    assert!(matches!(&told[..], [Change::Away(_)]), "it is not tried again and again: {told:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn all_agree_with_the_first_whatever_the_order_of_their_keys() {
     let store = store();
     let (one, other, stranger) = (node(&store), node(&store), node(&store));
@@ -49,8 +72,7 @@ async fn all_agree_with_the_first_whatever_the_order_of_their_keys() {
         let fault = one.tier.agree(b"label", b"one", hour).await.unwrap_err();
         assert!(matches!(fault, AgreeError::Store(ErrorKind::Timeout)));
     }
-    tokio::time::advance(2 * SECOND).await;
-    one.trip(&store).await;
+    assert!(!one.tier.is_available());
     let fault = one.tier.agree(b"label", b"one", hour).await.unwrap_err();
     assert!(matches!(fault, AgreeError::Away));
 }

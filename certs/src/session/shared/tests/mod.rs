@@ -36,6 +36,8 @@ enum Mood {
     Mute,
     /// Does it, and leaves the results out.
     Short,
+    /// Does it, a little later than look-ups can wait.
+    Slow,
 }
 
 #[derive(Debug)]
@@ -73,6 +75,10 @@ impl Store {
                 Mood::Does | Mood::Full | Mood::Short => Ok(act()),
                 Mood::Fails(kind) => Err(kind.into()),
                 Mood::Hangs => std::future::pending().await,
+                Mood::Slow => {
+                    tokio::time::sleep(8 * MILLI).await;
+                    Ok(act())
+                }
                 Mood::Mute => {
                     act();
                     std::future::pending().await
