@@ -110,6 +110,31 @@ async fn the_cache_is_bounded_by_bytes() {
     assert!(bytes > 50.0 * 32.0 && bytes <= f64::from(1 << 20), "{bytes}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_is_served_no_longer_is_not_resumed_either() {
+    let proxy = Proxy::builder()
+        .listener(tls("app.example").without_sites())
+        .certificate("app", &authority().issue(&["app.example"]))
+        .certificate("gone", &authority().issue(&["gone.example"]))
+        .backend(echo())
+        .start()
+        .await;
+    let clients = [proxy.client("gone.example"), proxy.client("gone.example").tls12()];
+    for client in &clients {
+        assert!(!visit(client).await);
+        assert!(visit(client).await);
+    }
+    std::fs::remove_file(proxy.folder().join("certs.d/gone.pem")).unwrap();
+    portunus_tests::wait::eventually("the end of the name", async || {
+        proxy.client("gone.example").try_connect().await.err()
+    })
+    .await;
+    for client in &clients {
+        let refused = client.try_connect().await.map(|_| ()).unwrap_err();
+        assert!(refused.to_string().contains("UnrecognisedName"), "{refused}");
+    }
+}
+
 /// One connection with a word on it, so that tickets are read; says whether it was resumed.
 async fn visit(client: &Client) -> bool {
     let mut connection = client.connect().await;
