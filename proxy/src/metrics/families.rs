@@ -91,7 +91,7 @@ families! {
         "Sessions that stayed in memory alone, since too many waited for the shared tier.";
     resumption_shared_lost: IntCounter, Kind::Counter,
         "portunus_resumption_shared_lost_total", [],
-        "Sessions of which nobody knows whether the shared tier took them, and which are given up.";
+        "Sessions that the shared tier may or may not have taken, and which are given up for that.";
     resumption_shared_errors: IntCounterVec, Kind::Counter,
         "portunus_resumption_shared_errors_total", ["kind"],
         "Failures of the shared tier, by kind; clients notice none of them.";
