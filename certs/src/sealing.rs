@@ -4,12 +4,15 @@
 //! associated data, and opens under the same data only. Each text has a key of its own, derived
 //! with HMAC-SHA-256 from the secret and a random salt, so that no number of texts wears the secret
 //! out (a single AES-GCM key must not see more than 2³² random nonces, NIST SP 800-38D §8.3).
-//! Refuses to know what is sealed, and where keys come from.
+//! Owns as well how secrets stand in a file. Refuses to know what is sealed, and
+//! which file a key comes from.
 
 use std::fmt;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::{hmac, rand};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
 /// A secret that seals and opens. Wiped from memory when it is dropped.
@@ -98,6 +101,18 @@ impl SealKey {
         let key = UnboundKey::new(&AES_256_GCM, key.as_slice()).ok()?;
         Some((LessSafeKey::new(key), Nonce::try_assume_unique_for_key(nonce).ok()?))
     }
+}
+
+/// The secrets of a text, each with the number of its line, counted from one: one a line, in Base64
+/// (RFC 4648 §4). Empty lines, and what follows a `#`, are left out. A secret is `None` if its line
+/// is something else.
+pub(crate) fn secrets(text: &[u8]) -> impl Iterator<Item = (usize, Option<Zeroizing<Vec<u8>>>)> {
+    let lines = (1..).zip(text.split(|byte| *byte == b'\n'));
+    lines.filter_map(|(number, line)| {
+        let line = line.split(|byte| *byte == b'#').next().unwrap_or_default().trim_ascii();
+        let secret = || STANDARD.decode(line).ok().map(Zeroizing::new);
+        (!line.is_empty()).then(|| (number, secret()))
+    })
 }
 
 impl fmt::Debug for SealKey {

@@ -21,11 +21,9 @@
 use std::fmt;
 
 use aws_lc_rs::hmac;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
-use crate::sealing::{KEY_BYTES, SealKey};
+use crate::sealing::{KEY_BYTES, SealKey, secrets};
 
 /// The keys of a file: the first one seals, and every one opens.
 #[derive(Clone)]
@@ -45,13 +43,8 @@ impl FileKeys {
         }
         let mut keys = Keys::default();
         if is_text(bytes) {
-            for (number, line) in (1..).zip(bytes.split(|byte| *byte == b'\n')) {
-                let line = line.split(|byte| *byte == b'#').next().unwrap_or_default().trim_ascii();
-                if line.is_empty() {
-                    continue;
-                }
-                let record = STANDARD.decode(line).map(Zeroizing::new);
-                let record = record.map_err(|_| FileKeysError::NotBase64 { line: number })?;
+            for (number, record) in secrets(bytes) {
+                let record = record.ok_or(FileKeysError::NotBase64 { line: number })?;
                 keys.add(Place::Line(number), &record)?;
             }
         } else {

@@ -11,6 +11,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
+use super::status::{counts, percent};
+
 /// The page that shows `status`, at `now` in seconds since 1970.
 pub(super) fn page(status: &Value, now: i64) -> String {
     let (version, phase) = (text(status, "/version"), text(status, "/phase"));
@@ -45,10 +47,10 @@ fn resumption(page: &mut String, status: &Value) {
         [
             text(listener, "/listener"),
             text(listener, "/mode"),
-            rate(listener, "/resumed_of_returning"),
-            rate(listener, "/resumed_of_all"),
-            counts(listener, "/handshakes"),
-            counts(listener, "/not_resumed"),
+            percent(listener.get("resumed_of_returning")),
+            percent(listener.get("resumed_of_all")),
+            escaped(&counts(listener.get("handshakes"))),
+            escaped(&counts(listener.get("not_resumed"))),
         ]
     });
     let heads =
@@ -67,8 +69,8 @@ fn resumption(page: &mut String, status: &Value) {
             (None, Some(sessions)) => format!("{sessions} sessions"),
             (None, None) => String::new(),
         };
-        let found = rate(tier, "/lookups/hit_rate");
-        tiers.push([name.to_owned(), state, found, counts(tier, "/lookups")]);
+        let found = percent(tier.pointer("/lookups/hit_rate"));
+        tiers.push([name.to_owned(), state, found, escaped(&counts(tier.get("lookups")))]);
     }
     table(page, ["tier", "state", "found", "look-ups"], &tiers);
 }
@@ -132,20 +134,6 @@ fn text(value: &Value, pointer: &str) -> String {
 
 fn number(value: &Value, pointer: &str) -> Option<u64> {
     value.pointer(pointer).and_then(Value::as_u64)
-}
-
-fn rate(value: &Value, pointer: &str) -> String {
-    match value.pointer(pointer).and_then(Value::as_f64) {
-        Some(rate) => format!("{:.1} %", rate * 100.0),
-        None => "–".to_owned(),
-    }
-}
-
-/// The counts of an object that are not zero.
-fn counts(value: &Value, pointer: &str) -> String {
-    let counts = value.pointer(pointer).and_then(Value::as_object).into_iter().flatten();
-    let seen = counts.filter(|(_, count)| count.as_u64().is_some_and(|count| count > 0));
-    escaped(&seen.map(|(name, count)| format!("{count} {name}")).collect::<Vec<_>>().join(", "))
 }
 
 fn escaped(text: &str) -> String {

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::admin::status::{counts, percent};
 use crate::config::{Admin, Config};
 use crate::net::ListenAddr;
 
@@ -121,11 +122,7 @@ fn text(status: &Value) -> String {
 
 fn listener_text(text: &mut String, listener: &Value) {
     let word = |key: &str| plain(listener.get(key).and_then(Value::as_str).unwrap_or("?"));
-    let counts = |key: &str| {
-        let counts = listener.get(key).and_then(Value::as_object).into_iter().flatten();
-        let seen = counts.filter(|(_, count)| count.as_u64().is_some_and(|count| count > 0));
-        seen.map(|(name, count)| format!("{count} {}", plain(name))).collect::<Vec<_>>().join(", ")
-    };
+    let counts = |key: &str| plain(&counts(listener.get(key)));
     let handshakes = counts("handshakes");
     let _ = writeln!(
         text,
@@ -138,13 +135,6 @@ fn listener_text(text: &mut String, listener: &Value) {
     let not_resumed = counts("not_resumed");
     if !not_resumed.is_empty() {
         let _ = writeln!(text, "  not resumed: {not_resumed}");
-    }
-}
-
-fn percent(rate: Option<&Value>) -> String {
-    match rate.and_then(Value::as_f64) {
-        Some(rate) => format!("{:.1} %", rate * 100.0),
-        None => "–".to_owned(),
     }
 }
 

@@ -22,7 +22,7 @@ use crate::config::{Certificates, Config, TicketKeySource};
 use crate::drain::DrainWatch;
 use crate::log::Chain;
 
-use super::reload::hints::Watched;
+use super::hints::Watched;
 
 /// Reads and parses a file of keys.
 pub(super) fn read<K, E: Error + Send + Sync + 'static>(

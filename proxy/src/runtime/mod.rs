@@ -5,6 +5,7 @@
 //! Refuses to know what a connection does. Read next: `listener`.
 
 pub mod clients;
+mod hints;
 pub mod key_files;
 pub mod reload;
 pub mod resumption;

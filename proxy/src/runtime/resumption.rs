@@ -52,17 +52,13 @@ impl Sessions {
             entry_bytes_max: resumption.session_bytes_max,
             lifetime: resumption.lifetime,
         }));
-        let shared = match &resumption.shared {
-            Some(shared) => Some(Arc::new(open_tier(shared, &memory)?)),
-            None => None,
-        };
+        let shared = resumption.shared.as_ref();
+        let shared = shared.map(|shared| open_tier(shared, &memory).map(Arc::new)).transpose()?;
         let carries = |listener: &config::Listener| {
             matches!(listener.resumption, ResumptionMode::Both | ResumptionMode::Tickets)
         };
-        let tickets = match config.listeners.iter().any(carries) {
-            true => Some(Arc::new(open_tickets(resumption)?)),
-            false => None,
-        };
+        let are_carried = config.listeners.iter().any(carries);
+        let tickets = are_carried.then(|| open_tickets(resumption).map(Arc::new)).transpose()?;
         Ok(Self { memory, shared, tickets })
     }
 

@@ -83,7 +83,7 @@ pub enum RedisUrlError {
     #[error("the path of the socket is missing or not absolute; write `redis+unix:///run/a.sock`")]
     Path,
     /// The store asks for a name or a prefix that Redis has no room for.
-    #[error("the prefix of keys is longer than 64 bytes")]
+    #[error("the prefix of keys is longer than 80 bytes")]
     Prefix,
     /// What stands in front is not known.
     #[error(

@@ -9,14 +9,12 @@
 
 use std::fmt;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
 use super::ContextId;
 use super::engine::EntryKey;
 use super::id::{SessionId, Use};
-use crate::sealing::{KEY_BYTES, NoRandomness, SealKey, WeakKey};
+use crate::sealing::{KEY_BYTES, NoRandomness, SealKey, WeakKey, secrets};
 
 /// The keys that seal entries: the first one seals, and every one opens.
 #[derive(Clone)]
@@ -50,16 +48,11 @@ impl SealingKeys {
     /// [`SealingKeyError`], which names the line and never shows what stands in it.
     pub fn parse(text: &[u8]) -> Result<Self, SealingKeyError> {
         let mut keys = Vec::new();
-        for (number, line) in (1..).zip(text.split(|byte| *byte == b'\n')) {
-            let line = line.split(|byte| *byte == b'#').next().unwrap_or_default().trim_ascii();
-            if line.is_empty() {
-                continue;
-            }
+        for (number, secret) in secrets(text) {
             if keys.len() == KEYS_MAX {
                 return Err(SealingKeyError::TooMany);
             }
-            let bytes = STANDARD.decode(line).map(Zeroizing::new);
-            let bytes = bytes.map_err(|_| SealingKeyError::NotBase64 { line: number })?;
+            let bytes = secret.ok_or(SealingKeyError::NotBase64 { line: number })?;
             let bytes: &[u8; KEY_BYTES] = bytes
                 .as_slice()
                 .try_into()

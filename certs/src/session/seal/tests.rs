@@ -1,5 +1,7 @@
 //! Entries by chance: they open where they belong and nowhere else.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use proptest::prelude::*;
 
 use super::*;

@@ -24,7 +24,7 @@ use serde_json::{Value, json};
 use crate::config::{Config, Sites};
 use crate::log::Chain;
 
-pub use resumption::Resumption;
+pub use resumption::{Resumption, counts, percent};
 
 /// Everything about certificates at `now`, in seconds since 1970. Of each list at most `shown_max`
 /// entries are told, of the loaded ones those that expire first.

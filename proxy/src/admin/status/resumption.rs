@@ -1,11 +1,12 @@
 //! What programs are told about resumption: how many clients came back, and to what.
 //!
-//! Owns the counting up and the rates. Everything is read from the numbers that Prometheus reads,
+//! Owns the counting up, the rates, and how both are written for people. Everything is read from the numbers that Prometheus reads,
 //! so that both tell the same. A rate is `null` where nothing happened yet. Refuses to know where
 //! sessions lie.
 
 use std::sync::Arc;
 
+use portunus_certs::session::trace::{LookupResult, Tier};
 use serde_json::{Map, Value, json};
 
 use crate::config::{Config, ResumptionMode, SharedEngine};
@@ -47,30 +48,33 @@ impl Resumption {
                 "sessions": process.sessions.get(),
                 "bytes": process.session_bytes.get(),
                 "evictions": process.session_evictions.get(),
-                "lookups": self.lookups("memory"),
+                "lookups": self.lookups(Tier::Memory),
             },
             "shared": shared.map(|store| json!({
                 "store": store,
                 "up": process.resumption_shared_up.get() == 1,
                 "stored": process.resumption_shared_stored.get(),
                 "dropped": process.resumption_shared_dropped.get(),
-                "lookups": self.lookups("shared"),
+                "lookups": self.lookups(Tier::Shared),
             })),
             "tickets": {
                 "key_age_seconds": process.ticket_key_age.get(),
-                "lookups": self.lookups("ticket"),
+                "lookups": self.lookups(Tier::Ticket),
             },
         })
     }
 
     /// The look-ups of a tier by result, and which part of them found something.
-    fn lookups(&self, tier: &str) -> Value {
-        let count =
-            |result: &str| self.process.resumption_lookups.with_label_values(&[tier, result]).get();
-        let total: u64 = RESULTS.iter().map(|result| count(result)).sum();
+    fn lookups(&self, tier: Tier) -> Value {
+        let count = |result: LookupResult| {
+            let labels = [tier.label(), result.label()];
+            self.process.resumption_lookups.with_label_values(&labels).get()
+        };
+        let counts = LookupResult::ALL.map(|result| (result.label().to_owned(), count(result)));
+        let total = counts.iter().map(|(_, count)| count).sum();
         let mut facts: Map<_, _> =
-            RESULTS.iter().map(|result| ((*result).to_owned(), json!(count(result)))).collect();
-        facts.insert("hit_rate".to_owned(), rate(count("hit"), total));
+            counts.into_iter().map(|(result, count)| (result, json!(count))).collect();
+        facts.insert("hit_rate".to_owned(), rate(count(LookupResult::Hit), total));
         Value::Object(facts)
     }
 }
@@ -113,4 +117,17 @@ fn mode_label(mode: ResumptionMode) -> &'static str {
     }
 }
 
-const RESULTS: [&str; 6] = ["hit", "miss", "expired", "policy", "timeout", "error"];
+/// A rate of these facts for people.
+pub fn percent(rate: Option<&Value>) -> String {
+    match rate.and_then(Value::as_f64) {
+        Some(rate) => format!("{:.1} %", rate * 100.0),
+        None => "–".to_owned(),
+    }
+}
+
+/// Those counts of an object of these facts that are not zero, for people.
+pub fn counts(facts: Option<&Value>) -> String {
+    let counts = facts.and_then(Value::as_object).into_iter().flatten();
+    let seen = counts.filter(|(_, count)| count.as_u64().is_some_and(|count| count > 0));
+    seen.map(|(name, count)| format!("{count} {name}")).collect::<Vec<_>>().join(", ")
+}

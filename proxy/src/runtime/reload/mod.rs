@@ -6,7 +6,6 @@
 //! it; what it changes is decided by `certs`, and what is said of it is in `tidings`. Refuses to
 //! know connections: they see the new index, and the new trust in clients, when they next load it.
 
-pub(super) mod hints;
 mod reader;
 mod tidings;
 
@@ -26,7 +25,7 @@ use crate::config::{Certificates, Config};
 use crate::drain::DrainWatch;
 use crate::metrics::ProcessMetrics;
 
-use hints::Watched;
+use super::hints::Watched;
 use reader::Reader;
 
 /// Has certificates read again.

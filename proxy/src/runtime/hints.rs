@@ -16,33 +16,33 @@ use tokio::time::{Instant, timeout};
 
 /// Paths that are watched.
 #[derive(Debug)]
-pub(in crate::runtime) struct Watched {
+pub(super) struct Watched {
     watch: Watch,
     hints: Arc<Hints>,
 }
 
 impl Watched {
     /// Watches `paths` from now on.
-    pub(in crate::runtime) fn new(paths: &[PathBuf]) -> Self {
+    pub(super) fn new(paths: &[PathBuf]) -> Self {
         let hints = Arc::new(Hints::default());
         let receiver = Arc::clone(&hints);
         Self { watch: Watch::new(paths, move |hint| receiver.give(hint)), hints }
     }
 
     /// Waits for the next hint.
-    pub(in crate::runtime) async fn arrived(&self) {
+    pub(super) async fn arrived(&self) {
         self.hints.arrived.notified().await;
     }
 
     /// Waits until the files have been quiet for the settle time, within a bound.
-    pub(in crate::runtime) async fn settle(&self, settle: Duration) {
+    pub(super) async fn settle(&self, settle: Duration) {
         let bound = Instant::now() + settle * SETTLES_MAX;
         while Instant::now() < bound && timeout(settle, self.arrived()).await.is_ok() {}
     }
 
     /// What came since the last time; where that is more than files, or `anew`, it is found out
     /// again which folders matter.
-    pub(in crate::runtime) fn take(&mut self, anew: bool) -> Collected {
+    pub(super) fn take(&mut self, anew: bool) -> Collected {
         let collected = self.hints.take();
         if collected.is_wide || anew {
             self.watch.refresh();
@@ -51,7 +51,7 @@ impl Watched {
     }
 
     /// Whether events can be relied on.
-    pub(in crate::runtime) fn mode(&self) -> &WatchMode {
+    pub(super) fn mode(&self) -> &WatchMode {
         self.watch.mode()
     }
 }
@@ -65,13 +65,13 @@ struct Hints {
 
 /// What a number of hints came to.
 #[derive(Debug, Default)]
-pub(in crate::runtime) struct Collected {
+pub(super) struct Collected {
     /// Files that changed, unless there were too many.
     files: BTreeSet<PathBuf>,
     /// Whether more than files changed.
     is_wide: bool,
     /// How often events were lost.
-    pub(in crate::runtime) overflows: u64,
+    pub(super) overflows: u64,
 }
 
 impl Hints {
@@ -99,7 +99,7 @@ impl Hints {
 
 impl Collected {
     /// Where to look for what was hinted at, if anywhere.
-    pub(in crate::runtime) fn look(self) -> Option<Look> {
+    pub(super) fn look(self) -> Option<Look> {
         match self {
             Self { is_wide: true, .. } => Some(Look::Around),
             Self { files, .. } if files.is_empty() => None,
