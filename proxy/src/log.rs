@@ -3,9 +3,9 @@
 //! Owns the set-up of tracing and [`Chain`], the one printer of causes. Levels: ERROR, someone
 //! must act; WARN, odd but recovered; INFO, the life of the process; DEBUG, one line for each
 //! connection; TRACE, the rest. Fields: `listener`, `peer`, `client`, `sni`, `client_cert` (SHA-256
-//! of the client's certificate), `handshake` (its kind), `not_resumed` (why), `backend`, `endpoint`,
-//! `request_id`, `reason`, `error`, `path`, `duration_ms`, `bytes_downstream`, `bytes_upstream`.
-//! Refuses to know who speaks.
+//! of the client's certificate), `handshake` (its kind), `not_resumed` (why), `backend`,
+//! `endpoint`, `request_id`, `reason`, `error`, `path`, `duration_ms`, `bytes_downstream`,
+//! `bytes_upstream`. Refuses to know who speaks.
 
 use std::error::Error;
 use std::fmt;

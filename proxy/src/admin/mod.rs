@@ -1,8 +1,8 @@
 //! The admin listener: what the process says about itself to those who run it.
 //!
 //! Owns a thread with a runtime of its own, so that it answers while the data plane is overloaded.
-//! What it answers, and to whom, is in `page`; what it tells of certificates, in `status`. Refuses
-//! to know connections.
+//! What it answers, and to whom, is in `page`; what it tells, in `status`; how that looks to
+//! people, in `html`. Refuses to know connections.
 
 mod html;
 mod page;

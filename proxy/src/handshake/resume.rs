@@ -72,54 +72,66 @@ impl Resumption {
         clients: Clients,
         offer: &ResumptionOffer,
     ) -> Attempt {
-        let trace = Arc::new(Trace::default());
-        let kept = match (self.mode, clients, offer.tls13) {
-            (ResumptionMode::Off, ..) => Kept::Nowhere,
-            // What a client no longer may use can be forgotten here, and not there.
-            (_, Clients::Authenticated, _)
-            | (ResumptionMode::Stateful, ..)
-            | (ResumptionMode::Both, _, false) => Kept::Here,
-            (ResumptionMode::Tickets, ..) | (ResumptionMode::Both, _, true) => Kept::WithClient,
-        };
-        let tickets = self.tickets.as_ref().filter(|tickets| tickets.is_usable(tickets.now()));
-        let mut kept_here = None;
-        let kept = match (kept, tickets) {
+        let (kept, trace) = (self.kept(clients, offer), Arc::new(Trace::default()));
+        let mut store = None;
+        match (kept, &self.tickets) {
             (Kept::WithClient, Some(tickets)) => {
-                let ticketer =
-                    ScopedTicketer::new(Arc::clone(tickets), context, Some(Arc::clone(&trace)));
-                config.ticketer = Arc::new(ticketer);
-                Kept::WithClient
+                let (tickets, trace) = (Arc::clone(tickets), Arc::clone(&trace));
+                config.ticketer = Arc::new(ScopedTicketer::new(tickets, context, Some(trace)));
             }
-            // Keys that nobody renews any more are worse than sessions on our side. A client of TLS
-            // 1.2 that goes on offering a ticket gets neither: rustls gives it no session id.
-            (Kept::Here | Kept::WithClient, _) => {
-                let store = ScopedStore::new(Arc::clone(&self.sessions), context)
-                    .with_trace(Arc::clone(&trace));
-                let store = match clients {
-                    Clients::Anonymous => store,
-                    Clients::Authenticated => store.with_inherited_age(),
-                };
-                let store = match &self.shared {
-                    Some(shared) => {
-                        // Most handshakes offer nothing, and need no room for the answer.
-                        let found = match offer.offered {
-                            Offered::Nothing => Prefetched::default(),
-                            _ => Box::pin(shared.prefetch(&offer.offered, &context)).await,
-                        };
-                        store.with_shared(Arc::clone(shared), found)
-                    }
-                    None => store,
-                };
-                let store = Arc::new(store);
-                config.session_storage = Arc::clone(&store) as _;
-                kept_here = Some(store);
-                Kept::Here
+            (Kept::Here, _) => {
+                let here = Arc::new(self.store(context, clients, offer, &trace).await);
+                config.session_storage = Arc::clone(&here) as _;
+                store = Some(here);
             }
-            (Kept::Nowhere, _) => Kept::Nowhere,
-        };
+            (Kept::Nowhere | Kept::WithClient, _) => {}
+        }
         // A ticket is used once, and the connection that uses it gets the next one.
         config.send_tls13_tickets = usize::from(kept != Kept::Nowhere);
-        Attempt { kept, offered: offer.kind, trace, store: kept_here }
+        Attempt { kept, offered: offer.kind, trace, store }
+    }
+
+    /// How the session of a client that makes this offer is kept.
+    fn kept(&self, clients: Clients, offer: &ResumptionOffer) -> Kept {
+        let are_carried = match (self.mode, clients) {
+            (ResumptionMode::Off, _) => return Kept::Nowhere,
+            // What a client no longer may use can be forgotten here, and not there.
+            (_, Clients::Authenticated) | (ResumptionMode::Stateful, _) => false,
+            (ResumptionMode::Both, _) => offer.tls13,
+            (ResumptionMode::Tickets, _) => true,
+        };
+        let is_usable = |tickets: &Arc<TicketKeys>| tickets.is_usable(tickets.now());
+        // Keys that nobody renews any more are worse than sessions on our side. A client of TLS 1.2
+        // that goes on offering a ticket gets neither: rustls gives it no session id.
+        if are_carried && self.tickets.as_ref().is_some_and(is_usable) {
+            Kept::WithClient
+        } else {
+            Kept::Here
+        }
+    }
+
+    /// The view of the sessions on our side that a connection gets, with what the shared tier has
+    /// of those that are offered.
+    async fn store(
+        &self,
+        context: ContextId,
+        clients: Clients,
+        offer: &ResumptionOffer,
+        trace: &Arc<Trace>,
+    ) -> ScopedStore {
+        let store = ScopedStore::new(Arc::clone(&self.sessions), context);
+        let store = store.with_trace(Arc::clone(trace));
+        let store = match clients {
+            Clients::Anonymous => store,
+            Clients::Authenticated => store.with_inherited_age(),
+        };
+        let Some(shared) = &self.shared else { return store };
+        // Most handshakes offer nothing, and need no room for the answer.
+        let found = match offer.offered {
+            Offered::Nothing => Prefetched::default(),
+            _ => Box::pin(shared.prefetch(&offer.offered, &context)).await,
+        };
+        store.with_shared(Arc::clone(shared), found)
     }
 }
 

@@ -88,7 +88,7 @@ impl Sessions {
         });
     }
 
-    /// Keeps all of it current until the drain, and hands over what waits at the end of it.
+    /// Keeps all of it current until the drain, and then hands over what waits.
     pub(super) fn maintain(&self, config: &Config, watch: &DrainWatch) {
         if let Some(shared) = &self.shared {
             watch.spawn(hand_over(Arc::clone(shared), watch.clone()));

@@ -1,7 +1,7 @@
 //! Everything that is built once at start and shared by all connections.
 //!
 //! Owns the building, in the order of dependence, and the background work that keeps it current.
-//! Refuses to know signals and phases. Read next: `reload`.
+//! Refuses to know signals and phases. Read next: `reload`, `resumption`.
 
 use std::sync::Arc;
 

@@ -5,6 +5,8 @@ use std::path::Path;
 use portunus_tests::foreign::s_client;
 use portunus_tests::{Proxy, echo, tls};
 
+use super::fleet::says_hello;
+
 /// The options of the two kinds of session that are kept.
 pub(super) const KINDS: [&[&str]; 2] = [&["-tls1_2", "-no_ticket"], &["-tls1_3"]];
 
@@ -24,14 +26,7 @@ pub(super) async fn visit(
     if let Some(to) = to {
         client = client.arg("-sess_out").arg(to);
     }
-    let mut client = client.start();
-    // The echo comes behind the tickets, so it tells that they were read.
-    client.say(b"hello\n").await;
-    client.hear("\nhello").await;
-    let output = client.finish().await.expect_success();
-    let resumed = output.contains("\nReused, ");
-    assert!(resumed || output.contains("\nNew, "), "{output}");
-    Some(resumed)
+    Some(says_hello(client).await)
 }
 
 #[tokio::test(flavor = "multi_thread")]

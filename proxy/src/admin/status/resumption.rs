@@ -1,8 +1,8 @@
 //! What programs are told about resumption: how many clients came back, and to what.
 //!
-//! Owns the counting up, the rates, and how both are written for people. Everything is read from the numbers that Prometheus reads,
-//! so that both tell the same. A rate is `null` where nothing happened yet. Refuses to know where
-//! sessions lie.
+//! Owns the counting up, the rates, and how both are written for people. Everything is read from
+//! the numbers that Prometheus reads, so that both tell the same. A rate is `null` where nothing
+//! happened yet. Refuses to know where sessions lie.
 
 use std::sync::Arc;
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use portunus_certs::session::engine::{Engine, ErrorKind, Record};
 use portunus_certs::session::id::Use;
 use portunus_certs::session::redis::{RedisEngine, RedisOptions};
-use portunus_tests::redis::{Reply, redis};
+use portunus_tests::redis::{RedisServer, Reply, redis};
 use portunus_tests::wait::eventually;
 use tokio::task::JoinSet;
 
@@ -17,12 +17,7 @@ use super::{connected, fetch, key, kind, record, store, wanted};
 async fn what_may_be_used_once_has_one_winner() {
     let Some(redis) = redis() else { return };
     let server = redis.start().await;
-    let engines = [server.url(), server.socket_url(), server.url(), server.socket_url()];
-    let mut connected_ones = Vec::new();
-    for url in engines {
-        connected_ones.push(Arc::new(connected(&url).await));
-    }
-    let engines = connected_ones;
+    let engines = four(&server).await;
     for round in 0..50 {
         store(&engines[0], record(round)).await.unwrap();
         let mut callers = JoinSet::new();
@@ -99,12 +94,7 @@ async fn the_shortest_lifetime_is_over_at_once() {
 async fn all_who_agree_at_once_agree_on_one_text() {
     let Some(redis) = redis() else { return };
     let server = redis.start().await;
-    let engines = [server.url(), server.socket_url(), server.url(), server.socket_url()];
-    let mut connected_ones = Vec::new();
-    for url in engines {
-        connected_ones.push(Arc::new(connected(&url).await));
-    }
-    let engines = connected_ones;
+    let engines = four(&server).await;
     for round in 0..20 {
         let mut callers = JoinSet::new();
         for caller in 0..32 {
@@ -145,4 +135,15 @@ async fn what_no_session_can_be_is_nothing() {
     store(&engine, record(2)).await.unwrap();
     let asked = [wanted(1, Use::Single), wanted(2, Use::Single)];
     assert_eq!(engine.fetch(&asked).await.unwrap(), [None, Some(record(2).sealed)]);
+}
+
+/// Engines of four processes, as it were, on both ways to the server.
+async fn four(server: &RedisServer) -> [Arc<RedisEngine>; 4] {
+    let engine = async |url: String| Arc::new(connected(&url).await);
+    [
+        engine(server.url()).await,
+        engine(server.socket_url()).await,
+        engine(server.url()).await,
+        engine(server.socket_url()).await,
+    ]
 }
