@@ -39,7 +39,13 @@ async fn a_caller_who_cannot_wait_for_the_connection_leaves_it_to_the_next() {
     let Some(redis) = redis() else { return };
     let server = redis.start().await;
     let engine = engine(&server.url());
-    assert!(timeout(Duration::ZERO, engine.probe()).await.is_err());
+    // It looks once and leaves; a timer, however short, may give the answer time to come.
+    let has_left = tokio::select! {
+        biased;
+        _ = engine.probe() => false,
+        () = std::future::ready(()) => true,
+    };
+    assert!(has_left);
     connections_become(&server, 1).await;
     let first = connections(&server).await;
     engine.probe().await.unwrap();
