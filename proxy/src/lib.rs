@@ -14,10 +14,12 @@
 //! 7. [`outcome`] says how it ended, and [`metrics`], [`log`] and [`admin`] tell.
 //!
 //! [`snapshot`] is what a connection takes with it, [`drain`] how everything ends, [`limit`] what
-//! is capped, [`phase`] where the process stands, [`net`] what an address and a socket are.
+//! is capped, [`phase`] where the process stands, [`net`] what an address and a socket are, [`body`]
+//! what follows the head of a message.
 
 pub mod admin;
 pub mod backend;
+pub mod body;
 mod cli;
 pub mod config;
 pub mod connection;

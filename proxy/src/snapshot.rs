@@ -116,9 +116,20 @@ fn routes(listener: &config::Listener, shared: &Shared<'_>) -> Vec<Route> {
         Some(Route { backend: Arc::clone(shared.backends.get(backend)?), client_auth, forward })
     };
     match &listener.sites {
-        config::Sites::Any(backend) => route(*backend, listener.client_auth).into_iter().collect(),
-        config::Sites::Named(sites) => {
-            sites.iter().filter_map(|site| route(site.backend, site.client_auth)).collect()
+        config::Sites::Any(behind) => {
+            route(first_backend(behind), listener.client_auth).into_iter().collect()
         }
+        config::Sites::Named(sites) => sites
+            .iter()
+            .filter_map(|site| route(first_backend(&site.behind), site.client_auth))
+            .collect(),
     }
+}
+
+fn first_backend(behind: &config::Behind) -> usize {
+    let backends = behind.routes.iter().filter_map(|route| match route.action {
+        config::Action::Forward { backend, .. } => Some(backend),
+        _ => None,
+    });
+    backends.min().unwrap_or_default()
 }

@@ -66,15 +66,16 @@ impl Backend {
         let literal = |(place, name): (usize, &EndpointName)| {
             Some(Endpoint::new(place, name, resolve::literal(name)?, &limits, &metrics))
         };
-        let endpoints = config.endpoints.iter().enumerate().filter_map(literal).collect();
+        let names = config.endpoints.iter().map(|endpoint| &endpoint.name);
+        let endpoints = names.enumerate().filter_map(literal).collect();
         Arc::new(Self {
             name: Arc::clone(&config.name),
-            balance: config.balance,
+            balance: config.balance.clone(),
             turn: AtomicU64::new(0),
-            names: config.endpoints.clone(),
+            names: config.endpoints.iter().map(|endpoint| endpoint.name.clone()).collect(),
             endpoints: ArcSwap::from_pointee(endpoints),
             turns: Semaphore::new(limits.connects_max),
-            resolve_interval: config.resolve_interval,
+            resolve_interval: config.resolve.interval,
             limits,
             metrics,
         })
@@ -183,13 +184,13 @@ impl Backend {
             rest = all.iter().filter(fresh).cloned().collect();
             &rest
         };
-        let number = match self.balance {
+        let number = match &self.balance {
             // A second choice for the same connection does not cost anybody a turn.
             Balance::RoundRobin if tried.is_empty() => self.turn.fetch_add(1, Ordering::Relaxed),
-            Balance::P2c | Balance::RoundRobin => random(),
+            _ => random(),
         };
         let load = |place: usize| candidates.get(place).map_or(0, |endpoint| endpoint.load());
-        balance::choose(self.balance, number, candidates.len(), load)
+        balance::choose(&self.balance, number, candidates.len(), load)
             .and_then(|place| candidates.get(place))
             .map(|endpoint| Load::new(Arc::clone(endpoint)))
             .ok_or_else(|| {

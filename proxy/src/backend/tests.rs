@@ -1,6 +1,7 @@
 //! Endpoints that refuse, that do not exist, that come and go.
 
 use std::net::SocketAddr;
+use std::path::Path;
 
 use tokio::net::{TcpListener, UnixListener};
 
@@ -21,13 +22,16 @@ async fn refusing() -> String {
 
 fn backend(endpoints: &[String], balance: Balance) -> (Arc<Backend>, Metrics) {
     let metrics = Metrics::new().unwrap();
-    let config = config::Backend {
-        name: "app".into(),
-        endpoints: endpoints.iter().map(|name| name.parse().unwrap()).collect(),
-        balance,
-        resolve_interval: Duration::from_secs(30),
-    };
+    let config = config(endpoints, balance);
     (Backend::new(&config, Arc::default(), metrics.backend("app")), metrics)
+}
+
+fn config(endpoints: &[String], balance: Balance) -> config::Backend {
+    let text = format!(
+        "[listener.a]\nlisten = ['[::]:1']\nbackend = 'app'\n[backend.app]\nendpoints = {endpoints:?}\n",
+    );
+    let config = config::Config::parse(&text, "config.toml", Path::new("/")).unwrap();
+    config::Backend { balance, ..config.backends.into_iter().next().unwrap() }
 }
 
 fn text(metrics: &Metrics) -> String {
@@ -158,12 +162,7 @@ async fn maintenance_ends_with_the_process() {
 #[tokio::test]
 async fn an_attempt_waits_its_turn_to_connect_but_not_for_ever() {
     let (_listener, addr) = listening().await;
-    let config = config::Backend {
-        name: "app".into(),
-        endpoints: vec![addr.parse().unwrap()],
-        balance: Balance::P2c,
-        resolve_interval: Duration::from_secs(30),
-    };
+    let config = config(&[addr], Balance::P2c);
     let connect_timeout = Duration::from_millis(50);
     let limits = Limits { connects_max: 1, connect_timeout, ..Limits::default() };
     let metrics = Metrics::new().unwrap();

@@ -14,10 +14,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use super::alarm::Alarm;
+use crate::body::{BodyError, Incoming};
 use crate::config::HttpLimits;
 
 /// The body of a request on its way to a backend.
@@ -95,7 +95,7 @@ impl Body for Upload {
 pub enum UploadError {
     /// The client broke off, or broke the framing.
     #[error("the body of the request is not complete")]
-    Client(#[source] hyper::Error),
+    Client(#[source] BodyError),
     /// The client sent nothing for too long.
     #[error("no part of the request body came for {0:?}")]
     Silent(Duration),

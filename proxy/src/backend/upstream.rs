@@ -15,7 +15,6 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use http::{Request, Response};
-use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::{Builder, Connection, SendRequest};
 use hyper_util::rt::TokioIo;
@@ -24,6 +23,7 @@ use tokio::time::Instant;
 
 use super::endpoint::Load;
 use super::upload::Upload;
+use crate::body::Incoming;
 use crate::metrics::Active;
 use crate::net::Socket;
 
@@ -103,7 +103,7 @@ impl Lease {
             });
             let result = answer.await;
             upstream.pulse.head_budget.store(NO_BUDGET, Ordering::Relaxed);
-            result
+            result.map(|response| response.map(Incoming::Http1))
         }
     }
 

@@ -7,16 +7,21 @@
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use portunus_certs::name::NamePattern;
 
 use super::client_auth::{Surrounding, client_auth};
 use super::error::Problem;
 use super::list::Entry;
-use super::schema::{BackendSection, ListenerSection, Profile, SiteSection, TlsSection};
+use super::schema::{BackendSection, ListenerSection, Profile, SiteSection, TlsSection, Way};
 use super::section::Reader;
 use super::text::Written;
-use super::{Backend, ClientAuth, Listener, ResumptionMode, Site, Sites, TlsVersion, suggest};
+use super::{
+    Backend, BackendProtocol, Balance, Behind, ClientAuth, Ejection, Endpoint, ForwardedFields,
+    HttpListener, Listener, PoolBounds, Resolve, ResumptionMode, Site, Sites, TlsVersion,
+    UnknownHost, suggest,
+};
 use crate::net::{AddressError, EndpointName, ListenAddr};
 
 /// What listeners share, or may not share.
@@ -60,6 +65,15 @@ pub(super) fn listener(
         resumption,
         client_auth: client_auth(auth, surrounding, &mut shared.client_auths, reader),
         sites: sites(entry, surrounding, shared, reader)?,
+        http: HttpListener {
+            trusted_peers: Vec::new(),
+            forwarded: ForwardedFields::XForwarded,
+            tls_fields: false,
+            unknown_host: UnknownHost::Misdirected,
+            reject_underscores: false,
+            extended_connect: false,
+            redirect: None,
+        },
     })
 }
 
@@ -148,7 +162,8 @@ fn sites(
 ) -> Option<Sites> {
     let section = &entry.section;
     match (&section.backend, section.site.as_slice()) {
-        (Some(name), []) => backend_index(name, shared, reader).map(Sites::Any),
+        (Some(name), []) => backend_index(name, shared, reader)
+            .map(|backend| Sites::Any(Behind::forwarding(backend))),
         (None, []) => {
             let blamed = |key| reader.errors.is_blamed(&entry.place.below(key, None).key);
             if !blamed("backend") && !blamed("site") {
@@ -198,7 +213,7 @@ fn site(
     let auth = section.client_auth.as_ref();
     let client_auth = client_auth(auth, surrounding, &mut shared.client_auths, reader);
     let backend = backend_index(section.backend.as_ref()?, shared, reader)?;
-    Some(Site { hosts, backend, client_auth })
+    Some(Site { hosts, behind: Behind::forwarding(backend), client_auth })
 }
 
 fn backend_index(name: &Written, shared: &Shared<'_>, reader: &mut Reader<'_>) -> Option<usize> {
@@ -231,9 +246,34 @@ pub(super) fn backend(entry: &Entry<BackendSection>, reader: &mut Reader<'_>) ->
     }
     Backend {
         name: entry.name.as_str().into(),
-        endpoints,
-        balance: section.balance,
-        resolve_interval: section.resolve_interval,
+        endpoints: endpoints
+            .into_iter()
+            .map(|name| Endpoint { name, weight: 1, is_backup: false })
+            .collect(),
+        protocol: BackendProtocol::Http1,
+        tls: None,
+        balance: match section.balance {
+            Way::P2c => Balance::P2c,
+            Way::RoundRobin => Balance::RoundRobin,
+        },
+        health: None,
+        ejection: Some(Ejection {
+            failures: 5,
+            base: Duration::from_secs(10),
+            longest: Duration::from_secs(300),
+            share_max: 50,
+        }),
+        slow_start: Duration::ZERO,
+        pool: PoolBounds {
+            connections_max: 65_536,
+            age_max: Duration::from_secs(3_600),
+            streams_max: 100,
+        },
+        resolve: Resolve {
+            interval: section.resolve_interval,
+            stale_max: Duration::from_secs(86_400),
+            allow: Vec::new(),
+        },
     }
 }
 

@@ -160,8 +160,8 @@ mod tests {
         let listen = format!("unix:{}", folder.path().join("a.sock").display());
         assert_eq!(config.listeners[0].addresses[0].to_string(), listen);
         let endpoint = format!("unix:{}", folder.path().join("run/b.sock").display());
-        assert_eq!(config.backends[0].endpoints[0].to_string(), endpoint);
-        assert_eq!(config.backends[0].endpoints[1].to_string(), "unix:/run/c.sock");
+        assert_eq!(config.backends[0].endpoints[0].name.to_string(), endpoint);
+        assert_eq!(config.backends[0].endpoints[1].name.to_string(), "unix:/run/c.sock");
     }
 
     #[test]

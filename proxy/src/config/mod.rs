@@ -6,6 +6,7 @@
 //! Nothing below this folder deserialises. Refuses to know sockets, TLS and HTTP. Read next:
 //! `snapshot`, which turns a listener's part into what a connection needs.
 
+mod backend;
 mod client_auth;
 mod error;
 mod list;
@@ -16,29 +17,38 @@ mod reference;
 mod resumption;
 mod schema;
 mod section;
+mod site;
 mod suggest;
 mod text;
 mod units;
 mod validate;
 mod value;
 
+use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use portunus_certs::client_auth::{ChainBounds, CrlDepth, Demand};
-use portunus_certs::name::NamePattern;
 
+pub use self::backend::{
+    Backend, BackendProtocol, BackendTls, Balance, Ejection, Endpoint, Health, HealthCheck,
+    PoolBounds, Resolve,
+};
 pub use self::error::{ConfigError, ConfigErrors, Problem};
 pub use self::load::{FILE_DEFAULT, LoadError, ReadError};
 pub use self::reference::ReferenceError;
 pub use self::resumption::{
     Resumption, ResumptionMode, SharedEngine, SharedTier, TicketKeySource, Tickets,
 };
+pub use self::site::{
+    Action, Behind, FieldEdit, ForwardedFields, HttpListener, PathMatch, RedirectListener, Rewrite,
+    Route, Site, Sites, UnknownHost,
+};
 pub use self::units::UnitError;
 pub use self::validate::json_schema;
-use crate::net::{EndpointName, Keepalive, ListenAddr};
+use crate::net::{Keepalive, ListenAddr};
 
 /// The whole configuration of a process.
 #[derive(Clone, Debug)]
@@ -61,6 +71,8 @@ pub struct Config {
     pub listeners: Vec<Listener>,
     /// At least one, names unique, in the order of the file.
     pub backends: Vec<Backend>,
+    /// Who is asked for the addresses of endpoints; empty for what the system has.
+    pub nameservers: Vec<SocketAddr>,
 }
 
 /// The process.
@@ -83,6 +95,19 @@ pub struct Log {
     pub level: String,
     /// Text for people or JSON for machines.
     pub format: LogFormat,
+    /// Where a line about each request goes.
+    pub access: AccessLog,
+}
+
+/// Where a line about each request goes.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum AccessLog {
+    /// To this file, which is opened anew at SIGHUP.
+    File(PathBuf),
+    /// Nowhere.
+    Off,
+    /// To standard output.
+    Stdout,
 }
 
 /// How a log line looks.
@@ -183,8 +208,10 @@ pub struct HttpLimits {
     pub request_head_timeout: Duration,
     /// Silence between two requests.
     pub keepalive_timeout: Duration,
-    /// Requests on one connection.
+    /// Requests on one connection of HTTP/1.1.
     pub requests_max: u64,
+    /// The age of a connection at which it ends after what is going on.
+    pub connection_age_max: Duration,
     /// Fields of a request head.
     pub header_fields_max: usize,
     /// Bytes of a request head.
@@ -213,6 +240,16 @@ pub struct HttpLimits {
     pub h2_connection_window: u32,
     /// Bytes of response that wait for the window of an HTTP/2 stream.
     pub h2_send_buffer: usize,
+    /// Requests on one connection of HTTP/2.
+    pub h2_requests_max: u64,
+    /// Streams that a client may reset within ten seconds.
+    pub h2_resets_max: u32,
+    /// Frames that a client may send within ten seconds without asking or sending anything.
+    pub h2_control_frames_max: u32,
+    /// Silence before an HTTP/2 client with open streams is asked whether it still lives.
+    pub h2_ping_interval: Duration,
+    /// How long it may take to say so.
+    pub h2_ping_timeout: Duration,
 }
 
 /// What a configuration without `[limits.http]` has.
@@ -241,6 +278,8 @@ pub struct Listener {
     pub resumption: ResumptionMode,
     /// Who is served.
     pub sites: Sites,
+    /// What HTTP needs besides; without meaning for `tcp`.
+    pub http: HttpListener,
     /// What is asked of clients where there are no sites, which else say it for themselves: an
     /// index into [`Config::client_auths`].
     pub client_auth: Option<usize>,
@@ -271,27 +310,6 @@ pub enum NoSni {
     Default,
     /// The alert `unrecognized_name`.
     Reject,
-}
-
-/// Who is served on a listener.
-#[derive(Clone, Debug)]
-pub enum Sites {
-    /// Every name that a certificate is there for, by one backend (an index into the backends).
-    Any(usize),
-    /// The names of the sites; at least one.
-    Named(Vec<Site>),
-}
-
-/// Names served on a listener.
-#[derive(Clone, Debug)]
-pub struct Site {
-    /// At least one.
-    pub hosts: Vec<NamePattern>,
-    /// An index into the backends.
-    pub backend: usize,
-    /// What is asked of clients: an index into [`Config::client_auths`]; without one they stay
-    /// anonymous.
-    pub client_auth: Option<usize>,
 }
 
 /// What is asked of clients, and what backends hear of it.
@@ -329,28 +347,6 @@ pub enum ClientCertForward {
     Leaf,
     /// `Client-Cert` and `Client-Cert-Chain`.
     Chain,
-}
-
-/// A named group of endpoints.
-#[derive(Clone, Debug)]
-pub struct Backend {
-    /// The name in the configuration, in logs and metrics.
-    pub name: Arc<str>,
-    /// At least one, no two alike.
-    pub endpoints: Vec<EndpointName>,
-    /// Who is next.
-    pub balance: Balance,
-    /// How often names of endpoints are resolved again.
-    pub resolve_interval: Duration,
-}
-
-/// How an endpoint is chosen.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Balance {
-    /// The less busy one of two that chance names.
-    P2c,
-    /// One after the other.
-    RoundRobin,
 }
 
 #[cfg(test)]

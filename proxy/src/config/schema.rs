@@ -21,7 +21,7 @@ use super::section::{Key, Properties, Reader, Section, Table, section};
 use super::text::{Choice, Flag, Hidden, HiddenText, KeyFile, SecretText, Text, Written};
 use super::value::{Kind, Located, Where, Within};
 use super::{
-    Balance, ClientCertForward, ClientResumption, LogFormat, Mode, NoSni, ResumptionMode, Secret,
+    ClientCertForward, ClientResumption, LogFormat, Mode, NoSni, ResumptionMode, Secret,
     TicketKeySource, TlsVersion,
 };
 
@@ -197,8 +197,10 @@ section! {
         request_head_timeout: Duration = Time(MOMENT, HOUR).or(secs(10));
         /// Silence between two requests of a client.
         keepalive_timeout: Duration = Time(MOMENT, DAY).or(secs(75));
-        /// Requests on one connection.
+        /// Requests on one connection of HTTP/1.1.
         requests: u64 = Count(1, 1 << 53).or(1_000);
+        /// The age of a connection at which it ends after what is going on.
+        connection_age: Duration = Time(SECOND, MONTH).or(HOUR);
         /// Fields of a request head.
         header_fields: usize = Count(8, 1_024).or(100);
         /// Bytes of a request head.
@@ -227,6 +229,16 @@ section! {
         h2_connection_window: u32 = Size(64 * 1_024, WINDOW_MAX).or(1 << 20);
         /// Response bytes that wait for the window of an HTTP/2 stream.
         h2_send_buffer: usize = Size(16 * 1_024, 64 * MIB_USIZE).or(64 * 1_024);
+        /// Requests on one connection of HTTP/2.
+        h2_requests: u64 = Count(1, 1 << 30).or(10_000);
+        /// Streams that a client may reset within ten seconds.
+        h2_resets: u32 = Count(1, 1 << 20).or(200);
+        /// Frames that a client may send within ten seconds without asking or sending anything.
+        h2_control_frames: u32 = Count(16, 1 << 20).or(1_000);
+        /// Silence before an HTTP/2 client with open streams is asked whether it still lives.
+        h2_ping_interval: Duration = Time(SECOND, DAY).or(secs(30));
+        /// How long it may take to say so.
+        h2_ping_timeout: Duration = Time(MOMENT, HOUR).or(secs(20));
     }
 }
 
@@ -318,11 +330,20 @@ section! {
         /// HOST:PORT or unix:PATH.
         endpoints: Option<Vec<Written>> = Texts(1_024).required();
         /// p2c: the less busy one of two that chance names; round-robin: one after the other.
-        balance: Balance = Choice(&[("p2c", Balance::P2c), ("round-robin", Balance::RoundRobin)])
-            .or(Balance::P2c);
+        balance: Way = Choice(&[("p2c", Way::P2c), ("round-robin", Way::RoundRobin)])
+            .or(Way::P2c);
         /// How often names of endpoints are resolved again.
         resolve_interval: Duration = Time(SECOND, DAY).or(secs(30));
     }
+}
+
+/// How an endpoint is chosen.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Way {
+    /// Two that chance names.
+    P2c,
+    /// In turn.
+    RoundRobin,
 }
 
 /// A set of TLS settings with one name.

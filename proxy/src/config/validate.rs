@@ -21,7 +21,7 @@ use super::schema::{
 };
 use super::section::{Properties, Reader, Section, Table, one_of};
 use super::text::Written;
-use super::{Admin, Certificates, Config, HttpLimits, Limits, Log, Server, suggest};
+use super::{AccessLog, Admin, Certificates, Config, HttpLimits, Limits, Log, Server, suggest};
 use crate::net::Keepalive;
 
 impl Config {
@@ -98,6 +98,7 @@ fn resolve(root: Root, reader: &mut Reader<'_>) -> Config {
         client_auths: shared.client_auths,
         listeners,
         backends: root.backend.iter().map(|entry| backend(entry, reader)).collect(),
+        nameservers: Vec::new(),
     }
 }
 
@@ -154,6 +155,7 @@ pub(super) fn http_limits(section: &HttpSection) -> HttpLimits {
         request_head_timeout: section.request_head_timeout,
         keepalive_timeout: section.keepalive_timeout,
         requests_max: section.requests,
+        connection_age_max: section.connection_age,
         header_fields_max: section.header_fields,
         header_bytes_max: section.header_size,
         uri_bytes_max: section.uri_size,
@@ -168,6 +170,11 @@ pub(super) fn http_limits(section: &HttpSection) -> HttpLimits {
         h2_stream_window: section.h2_stream_window,
         h2_connection_window: section.h2_connection_window,
         h2_send_buffer: section.h2_send_buffer,
+        h2_requests_max: section.h2_requests,
+        h2_resets_max: section.h2_resets,
+        h2_control_frames_max: section.h2_control_frames,
+        h2_ping_interval: section.h2_ping_interval,
+        h2_ping_timeout: section.h2_ping_timeout,
     }
 }
 
@@ -187,7 +194,7 @@ fn log(section: &LogSection, reader: &mut Reader<'_>) -> Log {
         let problem = Problem::LogLevel(section.level.quote());
         reader.errors.report(&section.level.place, problem, hint);
     }
-    Log { level: directives.join(","), format: section.format }
+    Log { level: directives.join(","), format: section.format, access: AccessLog::Off }
 }
 
 /// Metrics name every host and endpoint that is served, so they are not for everyone.

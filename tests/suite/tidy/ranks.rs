@@ -9,9 +9,9 @@ use super::source::{Source, closing, line_of};
 
 /// The modules of `proxy`, lowest rank first.
 const RANKS: &[&[&str]] = &[
-    &["net", "outcome", "drain", "log", "phase"],
+    &["body", "net", "outcome", "drain", "log", "phase"],
     &["metrics"],
-    &["config", "proxy_protocol", "limit"],
+    &["access", "config", "proxy_protocol", "limit"],
     &["backend", "handshake"],
     &["route"],
     &["forward"],

@@ -48,7 +48,7 @@ fn a_listener_and_a_backend_are_enough() {
     assert_eq!(listener.tls_version_min, TlsVersion::V1_2);
     assert!(listener.certificate_compression);
     assert_eq!(listener.no_sni, NoSni::Default);
-    assert!(matches!(listener.sites, Sites::Any(0)));
+    assert!(matches!(&listener.sites, Sites::Any(behind) if backend_of(behind) == 0));
     assert_eq!(config.backends[0].balance, Balance::P2c);
 }
 
@@ -75,18 +75,18 @@ fn listeners_and_backends_keep_the_order_of_the_file_and_refer_to_each_other() {
         Sites::Named(sites) => sites.as_slice(),
         Sites::Any(_) => &[],
     };
-    let backends: Vec<usize> = sites.iter().map(|site| site.backend).collect();
+    let backends: Vec<usize> = sites.iter().map(|site| backend_of(&site.behind)).collect();
     assert_eq!(backends, [1, 0]);
     assert_eq!(sites[0].hosts[1].to_string(), "*.a.example");
-    assert!(matches!(config.listeners[1].sites, Sites::Any(1)));
-    assert_eq!(config.backends[0].endpoints[1].to_string(), "unix:/run/z.sock");
+    assert!(matches!(&config.listeners[1].sites, Sites::Any(behind) if backend_of(behind) == 1));
+    assert_eq!(config.backends[0].endpoints[1].name.to_string(), "unix:/run/z.sock");
 }
 
 #[test]
 fn variables_are_expanded_in_every_text() {
     let text = LEAST.replace(":3000", ":${APP_PORT}").replace("8443", "${TLS_PORT:-443}");
     let config = parse(&text).unwrap();
-    assert_eq!(config.backends[0].endpoints[0].to_string(), "127.0.0.1:3000");
+    assert_eq!(config.backends[0].endpoints[0].name.to_string(), "127.0.0.1:3000");
     assert_eq!(config.listeners[0].addresses[0].to_string(), "[::]:443");
 }
 
@@ -159,4 +159,12 @@ fn the_defaults_are_those_that_the_documents_promise() {
     assert_eq!((http.pool_idle_max, http.h2_streams_max), (64, 100));
     assert_eq!((http.h2_stream_window, http.h2_connection_window), (64 << 10, 1 << 20));
     assert_eq!(http.h2_send_buffer, 64 << 10);
+}
+
+/// Where the only route of a site leads.
+fn backend_of(behind: &Behind) -> usize {
+    match behind.routes.as_slice() {
+        [Route { action: Action::Forward { backend, .. }, .. }] => *backend,
+        routes => unreachable!("one route that forwards, not {routes:?}"),
+    }
 }

@@ -11,12 +11,12 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use super::stall::note_asked;
 use super::state::InFlight;
 use crate::backend::{Backend, Lease};
+use crate::body::{BodyError, Incoming};
 use crate::forward::header::clean_trailers;
 use crate::outcome::{BackendFailure, CloseReason};
 
@@ -52,7 +52,7 @@ pub(super) struct Relay {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum DownloadError {
     #[error("the backend broke off its response")]
-    Broken(#[source] hyper::Error),
+    Broken(#[source] BodyError),
     #[error("no part of the response came in time")]
     Silent,
 }
@@ -94,10 +94,7 @@ impl Relay {
         }
     }
 
-    fn poll_body(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) {
             return Poll::Ready(frame);
         }

@@ -147,7 +147,7 @@ impl Service<Request<Incoming>> for Exchanges {
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let exchange = exchange(&self.0, request);
+        let exchange = exchange(&self.0, request.map(crate::body::Incoming::Http1));
         Box::pin(async move { Ok(exchange.await) })
     }
 }

@@ -13,6 +13,8 @@ mod h2;
 mod io;
 mod lines;
 mod page;
+mod plan;
+mod send;
 mod stall;
 mod state;
 #[cfg(test)]

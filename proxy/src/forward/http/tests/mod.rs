@@ -23,7 +23,7 @@ use tokio::time::timeout;
 
 use super::{ConnectionFacts, HttpService, serve};
 use crate::backend::Backend;
-use crate::config::{self, Balance, ClientCertForward, Limits};
+use crate::config::{self, ClientCertForward, Limits};
 use crate::drain::{Drain, DrainWatch};
 use crate::handshake::sites::{SiteId, Sites};
 use crate::metrics::{Active, HttpVersion, Metrics};
@@ -258,7 +258,7 @@ impl Default for Place {
 pub(super) fn sites(places: &[Place]) -> Sites {
     let sites = places.iter().map(|place| config::Site {
         hosts: vec![NamePattern::parse(place.host).unwrap()],
-        backend: 0,
+        behind: config::Behind::forwarding(0),
         client_auth: place.client_auth,
     });
     Sites::new(&config::Sites::Named(sites.collect()))
@@ -273,13 +273,13 @@ pub(super) fn service_with(
     let mut limits = Limits::default();
     tweak(&mut limits);
     let limits = Arc::new(limits);
-    let config = config::Backend {
-        name: "app".into(),
-        endpoints: vec![addr.parse().unwrap()],
-        balance: Balance::P2c,
-        resolve_interval: Duration::from_secs(30),
-    };
-    let backend = Backend::new(&config, Arc::clone(&limits), metrics.backend("app"));
+    let text = format!(
+        "[listener.a]\nlisten = ['[::]:1']\nbackend = 'app'\n\
+         [backend.app]\nendpoints = ['{addr}']\n"
+    );
+    let config = config::Config::parse(&text, "config.toml", "/".as_ref()).unwrap();
+    let config = config.backends.first().unwrap();
+    let backend = Backend::new(config, Arc::clone(&limits), metrics.backend("app"));
     let routes = places.iter().map(|&Place { client_auth, forward, .. }| Route {
         backend: Arc::clone(&backend),
         client_auth,

@@ -1,0 +1,107 @@
+//! A body as it arrives, from a client or from an endpoint, in either version of HTTP.
+//!
+//! Owns [`Incoming`]. Flow control goes along with reading: what was taken out of a body makes room
+//! for more of it, and nothing else does. Refuses to know what is done with the bytes.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use h2::RecvStream;
+use http_body::{Body, Frame, SizeHint};
+
+/// A body that is being received.
+#[derive(Debug)]
+pub enum Incoming {
+    /// Over HTTP/1.1, as hyper has it.
+    Http1(hyper::body::Incoming),
+    /// Over a stream of HTTP/2.
+    Http2(Http2Body),
+}
+
+/// The content of a stream of HTTP/2.
+#[derive(Debug)]
+pub struct Http2Body {
+    stream: RecvStream,
+    /// What is left of the content, if its length was said.
+    rest: Option<u64>,
+    part: Part,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Part {
+    Data,
+    Trailers,
+    End,
+}
+
+impl Http2Body {
+    /// The content of `stream`, of `length` bytes if that is known.
+    pub fn new(stream: RecvStream, length: Option<u64>) -> Self {
+        let part = if stream.is_end_stream() { Part::End } else { Part::Data };
+        Self { stream, rest: length, part }
+    }
+
+    fn poll_part(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
+        if self.part == Part::Data {
+            if let Some(data) = ready!(self.stream.poll_data(cx)) {
+                let data = data?;
+                self.stream.flow_control().release_capacity(data.len())?;
+                self.rest = self.rest.map(|rest| rest.saturating_sub(data.len() as u64));
+                return Poll::Ready(Some(Ok(Frame::data(data))));
+            }
+            self.part = Part::Trailers;
+        }
+        if self.part == Part::Trailers {
+            let trailers = ready!(self.stream.poll_trailers(cx))?;
+            self.part = Part::End;
+            return Poll::Ready(trailers.map(|fields| Ok(Frame::trailers(fields))));
+        }
+        Poll::Ready(None)
+    }
+}
+
+impl Body for Incoming {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match &mut *self {
+            Self::Http1(body) => Pin::new(body)
+                .poll_frame(cx)
+                .map(|frame| frame.map(|f| f.map_err(BodyError::Http1))),
+            Self::Http2(body) => {
+                body.poll_part(cx).map(|frame| frame.map(|f| f.map_err(BodyError::Http2)))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Http1(body) => body.is_end_stream(),
+            Self::Http2(body) => body.part == Part::End || body.stream.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Http1(body) => body.size_hint(),
+            Self::Http2(Http2Body { part: Part::End, .. }) => SizeHint::with_exact(0),
+            Self::Http2(body) => body.rest.map_or_else(SizeHint::default, SizeHint::with_exact),
+        }
+    }
+}
+
+/// Why a body did not arrive completely.
+#[derive(Debug, thiserror::Error)]
+pub enum BodyError {
+    /// Over HTTP/1.1.
+    #[error("the body is not complete")]
+    Http1(#[source] hyper::Error),
+    /// Over HTTP/2.
+    #[error("the stream ended before its body")]
+    Http2(#[source] h2::Error),
+}

@@ -1,0 +1,158 @@
+//! What a backend is: endpoints, how they are spoken to, chosen, watched and given up.
+//!
+//! Owns the types; what may be written is in `schema`. Every time and count is within bounds that
+//! make arithmetic with it safe.
+
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderName;
+use http::uri::PathAndQuery;
+use ipnet::IpNet;
+use rustls::pki_types::ServerName;
+
+use crate::net::EndpointName;
+
+/// A named group of endpoints.
+#[derive(Clone, Debug)]
+pub struct Backend {
+    /// The name in the configuration, in logs and metrics.
+    pub name: Arc<str>,
+    /// At least one, no two names alike.
+    pub endpoints: Vec<Endpoint>,
+    /// What is spoken with them.
+    pub protocol: BackendProtocol,
+    /// How it is encrypted, if it is.
+    pub tls: Option<BackendTls>,
+    /// Who is next.
+    pub balance: Balance,
+    /// How endpoints are asked whether they are well; without it only their use tells.
+    pub health: Option<Health>,
+    /// When an endpoint that fails is left out for a while; without it never.
+    pub ejection: Option<Ejection>,
+    /// How long an endpoint that came back gets less than its share; zero for not at all.
+    pub slow_start: Duration,
+    /// Connections to one endpoint that wait, are used or are being made.
+    pub pool: PoolBounds,
+    /// How names become addresses.
+    pub resolve: Resolve,
+}
+
+/// An endpoint as the configuration has it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Endpoint {
+    /// Where it is.
+    pub name: EndpointName,
+    /// Its share beside the others', 1 to 256.
+    pub weight: u16,
+    /// Whether it is used only if no other can be.
+    pub is_backup: bool,
+}
+
+/// What is spoken with endpoints.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum BackendProtocol {
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2, in the clear with prior knowledge (RFC 9113 §3.3).
+    Http2,
+    /// What ALPN says; only with TLS.
+    Auto,
+}
+
+/// How connections to endpoints are encrypted.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct BackendTls {
+    /// PEM bundle of the authorities that endpoints are believed from; without it those of the
+    /// system.
+    pub ca: Option<PathBuf>,
+    /// The name in their certificates; without it that of the endpoint.
+    pub server_name: Option<ServerName<'static>>,
+    /// What we show of ourselves: a PEM file with chain and key, if anything.
+    pub credential: Option<PathBuf>,
+}
+
+/// How an endpoint is chosen; every way heeds weights.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Balance {
+    /// The less busy one of two that chance names.
+    P2c,
+    /// One after the other.
+    RoundRobin,
+    /// The least busy one of all.
+    Least,
+    /// Always the same for the same client address.
+    HashClient,
+    /// Always the same for the same value of a request field.
+    HashHeader(HeaderName),
+    /// Always the same for the same value of a cookie.
+    HashCookie(Arc<str>),
+}
+
+/// How endpoints are asked whether they are well.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Health {
+    /// What is asked.
+    pub check: HealthCheck,
+    /// From one answer to the next question, give or take a tenth.
+    pub interval: Duration,
+    /// How long an answer may take.
+    pub timeout: Duration,
+    /// Good answers in a row that make an endpoint healthy.
+    pub rise: u32,
+    /// Bad answers in a row that make it unhealthy.
+    pub fall: u32,
+}
+
+/// What an endpoint is asked.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum HealthCheck {
+    /// To accept a connection.
+    Tcp,
+    /// To answer a GET.
+    Http {
+        /// The request target.
+        path: PathAndQuery,
+        /// The `Host`; without it the name of the endpoint.
+        host: Option<Arc<str>>,
+        /// The status codes that are good; at least one.
+        expect: Vec<RangeInclusive<u16>>,
+    },
+}
+
+/// When an endpoint that fails is left out for a while.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Ejection {
+    /// Failures in a row.
+    pub failures: u32,
+    /// How long, the first time; twice as long each further time.
+    pub base: Duration,
+    /// How long at most.
+    pub longest: Duration,
+    /// The share of the endpoints, in percent, that may be left out at once; one always stays.
+    pub share_max: u8,
+}
+
+/// Connections to one endpoint.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct PoolBounds {
+    /// All of them; further exchanges wait for one, no longer than to connect.
+    pub connections_max: usize,
+    /// How old one may be when it is used again.
+    pub age_max: Duration,
+    /// Exchanges at once on one connection of HTTP/2.
+    pub streams_max: usize,
+}
+
+/// How names become addresses.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Resolve {
+    /// The longest that an answer is believed, whatever it says of itself.
+    pub interval: Duration,
+    /// How long the last good answer is used if there is no new one.
+    pub stale_max: Duration,
+    /// Where addresses may lie that come out of DNS; empty for anywhere.
+    pub allow: Vec<IpNet>,
+}

@@ -1,0 +1,170 @@
+//! A request on its way to an endpoint, and the head of the response on its way back.
+//!
+//! Owns the attempts: a request is sent a second time only if nothing of it was sent the first time;
+//! and the wait for the response. Whatever goes wrong ends in a [`Refusal`] that says so. Refuses to
+//! know routes and how bytes get to the client. Read next: `download`, for what follows the head.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use http::response::Parts;
+use http::{Response, StatusCode, Version};
+use tokio::time::Instant;
+
+use super::download::Relay;
+use super::plan::Plan;
+use super::state::InFlight;
+use crate::backend::{Alarm, ConnectError, DialError, Lease, Reuse, UploadState};
+use crate::body::Incoming;
+use crate::forward::header::{self, Refusal};
+use crate::outcome::BackendFailure;
+
+impl Plan {
+    /// The head of the response, and its body unless another protocol follows.
+    pub(super) async fn carry_out(
+        &mut self,
+        in_flight: &mut InFlight,
+    ) -> Result<(Parts, Option<Relay>), Refusal> {
+        let limit = in_flight.connection().service.limits.http.response_head_timeout;
+        let (response, lease) = self.send(limit, &mut in_flight.alarm).await?;
+        let metrics = self.backend.metrics();
+        metrics.request_duration.observe(self.start.elapsed().as_secs_f64());
+        let (mut head, body) = response.into_parts();
+        if let Err(error) = header::clean(&mut head, self.protocol) {
+            self.report(BackendFailure::BadResponse, &error);
+            return Err(BAD_RESPONSE);
+        }
+        let is_read = self.upload_state().is_none_or(|state| state == UploadState::Sent);
+        if !is_read {
+            in_flight.connection().leave_unread();
+        }
+        // HTTP/1.0 would make hyper speak it in the next request, where a body without length is
+        // lost. A response that overtook its request leaves the rest of it where the next one is
+        // expected.
+        let is_reusable = is_read && lease.is_flushed() && head.version == Version::HTTP_11;
+        head.version = Version::HTTP_11;
+        if head.status == StatusCode::SWITCHING_PROTOCOLS {
+            let tunnel = Box::pin(lease.into_tunnel()).await.ok_or(BAD_RESPONSE)?;
+            in_flight.connection().leave_tunnel(tunnel);
+            return Ok((head, None));
+        }
+        let backend = Arc::clone(&self.backend);
+        Ok((head, Some(Relay::new(body, backend, lease, is_reusable))))
+    }
+
+    async fn send(
+        &mut self,
+        limit: Duration,
+        alarm: &mut Alarm,
+    ) -> Result<(Response<Incoming>, Lease), Refusal> {
+        let mut reuse = Reuse::Allowed;
+        loop {
+            let mut lease = self.backend.lease(reuse).await.map_err(|error| {
+                let cause: &(dyn std::error::Error + 'static) = &error;
+                tracing::debug!(error = cause, "no connection");
+                unreachable(&error)
+            })?;
+            // Taken only now: the future of a lease needs no room for it.
+            let request = self.request.take().ok_or(BROKEN_OFF)?;
+            let Some(result) = self.wait(lease.send(request), limit, alarm).await else {
+                self.backend.metrics().errors.of(BackendFailure::Timeout).inc();
+                return Err(SILENT);
+            };
+            let mut error = match result {
+                Ok(response) => return Ok((response, lease)),
+                Err(error) => error,
+            };
+            // The connection ended before anything was sent: as if it had never been there.
+            match error.take_message() {
+                Some(unsent) if reuse == Reuse::Allowed => self.request = Some(unsent),
+                _ => return Err(self.refuse(&error.into_error())),
+            }
+            self.backend.metrics().retries.inc();
+            reuse = Reuse::Forbidden;
+        }
+    }
+
+    /// The result, or `None` if the backend takes too long. The time that a client takes for the
+    /// body of its request does not count.
+    async fn wait<T>(
+        &self,
+        sent: impl Future<Output = T>,
+        limit: Duration,
+        alarm: &mut Alarm,
+    ) -> Option<T> {
+        let mut sent = pin!(sent);
+        let mut frames = 0;
+        let mut since = Instant::now();
+        poll_fn(|cx| {
+            if let Poll::Ready(result) = sent.as_mut().poll(cx) {
+                return Poll::Ready(Some(result));
+            }
+            if let Some(progress) = &self.progress {
+                let is_waiting = progress.state() == UploadState::Waiting;
+                if is_waiting || progress.frames() != frames {
+                    frames = progress.frames();
+                    since = Instant::now();
+                }
+            }
+            alarm.poll_at(cx, since + limit).map(|()| None)
+        })
+        .await
+    }
+
+    /// Why there is no response.
+    fn refuse(&self, error: &hyper::Error) -> Refusal {
+        let (failure, refusal) = match self.upload_state() {
+            Some(UploadState::Broken) => return BROKEN_BODY,
+            Some(UploadState::Late) => return LATE_BODY,
+            _ if error.is_parse() => (BackendFailure::BadResponse, BAD_RESPONSE),
+            _ => (BackendFailure::Broken, BROKEN_OFF),
+        };
+        self.report(failure, error);
+        refusal
+    }
+
+    fn upload_state(&self) -> Option<UploadState> {
+        self.progress.as_ref().map(|progress| progress.state())
+    }
+
+    fn report(&self, failure: BackendFailure, error: &(dyn std::error::Error + 'static)) {
+        self.backend.metrics().errors.of(failure).inc();
+        tracing::debug!(backend = %self.backend.name(), %failure, error, "no response");
+    }
+}
+
+/// The answer if no endpoint could be reached.
+fn unreachable(error: &ConnectError) -> Refusal {
+    let (status, words) = match error {
+        ConnectError::Dial { source: DialError::Timeout(_), .. } => {
+            (StatusCode::GATEWAY_TIMEOUT, "The backend cannot be reached in time.")
+        }
+        ConnectError::Dial { all_tried: false, .. } | ConnectError::Http { .. } => {
+            (StatusCode::BAD_GATEWAY, "The backend cannot be reached.")
+        }
+        ConnectError::Dial { all_tried: true, .. } | ConnectError::NoEndpoint { .. } => {
+            (StatusCode::SERVICE_UNAVAILABLE, "The backend is not available.")
+        }
+    };
+    Refusal { status, words }
+}
+
+const SILENT: Refusal =
+    Refusal { status: StatusCode::GATEWAY_TIMEOUT, words: "The backend did not answer in time." };
+const BAD_RESPONSE: Refusal = Refusal {
+    status: StatusCode::BAD_GATEWAY,
+    words: "The backend gave an answer that cannot be forwarded.",
+};
+const BROKEN_OFF: Refusal = Refusal {
+    status: StatusCode::BAD_GATEWAY,
+    words: "The backend closed the connection before it answered.",
+};
+const BROKEN_BODY: Refusal =
+    Refusal { status: StatusCode::BAD_REQUEST, words: "The body of the request is malformed." };
+const LATE_BODY: Refusal = Refusal {
+    status: StatusCode::REQUEST_TIMEOUT,
+    words: "The body of the request did not come in time.",
+};
