@@ -15,7 +15,7 @@
 //!
 //! [`snapshot`] is what a connection takes with it, [`drain`] how everything ends, [`limit`] what
 //! is capped, [`phase`] where the process stands, [`net`] what an address and a socket are, [`body`]
-//! what follows the head of a message.
+//! what follows the head of a message, [`field`] what a name of a field means.
 
 pub mod admin;
 pub mod backend;
@@ -24,6 +24,7 @@ mod cli;
 pub mod config;
 pub mod connection;
 pub mod drain;
+pub mod field;
 pub mod forward;
 pub mod handshake;
 pub mod limit;

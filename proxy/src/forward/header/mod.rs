@@ -8,7 +8,6 @@
 
 mod host;
 mod identity;
-mod name;
 mod request;
 mod response;
 #[cfg(test)]

@@ -9,8 +9,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version}
 
 use super::host::{Host, HostError};
 use super::identity::ClientCert;
-use super::name::{Fate, fate, is_hop, is_protected};
 use crate::config::HttpLimits;
+use crate::field::{Fate, fate, is_hop, is_protected};
 
 /// A request that may be forwarded.
 #[derive(Debug)]

@@ -4,8 +4,8 @@ use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE};
 use http::response::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
-use super::name::{is_forbidden_trailer, is_hop, is_protected};
 use super::request::{Protocol, nominees};
+use crate::field::{is_forbidden_trailer, is_hop, is_protected};
 
 /// Why a response is not forwarded.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]

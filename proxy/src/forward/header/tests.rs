@@ -4,9 +4,9 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version};
 use proptest::prelude::*;
 
-use super::name::{Fate, fate, is_protected, is_reserved};
 use super::*;
 use crate::config::HttpLimits;
+use crate::field::{Fate, fate, is_protected, is_reserved};
 
 fn request(target: &str, fields: &[(&str, &str)]) -> Parts {
     let mut request = Request::builder().uri(target);
@@ -56,44 +56,6 @@ fn hosts_are_names_or_addresses() {
     }
     assert_eq!(Host::new(HeaderValue::from_bytes(b"\xc3\xa4.example").unwrap()), Err(HostError));
     assert_eq!(Host::new("a".repeat(256).parse().unwrap()), Err(HostError));
-}
-
-#[test]
-fn names_are_folded_before_they_are_compared() {
-    let reserved = [
-        "x-forwarded-for",
-        "x_forwarded_for",
-        "x.forwarded.for",
-        "x-forwarded_proto",
-        "x-forwarded-prefix",
-        "x-real-ip",
-        "x_real_ip",
-        "x-request-id",
-        "forwarded",
-        "via",
-        "client-cert",
-        "client_cert",
-        "client-cert-chain",
-        "x-client-cert",
-        "x-client-cert-dn",
-        "x-ssl-client-verify",
-        "x_ssl_cn",
-        "ssl-client-cert",
-        "ssl_client_verify",
-    ];
-    for name in reserved {
-        assert!(is_reserved(name) && is_protected(name), "{name}");
-    }
-    for name in
-        ["x-forwarded", "forwarded-for", "x-real", "client", "viaduct", "ssl-client", "x-ssl"]
-    {
-        assert_eq!(fate(name), Fate::Pass, "{name}");
-    }
-    for name in
-        ["connection", "te", "upgrade", "keep-alive", "proxy", "proxy-authorization", "expect"]
-    {
-        assert_eq!(fate(name), Fate::Hop, "{name}");
-    }
 }
 
 #[test]
