@@ -19,6 +19,7 @@ use crate::log::Chain;
 use crate::metrics::{Active, Direction, HandshakeKind, HttpVersion, Limit, Meter, NotResumed};
 use crate::net::{ClientAddr, PeerAddr, Socket};
 use crate::outcome::{CloseReason, HandshakeFailure, Label};
+use crate::route::Route;
 use crate::snapshot::{Service, Snapshot};
 
 /// A connection that was accepted and not yet looked at.
@@ -71,16 +72,18 @@ pub async fn serve(accepted: Accepted, snapshot: Arc<Snapshot>, watch: DrainWatc
             Box::pin(http::serve(stream, version, Arc::clone(service), facts, watch)).await
         }
         Service::Tcp(routes) => match routes.of_site(facts.site) {
-            Some(route) => match Box::pin(tcp::connect(&mut stream, &route.backend)).await {
-                Ok(upstream) => {
-                    let metrics = route.backend.metrics();
-                    Box::pin(tcp::join(stream, upstream, &snapshot.limits, metrics)).await
+            Some(Route { backend, .. }) => {
+                match Box::pin(tcp::connect(&mut stream, client, backend)).await {
+                    Ok(upstream) => {
+                        let metrics = backend.metrics();
+                        Box::pin(tcp::join(stream, upstream, &snapshot.limits, metrics)).await
+                    }
+                    Err(error) => {
+                        debug!(%peer, error = %Chain(&error), "no backend");
+                        CloseReason::BackendUnreachable
+                    }
                 }
-                Err(error) => {
-                    debug!(%peer, error = %Chain(&error), "no backend");
-                    CloseReason::BackendUnreachable
-                }
-            },
+            }
             None => CloseReason::Internal,
         },
     };

@@ -17,7 +17,7 @@ use super::upstream::Upstream;
 use crate::config::Limits;
 use crate::log::Chain;
 use crate::metrics::BackendMetrics;
-use crate::net::{EndpointAddr, EndpointName, Socket};
+use crate::net::{EndpointAddr, Socket};
 
 /// An endpoint after resolution.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ enum Standing {
 impl Endpoint {
     pub(super) fn new(
         place: usize,
-        name: &EndpointName,
+        name: &str,
         addr: EndpointAddr,
         limits: &Limits,
         metrics: &BackendMetrics,
@@ -52,7 +52,7 @@ impl Endpoint {
             addr,
             pool: Pool::new(limits.http.pool_idle_max, limits.http.pool_idle_timeout),
             in_flight: AtomicUsize::new(0),
-            up: metrics.endpoint_up(&name.to_string()),
+            up: metrics.endpoint_up(name),
             told: Mutex::default(),
         })
     }
@@ -104,6 +104,16 @@ impl Endpoint {
     }
 }
 
+/// How an endpoint did in one exchange or connection.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Verdict {
+    /// It did not connect, did not answer in time, broke off before the head of the response, gave
+    /// a bad one, or said itself that it cannot (502, 503, 504).
+    Failed,
+    /// It answered.
+    Good,
+}
+
 /// A connection or a request at an endpoint; counts as load as long as it lives.
 #[derive(Debug)]
 pub(super) struct Load(Arc<Endpoint>);
@@ -117,6 +127,11 @@ impl Load {
     pub(super) fn endpoint(&self) -> &Arc<Endpoint> {
         &self.0
     }
+
+    /// Remembers how the endpoint did. To be called once for each exchange or connection that came
+    /// to an answer or to none; one that the client broke off says nothing of the endpoint.
+    #[expect(clippy::unused_self, reason = "ejection will remember it")]
+    pub(super) fn note(&self, _verdict: Verdict) {}
 }
 
 impl Drop for Load {

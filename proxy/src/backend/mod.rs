@@ -1,7 +1,7 @@
 //! A named group of endpoints, and the way to one of them.
 //!
-//! Owns [`Backend`]: which addresses there are (`resolve`, in the background), which one is next
-//! (`balance`), how it is reached (`connect`), and which connections wait for their next request
+//! Owns [`Backend`]: which addresses there are (`members`, kept current by `maintain`), which one is
+//! next (`balance`), how it is reached (`connect`), and which connections wait for their next request
 //! (`pool`, `upstream`). A raw connection is [`Dedicated`] and is never shared; a [`Lease`] is for
 //! one HTTP exchange. Refuses to know clients, TLS and headers. Read next: `endpoint`.
 
@@ -9,6 +9,9 @@ mod alarm;
 mod balance;
 mod connect;
 mod endpoint;
+mod key;
+mod maintain;
+mod members;
 mod pool;
 mod random;
 mod resolve;
@@ -17,14 +20,12 @@ mod tests;
 mod upload;
 mod upstream;
 
-use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use http::HeaderMap;
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
+use tokio::time::{Instant, timeout};
 
 pub(crate) use alarm::Alarm;
 pub use connect::DialError;
@@ -32,22 +33,19 @@ pub(crate) use random::random;
 pub use upload::{Upload, UploadError, UploadProgress, UploadState};
 pub use upstream::{Guards, Lease, Tunnel};
 
-use crate::config::{self, Balance, Limits};
-use crate::drain::DrainWatch;
+use crate::config::{self, Limits};
 use crate::metrics::{Active, BackendMetrics};
-use crate::net::{EndpointAddr, EndpointName, Socket};
+use crate::net::{ClientAddr, EndpointAddr, Socket};
 use crate::outcome::BackendFailure;
-use endpoint::{Endpoint, Load};
+use endpoint::{Endpoint, Load, Verdict};
+use members::Members;
 use upstream::Upstream;
 
 /// A named group of endpoints.
 #[derive(Debug)]
 pub struct Backend {
     name: Arc<str>,
-    balance: Balance,
-    turn: AtomicU64,
-    names: Vec<EndpointName>,
-    endpoints: ArcSwap<Vec<Arc<Endpoint>>>,
+    members: Arc<Members>,
     /// Turns to connect: a backend that does not answer must not collect attempts without end.
     turns: Semaphore,
     resolve_interval: Duration,
@@ -63,17 +61,9 @@ impl Backend {
         limits: Arc<Limits>,
         metrics: BackendMetrics,
     ) -> Arc<Self> {
-        let literal = |(place, name): (usize, &EndpointName)| {
-            Some(Endpoint::new(place, name, resolve::literal(name)?, &limits, &metrics))
-        };
-        let names = config.endpoints.iter().map(|endpoint| &endpoint.name);
-        let endpoints = names.enumerate().filter_map(literal).collect();
         Arc::new(Self {
             name: Arc::clone(&config.name),
-            balance: config.balance.clone(),
-            turn: AtomicU64::new(0),
-            names: config.endpoints.iter().map(|endpoint| endpoint.name.clone()).collect(),
-            endpoints: ArcSwap::from_pointee(endpoints),
+            members: Members::new(config, &limits, &metrics),
             turns: Semaphore::new(limits.connects_max),
             resolve_interval: config.resolve.interval,
             limits,
@@ -91,15 +81,24 @@ impl Backend {
         &self.metrics
     }
 
-    /// A new connection that nobody else will ever use.
-    pub async fn connect(&self) -> Result<Dedicated, ConnectError> {
-        self.connect_from(self.choose(&[])?).await
+    /// What the choice of an endpoint goes by for this request, if requests that are alike in it are
+    /// to go to the same one. `headers` are those that the client sent.
+    pub fn balance_key(&self, client: ClientAddr, headers: &HeaderMap) -> Option<u64> {
+        self.members.key(client, headers)
+    }
+
+    /// A new connection that nobody else will ever use, to an endpoint that `key` may name.
+    pub async fn connect(&self, key: Option<u64>) -> Result<Dedicated, ConnectError> {
+        let dedicated = self.connect_from(self.choose(key, &[])?, key).await?;
+        // What follows is not ours to judge.
+        dedicated.load.note(Verdict::Good);
+        Ok(dedicated)
     }
 
     /// A connection for one HTTP exchange: one that waits, if `reuse` allows and there is one at
-    /// the endpoint whose turn it is, else a new one.
-    pub async fn lease(&self, reuse: Reuse) -> Result<Lease, ConnectError> {
-        let load = self.choose(&[])?;
+    /// the endpoint whose turn it is, else a new one. `key` is that of [`Backend::balance_key`].
+    pub async fn lease(&self, key: Option<u64>, reuse: Reuse) -> Result<Lease, ConnectError> {
+        let load = self.choose(key, &[])?;
         if reuse == Reuse::Allowed {
             let now = Instant::now();
             while let Some(mut upstream) = load.endpoint().pool.take(now) {
@@ -109,100 +108,33 @@ impl Backend {
             }
         }
         // Rare beside reuse, and large: kept out of the future of each request.
-        Box::pin(self.open_from(load)).await
+        Box::pin(self.open_from(load, key)).await
     }
 
-    async fn open_from(&self, load: Load) -> Result<Lease, ConnectError> {
-        let Dedicated { socket, active, load } = self.connect_from(load).await?;
+    async fn open_from(&self, load: Load, key: Option<u64>) -> Result<Lease, ConnectError> {
+        let Dedicated { socket, active, load } = self.connect_from(load, key).await?;
         let upstream = Upstream::open(socket, active)
             .await
             .map_err(|source| ConnectError::Http { backend: Arc::clone(&self.name), source })?;
         Ok(Lease::new(upstream, load))
     }
 
-    /// Looks up every endpoint that is named, and waits for the answers. A name without an answer
-    /// keeps the addresses that it had.
-    pub async fn resolve_now(&self) {
-        let mut endpoints = Vec::new();
-        let known = self.endpoints.load_full();
-        for (place, name) in self.names.iter().enumerate() {
-            let mut of_name = known.iter().filter(|endpoint| endpoint.place == place);
-            match resolve::lookup(name).await {
-                Ok(addrs) => endpoints.extend(addrs.into_iter().map(|addr| {
-                    let same = of_name.clone().find(|endpoint| endpoint.addr == addr);
-                    same.cloned().unwrap_or_else(|| {
-                        Endpoint::new(place, name, addr, &self.limits, &self.metrics)
-                    })
-                })),
-                Err(error) => {
-                    self.report_unresolved(name, &error, of_name.clone().count());
-                    endpoints.extend(of_name.by_ref().cloned());
-                }
-            }
-        }
-        self.endpoints.store(Arc::new(endpoints));
-    }
-
-    /// Keeps addresses fresh and the pool small, until the process finishes.
-    pub async fn maintain(self: Arc<Self>, mut watch: DrainWatch) {
-        tokio::select! {
-            () = watch.finish() => {}
-            () = self.refresh() => {}
-            () = self.sweep() => {}
-        }
-    }
-
-    async fn refresh(&self) {
-        if self.names.iter().all(|name| resolve::literal(name).is_some()) {
-            return std::future::pending().await;
-        }
-        let mut ticks = ticks(self.resolve_interval);
-        loop {
-            ticks.tick().await;
-            self.resolve_now().await;
-        }
-    }
-
-    async fn sweep(&self) {
-        let mut ticks = ticks(self.limits.http.pool_idle_timeout / 4);
-        loop {
-            let now = ticks.tick().await;
-            for endpoint in self.endpoints.load().iter() {
-                endpoint.pool.sweep(now);
-            }
-        }
-    }
-
     /// The endpoint whose turn it is, without those in `tried`.
-    fn choose(&self, tried: &[Arc<Endpoint>]) -> Result<Load, ConnectError> {
-        let all = self.endpoints.load();
-        let rest: Vec<Arc<Endpoint>>;
-        let candidates = if tried.is_empty() {
-            &**all
-        } else {
-            let fresh = |one: &&Arc<Endpoint>| !tried.iter().any(|other| other.addr == one.addr);
-            rest = all.iter().filter(fresh).cloned().collect();
-            &rest
-        };
-        let number = match &self.balance {
-            // A second choice for the same connection does not cost anybody a turn.
-            Balance::RoundRobin if tried.is_empty() => self.turn.fetch_add(1, Ordering::Relaxed),
-            _ => random(),
-        };
-        let load = |place: usize| candidates.get(place).map_or(0, |endpoint| endpoint.load());
-        balance::choose(&self.balance, number, candidates.len(), load)
-            .and_then(|place| candidates.get(place))
-            .map(|endpoint| Load::new(Arc::clone(endpoint)))
-            .ok_or_else(|| {
-                if tried.is_empty() {
-                    self.metrics.errors.of(BackendFailure::NoEndpoint).inc();
-                }
-                ConnectError::NoEndpoint { backend: Arc::clone(&self.name) }
-            })
+    fn choose(&self, key: Option<u64>, tried: &[Arc<Endpoint>]) -> Result<Load, ConnectError> {
+        self.members.choose(key, tried).ok_or_else(|| {
+            if tried.is_empty() {
+                self.metrics.errors.of(BackendFailure::NoEndpoint).inc();
+            }
+            ConnectError::NoEndpoint { backend: Arc::clone(&self.name) }
+        })
     }
 
     /// Connects to the endpoint of `load`, or to others if that fails.
-    async fn connect_from(&self, mut load: Load) -> Result<Dedicated, ConnectError> {
+    async fn connect_from(
+        &self,
+        mut load: Load,
+        key: Option<u64>,
+    ) -> Result<Dedicated, ConnectError> {
         let mut tried = Vec::new();
         loop {
             let error = match self.dial(load.endpoint()).await {
@@ -212,8 +144,9 @@ impl Backend {
                 }
                 Err(error) => error,
             };
+            load.note(Verdict::Failed);
             tried.push(Arc::clone(load.endpoint()));
-            let next = self.choose(&tried).ok();
+            let next = self.choose(key, &tried).ok();
             let all_tried = next.is_none();
             match next.filter(|_| tried.len() < self.limits.connect_attempts_max) {
                 Some(next) => load = next,
@@ -239,14 +172,6 @@ impl Backend {
             return Err(DialError::Timeout(limit));
         };
         endpoint.dial(&self.limits, &self.metrics).await
-    }
-
-    fn report_unresolved(&self, name: &EndpointName, error: &io::Error, kept: usize) {
-        self.metrics.errors.of(BackendFailure::Resolve).inc();
-        tracing::warn!(
-            backend = %self.name, endpoint = %name, error = %error, kept,
-            "the name of an endpoint cannot be resolved",
-        );
     }
 }
 
@@ -309,13 +234,3 @@ impl ConnectError {
         }
     }
 }
-
-fn ticks(period: Duration) -> tokio::time::Interval {
-    let period = period.max(PERIOD_MIN);
-    let mut ticks = interval_at(Instant::now() + period, period);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    ticks
-}
-
-/// A period of zero would spin.
-const PERIOD_MIN: Duration = Duration::from_millis(100);

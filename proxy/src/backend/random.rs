@@ -29,7 +29,7 @@ fn seed() -> u64 {
 }
 
 /// The finaliser of SplitMix64: each bit of the input moves half of the output.
-fn mix(state: u64) -> u64 {
+pub(super) fn mix(state: u64) -> u64 {
     let state = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let state = (state ^ (state >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     state ^ (state >> 31)

@@ -6,6 +6,7 @@ use std::path::Path;
 use tokio::net::{TcpListener, UnixListener};
 
 use super::*;
+use crate::config::Balance;
 use crate::drain::Drain;
 use crate::metrics::Metrics;
 
@@ -49,7 +50,7 @@ async fn the_next_endpoint_is_tried_when_one_refuses() {
     let refusing = refusing().await;
     let (backend, metrics) = backend(&[refusing.clone(), open.clone()], Balance::RoundRobin);
     for _ in 0..4 {
-        assert_eq!(peer(&backend.connect().await.unwrap()).to_string(), open);
+        assert_eq!(peer(&backend.connect(None).await.unwrap()).to_string(), open);
     }
     let text = text(&metrics);
     for line in [
@@ -67,7 +68,7 @@ async fn the_next_endpoint_is_tried_when_one_refuses() {
 async fn an_error_names_the_backend_and_the_endpoint() {
     let refusing = refusing().await;
     let (backend, _) = backend(std::slice::from_ref(&refusing), Balance::P2c);
-    let error = backend.connect().await.unwrap_err();
+    let error = backend.connect(None).await.unwrap_err();
     let expected = format!("cannot connect to endpoint {refusing} of backend `app`");
     assert_eq!(error.to_string(), expected);
     assert_eq!(error.failure(), BackendFailure::ConnectRefused);
@@ -83,7 +84,7 @@ async fn no_more_endpoints_are_tried_than_the_limit_allows() {
         endpoints.push(refusing().await);
     }
     let (backend, metrics) = backend(&endpoints, Balance::P2c);
-    let error = backend.connect().await.unwrap_err();
+    let error = backend.connect(None).await.unwrap_err();
     assert!(matches!(error, ConnectError::Dial { all_tried: false, .. }));
     let tried = Limits::default().connect_attempts_max;
     let line = format!(
@@ -99,7 +100,7 @@ async fn connections_that_are_held_are_load() {
     let (backend, _) = backend(&[first.clone(), second], Balance::P2c);
     let mut held = Vec::new();
     for _ in 0..20 {
-        held.push(backend.connect().await.unwrap());
+        held.push(backend.connect(None).await.unwrap());
     }
     let on_first = held.iter().filter(|held| peer(held).to_string() == first).count();
     assert_eq!(on_first, 10);
@@ -111,10 +112,10 @@ async fn unix_sockets_are_endpoints() {
     let path = folder.path().join("app.sock");
     let name = format!("unix:{}", path.display());
     let (backend, _) = backend(&[name], Balance::P2c);
-    let error = backend.connect().await.unwrap_err();
+    let error = backend.connect(None).await.unwrap_err();
     assert_eq!(error.failure(), BackendFailure::ConnectRefused);
     let _listener = UnixListener::bind(&path).unwrap();
-    assert!(matches!(backend.connect().await.unwrap().socket, Socket::Unix(_)));
+    assert!(matches!(backend.connect(None).await.unwrap().socket, Socket::Unix(_)));
 }
 
 #[tokio::test]
@@ -122,10 +123,10 @@ async fn a_name_is_resolved_before_it_is_needed() {
     let (listener, _) = listening().await;
     let port = listener.local_addr().unwrap().port();
     let (backend, _) = backend(&[format!("localhost:{port}")], Balance::P2c);
-    let error = backend.connect().await.unwrap_err();
+    let error = backend.connect(None).await.unwrap_err();
     assert_eq!(error.failure(), BackendFailure::NoEndpoint);
     backend.resolve_now().await;
-    backend.connect().await.unwrap();
+    backend.connect(None).await.unwrap();
 }
 
 #[tokio::test]
@@ -133,13 +134,12 @@ async fn a_name_without_an_answer_keeps_its_addresses() {
     let (_listener, open) = listening().await;
     let (backend, metrics) = backend(&["nobody.invalid:80".to_owned(), open], Balance::P2c);
     let addr = EndpointAddr::Tcp("127.0.0.1:9".parse().unwrap());
-    let known = Endpoint::new(0, &backend.names[0], addr, &backend.limits, &backend.metrics);
-    let mut endpoints = backend.endpoints.load().to_vec();
-    endpoints.push(known);
-    backend.endpoints.store(Arc::new(endpoints));
-    let before = backend.endpoints.load_full();
+    let mut endpoints = backend.members.all().to_vec();
+    endpoints.push(backend.members.endpoint(0, addr));
+    backend.members.replace(endpoints);
+    let before = backend.members.all();
     backend.resolve_now().await;
-    let after = backend.endpoints.load_full();
+    let after = backend.members.all();
     assert_eq!(after.len(), 2);
     for endpoint in after.iter() {
         assert!(before.iter().any(|same| Arc::ptr_eq(same, endpoint)), "carried over by identity");
@@ -168,8 +168,8 @@ async fn an_attempt_waits_its_turn_to_connect_but_not_for_ever() {
     let metrics = Metrics::new().unwrap();
     let backend = Backend::new(&config, Arc::new(limits), metrics.backend("app"));
     let turn = backend.turns.acquire().await.unwrap();
-    let error = backend.connect().await.unwrap_err();
+    let error = backend.connect(None).await.unwrap_err();
     assert_eq!(error.failure(), BackendFailure::ConnectTimeout);
     drop(turn);
-    backend.connect().await.unwrap();
+    backend.connect(None).await.unwrap();
 }

@@ -13,6 +13,7 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use http::HeaderMap;
 use tokio::io::AsyncWrite;
 use tokio::time::{Instant, Sleep, sleep, timeout};
 
@@ -20,13 +21,18 @@ use crate::backend::{Backend, ConnectError, Dedicated};
 use crate::config::Limits;
 use crate::handshake::tls::{TlsError, TlsStream};
 use crate::metrics::BackendMetrics;
-use crate::net::{is_reset, with_scratch};
+use crate::net::{ClientAddr, is_reset, with_scratch};
 use crate::outcome::{BackendFailure, CloseReason};
 
 /// Connects to an endpoint of `backend`, while what is left of the handshake is sent. A client that
 /// gets no connection is told at least that this is the end.
-pub async fn connect(client: &mut TlsStream, backend: &Backend) -> Result<Dedicated, ConnectError> {
-    let mut connect = pin!(backend.connect());
+pub async fn connect(
+    client: &mut TlsStream,
+    addr: ClientAddr,
+    backend: &Backend,
+) -> Result<Dedicated, ConnectError> {
+    let key = backend.balance_key(addr, &HeaderMap::new());
+    let mut connect = pin!(backend.connect(key));
     let connected = poll_fn(|cx| {
         // An error shows again when there is something to say.
         let _ = client.poll_flush(cx);

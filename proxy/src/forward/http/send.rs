@@ -62,7 +62,7 @@ impl Plan {
     ) -> Result<(Response<Incoming>, Lease), Refusal> {
         let mut reuse = Reuse::Allowed;
         loop {
-            let mut lease = self.backend.lease(reuse).await.map_err(|error| {
+            let mut lease = self.backend.lease(None, reuse).await.map_err(|error| {
                 let cause: &(dyn std::error::Error + 'static) = &error;
                 tracing::debug!(error = cause, "no connection");
                 unreachable(&error)
