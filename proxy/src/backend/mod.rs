@@ -9,6 +9,7 @@ mod alarm;
 mod balance;
 mod connect;
 mod endpoint;
+mod interim;
 mod key;
 mod maintain;
 mod members;
@@ -29,6 +30,7 @@ use tokio::time::{Instant, timeout};
 
 pub(crate) use alarm::Alarm;
 pub use connect::DialError;
+pub use interim::{INTERIMS_MAX, Interims};
 pub(crate) use random::random;
 pub use upload::{Upload, UploadError, UploadProgress, UploadState};
 pub use upstream::{Guards, Lease, Tunnel};

@@ -17,4 +17,4 @@ pub use host::{Host, HostError};
 pub use identity::{ClientCert, ClientCertError};
 pub(in crate::forward) use request::X_REQUEST_ID;
 pub use request::{Forwarded, Protocol, Refusal, Vetted, forward, vet};
-pub use response::{BadResponse, clean, clean_trailers};
+pub use response::{BadResponse, clean, clean_interim, clean_trailers};

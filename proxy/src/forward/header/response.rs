@@ -27,6 +27,23 @@ pub fn clean(parts: &mut Parts, asked: Protocol) -> Result<(), BadResponse> {
     if switches && (asked != Protocol::WebSocket || !is_websocket(headers)) {
         return Err(BadResponse::Unasked);
     }
+    strip(headers);
+    if switches {
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    }
+    Ok(())
+}
+
+/// Removes from the fields of an interim response what is for one hop, and the length of a body
+/// that it cannot have.
+pub fn clean_interim(headers: &mut HeaderMap) {
+    strip(headers);
+    headers.remove(CONTENT_LENGTH);
+}
+
+/// Removes what is for one hop, and what `Connection` names.
+fn strip(headers: &mut HeaderMap) {
     let nominated: Vec<HeaderName> = nominees(headers)
         .filter(|name| !is_protected(name) && !name.eq_ignore_ascii_case("close"))
         .filter_map(|name| HeaderName::from_bytes(name.as_bytes()).ok())
@@ -36,11 +53,6 @@ pub fn clean(parts: &mut Parts, asked: Protocol) -> Result<(), BadResponse> {
     for name in nominated.iter().chain(&stripped) {
         headers.remove(name);
     }
-    if switches {
-        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-        headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
-    }
-    Ok(())
 }
 
 /// Removes what has no place behind a body, in either direction.

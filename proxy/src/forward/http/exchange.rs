@@ -16,18 +16,21 @@ use super::download::Download;
 use super::page::{page, request_id};
 use super::plan::Plan;
 use super::state::{Connection, InFlight};
+use crate::backend::Interims;
 use crate::body::Incoming;
 use crate::forward::header::Refusal;
 use crate::metrics::{CodeClass, HttpVersion};
 
 /// Answers `request`, one way or the other.
 ///
+/// Interim responses go into `interims`, whence whoever polls the exchange takes them in time.
 /// What can be decided at once is decided before there is a future, which is thus smaller.
 pub(super) fn exchange(
     connection: &Arc<Connection>,
     request: Request<Incoming>,
+    interims: Option<Arc<Interims>>,
 ) -> impl Future<Output = Response<Download>> + Send + use<> {
-    let in_flight = InFlight::new(Arc::clone(connection));
+    let in_flight = InFlight::new(Arc::clone(connection), interims);
     let id = request_id();
     let has_body = !request.body().is_end_stream();
     let plan = Plan::new(connection, request, &id);

@@ -15,7 +15,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
+use http::{Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use hyper::rt::{Read, ReadBuf, Write};
 use hyper::server::conn::http1::{self, Parts};
@@ -109,7 +109,12 @@ where
     let mut hyper = Box::new(builder.serve_connection(io, exchanges));
     let mut finishing = false;
     let end = poll_fn(|cx| {
-        if let Poll::Ready(result) = hyper.poll_without_shutdown(cx) {
+        let mut polled = hyper.poll_without_shutdown(cx);
+        if polled.is_pending() && connection.interims.is_waiting() {
+            // hyper does not always flush behind an exchange that has nothing to say yet.
+            polled = hyper.poll_without_shutdown(cx);
+        }
+        if let Poll::Ready(result) = polled {
             return Poll::Ready(End::from(result));
         }
         if finishing {
@@ -147,7 +152,10 @@ impl Service<Request<Incoming>> for Exchanges {
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let exchange = exchange(&self.0, request.map(crate::body::Incoming::Http1));
+        // RFC 9110 §15.2: a client of HTTP/1.0 has never heard of interim responses.
+        let understands = request.version() > Version::HTTP_10;
+        let interims = understands.then(|| Arc::clone(&self.0.interims));
+        let exchange = exchange(&self.0, request.map(crate::body::Incoming::Http1), interims);
         Box::pin(async move { Ok(exchange.await) })
     }
 }

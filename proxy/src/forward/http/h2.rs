@@ -42,7 +42,7 @@ where
     let io = Batched::new(ClientIo::new(io, Arc::clone(&connection)), put_off.clone());
     let of_exchanges = Arc::clone(&connection);
     let exchanges = service_fn(move |request: Request<Incoming>| {
-        let exchange = exchange(&of_exchanges, request.map(crate::body::Incoming::Http1));
+        let exchange = exchange(&of_exchanges, request.map(crate::body::Incoming::Http1), None);
         // Boxed, since hyper and the runtime move it several times.
         Box::pin(Asked::new(async move { Ok::<_, Infallible>(exchange.await) }))
     });

@@ -10,11 +10,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
 use http::StatusCode;
 use hyper::rt::{Read, ReadBuf, ReadBufCursor, Write};
 use tokio::time::Instant;
 
+use super::interim::encode;
 use super::lines::Lines;
 use super::state::{Connection, Phase};
 use crate::backend::Alarm;
@@ -31,6 +32,10 @@ pub(super) struct ClientIo<I> {
     /// What was read and must be read again.
     unread: Bytes,
     lines: Lines,
+    /// Interim responses, or what is left of them, which go out before anything else.
+    interims: Bytes,
+    /// Whether all that hyper has written was sent: only then what follows is a new message.
+    is_flushed: bool,
     /// What the client had taken when it was last looked at.
     sent: u64,
     /// Since when the client has taken nothing of what is there for it.
@@ -46,6 +51,8 @@ impl<I> ClientIo<I> {
             connection,
             unread: Bytes::new(),
             lines: Lines::default(),
+            interims: Bytes::new(),
+            is_flushed: true,
             sent: 0,
             stuck_since: None,
             alarm: Alarm::default(),
@@ -88,6 +95,51 @@ impl<I> ClientIo<I> {
     fn is_between(&self) -> bool {
         self.connection.version == HttpVersion::H1
             && matches!(self.connection.phase(), Phase::Idle | Phase::Head)
+    }
+}
+
+impl<I: Write + Unpin> ClientIo<I> {
+    /// Writes interim responses between two messages of hyper's; whether that is the case is
+    /// known only if hyper has nothing left to write.
+    fn poll_interims(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.interims.is_empty() {
+            if !self.connection.interims.is_waiting() {
+                return Poll::Ready(Ok(()));
+            }
+            let interims = self.connection.interims.take();
+            if !self.is_flushed {
+                // The end of the last answer waits, and perhaps the next one behind it already.
+                return Poll::Ready(Ok(()));
+            }
+            self.interims = encode(interims);
+        }
+        while !self.interims.is_empty() {
+            let written = ready!(Pin::new(&mut self.stream).poll_write(cx, &self.interims))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.interims.advance(written);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<I: Write + Progress + Unpin> ClientIo<I> {
+    /// Has `write` write, behind what must go first.
+    fn write_with<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        write: impl FnOnce(Pin<&mut I>, &mut Context<'_>) -> Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        let result = match self.poll_interims(cx) {
+            Poll::Ready(Ok(())) => {
+                self.is_flushed = false;
+                write(Pin::new(&mut self.stream), cx)
+            }
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending => Poll::Pending,
+        };
+        self.watch(cx, result)
     }
 }
 
@@ -165,12 +217,21 @@ impl<I: Write + Progress + Unpin> Write for ClientIo<I> {
         if self.hold_back(buf) {
             return Poll::Ready(Ok(buf.len()));
         }
-        let result = Pin::new(&mut self.stream).poll_write(cx, buf);
-        self.watch(cx, result)
+        self.write_with(cx, |stream, cx| stream.poll_write(cx, buf))
     }
 
+    /// hyper flushes only what it has written completely.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let result = Pin::new(&mut self.stream).poll_flush(cx);
+        let mut result = Pin::new(&mut self.stream).poll_flush(cx);
+        if let Poll::Ready(Ok(())) = result {
+            self.is_flushed = true;
+            if !self.interims.is_empty() || self.connection.interims.is_waiting() {
+                result = self.poll_interims(cx);
+                if let Poll::Ready(Ok(())) = result {
+                    result = Pin::new(&mut self.stream).poll_flush(cx);
+                }
+            }
+        }
         if let Poll::Ready(Ok(())) = result {
             if self.connection.phase() == Phase::Tail {
                 self.lines = Lines::after_another();
@@ -193,8 +254,7 @@ impl<I: Write + Progress + Unpin> Write for ClientIo<I> {
         if bufs.first().is_some_and(|first| self.hold_back(first)) {
             return Poll::Ready(Ok(bufs.iter().map(|buf| buf.len()).sum()));
         }
-        let result = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
-        self.watch(cx, result)
+        self.write_with(cx, |stream, cx| stream.poll_write_vectored(cx, bufs))
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -10,6 +10,7 @@ mod download;
 mod exchange;
 mod h1;
 mod h2;
+mod interim;
 mod io;
 mod lines;
 mod page;

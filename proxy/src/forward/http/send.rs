@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use super::download::Relay;
 use super::plan::Plan;
 use super::state::InFlight;
-use crate::backend::{Alarm, ConnectError, DialError, Lease, Reuse, UploadState};
+use crate::backend::{Alarm, ConnectError, DialError, INTERIMS_MAX, Lease, Reuse, UploadState};
 use crate::body::Incoming;
 use crate::forward::header::{self, Refusal};
 use crate::outcome::BackendFailure;
@@ -29,9 +29,13 @@ impl Plan {
         in_flight: &mut InFlight,
     ) -> Result<(Parts, Option<Relay>), Refusal> {
         let limit = in_flight.connection().service.limits.http.response_head_timeout;
-        let (response, lease) = self.send(limit, &mut in_flight.alarm).await?;
+        let (response, lease) = self.send(limit, in_flight).await?;
         let metrics = self.backend.metrics();
         metrics.request_duration.observe(self.start.elapsed().as_secs_f64());
+        if in_flight.interims.as_ref().is_some_and(|interims| interims.are_too_many()) {
+            self.report(BackendFailure::BadResponse, &InterimStorm);
+            return Err(BAD_RESPONSE);
+        }
         let (mut head, body) = response.into_parts();
         if let Err(error) = header::clean(&mut head, self.protocol) {
             self.report(BackendFailure::BadResponse, &error);
@@ -58,8 +62,9 @@ impl Plan {
     async fn send(
         &mut self,
         limit: Duration,
-        alarm: &mut Alarm,
+        in_flight: &mut InFlight,
     ) -> Result<(Response<Incoming>, Lease), Refusal> {
+        let InFlight { alarm, interims, .. } = in_flight;
         let mut reuse = Reuse::Allowed;
         loop {
             let mut lease = self.backend.lease(None, reuse).await.map_err(|error| {
@@ -68,7 +73,10 @@ impl Plan {
                 unreachable(&error)
             })?;
             // Taken only now: the future of a lease needs no room for it.
-            let request = self.request.take().ok_or(BROKEN_OFF)?;
+            let mut request = self.request.take().ok_or(BROKEN_OFF)?;
+            if let Some(interims) = interims {
+                interims.listen(&mut request);
+            }
             let Some(result) = self.wait(lease.send(request), limit, alarm).await else {
                 self.backend.metrics().errors.of(BackendFailure::Timeout).inc();
                 return Err(SILENT);
@@ -135,6 +143,11 @@ impl Plan {
         tracing::debug!(backend = %self.backend.name(), %failure, error, "no response");
     }
 }
+
+/// The backend has sent interim responses without end.
+#[derive(Debug, thiserror::Error)]
+#[error("more than {INTERIMS_MAX} interim responses to one request")]
+struct InterimStorm;
 
 /// The answer if no endpoint could be reached.
 fn unreachable(error: &ConnectError) -> Refusal {

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use http::HeaderValue;
 
 use super::{ConnectionFacts, HttpService};
-use crate::backend::{Alarm, Tunnel};
+use crate::backend::{Alarm, Interims, Tunnel};
 use crate::config::ClientCertForward;
 use crate::forward::header::{ClientCert, ClientCertError};
 use crate::handshake::sites::SiteId;
@@ -34,6 +34,9 @@ pub(super) struct Connection {
     fault: Mutex<Option<CloseReason>>,
     tunnel: Mutex<Option<Tunnel>>,
     alarm: Mutex<Option<Alarm>>,
+    /// What the exchange of an HTTP/1.1 connection is answered before its final response; a stream
+    /// of HTTP/2 has its own.
+    pub(super) interims: Arc<Interims>,
 }
 
 /// Where an HTTP/1.1 connection is between two requests.
@@ -74,6 +77,7 @@ impl Connection {
             fault: Mutex::default(),
             tunnel: Mutex::default(),
             alarm: Mutex::default(),
+            interims: Arc::default(),
         })
     }
 
@@ -142,15 +146,21 @@ pub(super) struct InFlight {
     connection: Arc<Connection>,
     /// The alarm of this exchange; it goes from one exchange to the next.
     pub(super) alarm: Alarm,
+    /// Where interim responses go, if the client understands them. Whoever sends the request has
+    /// them put in there; `h1` and `h2` take them out whenever they have polled the exchange.
+    pub(super) interims: Option<Arc<Interims>>,
 }
 
 impl InFlight {
-    pub(super) fn new(connection: Arc<Connection>) -> Self {
+    pub(super) fn new(connection: Arc<Connection>, interims: Option<Arc<Interims>>) -> Self {
+        if let Some(interims) = &interims {
+            interims.restart();
+        }
         connection.requests.fetch_add(1, Ordering::Relaxed);
         connection.active.fetch_add(1, Ordering::Relaxed);
         connection.phase.store(Phase::Busy as u8, Ordering::Relaxed);
         let alarm = connection.alarm.lock().unwrap_or_else(PoisonError::into_inner).take();
-        Self { connection, alarm: alarm.unwrap_or_default() }
+        Self { connection, alarm: alarm.unwrap_or_default(), interims }
     }
 
     pub(super) fn connection(&self) -> &Arc<Connection> {

@@ -110,20 +110,6 @@ async fn a_cut_answer_is_cut_for_the_client() {
 }
 
 #[tokio::test]
-async fn interim_answers_are_swallowed_up_to_a_limit() {
-    let early = "HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n";
-    let few: &'static str = format!("HTTP/1.1 100 Continue\r\n\r\n{early}{OK}").leak();
-    let mut client = Client::new(vec![say(few)]).await;
-    client.send("GET / HTTP/1.1\r\nHost: app.example\r\n\r\n").await;
-    assert!(client.read_until("ok").await.starts_with("HTTP/1.1 200 OK\r\n"));
-
-    let many: &'static str = early.repeat(10_000).leak();
-    let mut client = Client::new(vec![say(many)]).await;
-    client.send("GET / HTTP/1.1\r\nHost: app.example\r\n\r\n").await;
-    assert!(client.read_until("\n").await.starts_with("HTTP/1.1 502 Bad Gateway\r\n"));
-}
-
-#[tokio::test]
 async fn a_client_that_waits_for_leave_gets_it_from_us() {
     let mut client = Client::new(vec![say(OK).after("hello")]).await;
     let head = "PUT / HTTP/1.1\r\nHost: app.example\r\nContent-Length: 5\r\nExpect: 100-continue";

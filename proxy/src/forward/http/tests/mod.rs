@@ -5,6 +5,7 @@ mod bodies;
 mod framing;
 mod h2;
 mod identity;
+mod interim;
 mod limits;
 mod reuse;
 mod smoke;
