@@ -193,7 +193,12 @@ pub(super) fn is_name(name: &str) -> bool {
     (1..=NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(letter)
 }
 
-fn count_is_good(place: &Place, count: usize, max: usize, reader: &mut Reader<'_>) -> bool {
+pub(super) fn count_is_good(
+    place: &Place,
+    count: usize,
+    max: usize,
+    reader: &mut Reader<'_>,
+) -> bool {
     if count == 0 {
         reader.errors.report(place, Problem::Empty, || None);
     } else if count > max {

@@ -7,11 +7,13 @@
 //! `snapshot`, which turns a listener's part into what a connection needs.
 
 mod backend;
+mod backends;
 mod client_auth;
 mod error;
 mod list;
 mod listeners;
 mod load;
+mod mixed;
 mod number;
 mod reference;
 mod resumption;
@@ -36,7 +38,9 @@ pub use self::backend::{
     Backend, BackendProtocol, BackendTls, Balance, Ejection, Endpoint, Health, HealthCheck,
     PoolBounds, Resolve,
 };
-pub use self::error::{ConfigError, ConfigErrors, Problem};
+pub use self::error::{
+    BackendProblem, ConfigError, ConfigErrors, FieldProblem, Problem, RouteProblem,
+};
 pub use self::load::{FILE_DEFAULT, LoadError, ReadError};
 pub use self::reference::ReferenceError;
 pub use self::resumption::{

@@ -102,6 +102,8 @@ impl Kind for Time {
 /// The integers that counts and sizes are made of.
 pub(super) trait Quantity: Copy + PartialOrd + TryFrom<u64> + TryInto<u64> {}
 
+impl Quantity for u8 {}
+impl Quantity for u16 {}
 impl Quantity for u32 {}
 impl Quantity for u64 {}
 impl Quantity for usize {}

@@ -49,7 +49,9 @@ macro_rules! section {
     }) => {
         $(#[doc = $about])+
         #[derive(Debug)]
-        pub(super) struct $name { $($(#[doc = $doc])+ pub(super) $key: $value,)+ }
+        pub(in crate::config) struct $name {
+            $($(#[doc = $doc])+ pub(in crate::config) $key: $value,)+
+        }
 
         impl Section for $name {
             const KEYS: &'static [&'static str] = &[$(stringify!($key)),+];

@@ -37,7 +37,8 @@ pub struct Site {
 /// What lies behind a site.
 #[derive(Clone, Debug)]
 pub struct Behind {
-    /// At least one, no two with the same path and match. In `tcp` mode exactly one, which forwards.
+    /// At least one, no two with the same path and match. In `tcp` mode exactly one, which
+    /// forwards.
     pub routes: Vec<Route>,
     /// `Strict-Transport-Security` of every response (RFC 6797), if any.
     pub hsts: Option<HeaderValue>,

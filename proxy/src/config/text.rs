@@ -38,6 +38,11 @@ impl Written {
         file_path(&self.text, &self.place, reader)
     }
 
+    /// Whether a variable stands in it, whose value may be a secret.
+    pub(super) fn is_expanded(&self) -> bool {
+        self.raw != self.text
+    }
+
     /// What an error may show.
     pub(super) fn quote(&self) -> String {
         printable(&self.raw)

@@ -5,6 +5,7 @@
 //! one error. Nothing in here panics, whatever the text. Listeners and backends have their rules
 //! in `listeners`. Read next: `config`, the result.
 
+use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,12 +13,14 @@ use std::sync::Arc;
 use portunus_certs::client_auth::ChainBounds;
 use toml::de::DeTable;
 
+use super::backends::{backend, check_tunnels};
 use super::error::{Collector, ConfigErrors, Place, Problem};
-use super::listeners::{Shared, backend, listen_addr, listener};
+use super::listeners::{Shared, listen_addr, listener};
 use super::reference::Surroundings;
 use super::resumption::resumption;
 use super::schema::{
-    CertificatesSection, HttpSection, LimitsSection, LogSection, Root, ServerSection,
+    CertificatesSection, HttpSection, LimitsSection, LogSection, ResolverSection, Root,
+    ServerSection,
 };
 use super::section::{Properties, Reader, Section, Table, one_of};
 use super::text::Written;
@@ -87,7 +90,10 @@ fn resolve(root: Root, reader: &mut Reader<'_>) -> Config {
     };
     check_token(admin.as_ref(), &root.admin.listen, reader);
     let listeners = root.listener.iter();
-    let listeners = listeners.filter_map(|entry| listener(entry, &mut shared, reader)).collect();
+    let listeners: Vec<_> =
+        listeners.filter_map(|entry| listener(entry, &mut shared, reader)).collect();
+    let backends: Vec<_> = root.backend.iter().map(|entry| backend(entry, reader)).collect();
+    check_tunnels(&listeners, &backends, &root.backend, reader);
     Config {
         server,
         log: log(&root.log, reader),
@@ -97,8 +103,8 @@ fn resolve(root: Root, reader: &mut Reader<'_>) -> Config {
         limits: Arc::new(limits),
         client_auths: shared.client_auths,
         listeners,
-        backends: root.backend.iter().map(|entry| backend(entry, reader)).collect(),
-        nameservers: Vec::new(),
+        backends,
+        nameservers: nameservers(&root.resolver, reader),
     }
 }
 
@@ -194,7 +200,34 @@ fn log(section: &LogSection, reader: &mut Reader<'_>) -> Log {
         let problem = Problem::LogLevel(section.level.quote());
         reader.errors.report(&section.level.place, problem, hint);
     }
-    Log { level: directives.join(","), format: section.format, access: AccessLog::Off }
+    Log { level: directives.join(","), format: section.format, access: access(section, reader) }
+}
+
+fn access(section: &LogSection, reader: &mut Reader<'_>) -> AccessLog {
+    match section.access.text.as_str() {
+        "off" => AccessLog::Off,
+        "stdout" => AccessLog::Stdout,
+        _ => section.access.path(reader).map_or(AccessLog::Off, AccessLog::File),
+    }
+}
+
+/// Addresses of DNS servers, at their own port unless another is named.
+fn nameservers(section: &ResolverSection, reader: &mut Reader<'_>) -> Vec<SocketAddr> {
+    let mut servers = Vec::new();
+    for written in section.nameservers.iter().flatten() {
+        let text = written.text.as_str();
+        let server = text.parse::<SocketAddr>().ok().filter(|server| server.port() != 0);
+        let server = server.or_else(|| Some(SocketAddr::new(text.parse().ok()?, DNS_PORT)));
+        if server.is_some_and(|server| servers.contains(&server)) {
+            let problem = Problem::Duplicate(written.quote());
+            reader.errors.report(&written.place, problem, || None);
+        } else if server.is_none() {
+            let problem = Problem::Nameserver(written.quote());
+            reader.errors.report(&written.place, problem, || None);
+        }
+        servers.extend(server);
+    }
+    servers
 }
 
 /// Metrics name every host and endpoint that is served, so they are not for everyone.
@@ -228,6 +261,9 @@ fn certificates(section: &CertificatesSection, reader: &mut Reader<'_>) -> Certi
 
 /// The levels of `tracing`, and none of them.
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+
+/// RFC 1035 §4.2.
+const DNS_PORT: u16 = 53;
 
 /// About half a second of one core's work on RSA handshakes.
 const HANDSHAKES_PER_WORKER: usize = 1_024;

@@ -24,12 +24,12 @@ fn unknown_keys_are_named_with_what_was_meant() {
             "[limits.http]\nheader_feilds = 3",
             "2: limits.http.header_feilds: unknown key; did you mean `header_fields`?",
         ),
-        ("[log]\nxyz = 1", "2: log.xyz: unknown key; expected `level` or `format`"),
+        ("[log]\nxyz = 1", "2: log.xyz: unknown key; expected `level`, `format` or `access`"),
         ("[limits]\nxyz = 1", "2: limits.xyz: unknown key"),
         (
             r#""a\nb" = 1"#,
             "1: a\\nb: unknown key; expected `server`, `log`, `admin`, `certificates`, \
-             `resumption`, `limits`, `listener` or `backend`",
+             `resumption`, `limits`, `resolver`, `listener` or `backend`",
         ),
     ]);
 }
@@ -152,7 +152,7 @@ fn listeners_are_bound_once_and_lead_somewhere() {
         ),
         (
             "[listener.imap]\nlisten = ['[::]:993']",
-            "1: listener.imap: a listener needs a `backend`, or sites that have one; \
+            "1: listener.imap: a listener needs a `backend`, `routes`, or sites that have one; \
              add `backend = \"NAME\"`",
         ),
         (

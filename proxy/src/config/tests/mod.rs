@@ -1,10 +1,13 @@
 //! What a whole configuration becomes; the errors are in `faults`, the reference in `root_file`.
 
+mod backends;
 mod client_auth;
 mod faults;
 mod garbage;
+mod http;
 mod resumption;
 mod root_file;
+mod routes;
 
 use std::num::NonZeroUsize;
 use std::path::Path;

@@ -3,17 +3,17 @@
 //! Owns [`ConfigErrors`] and the words for each [`Problem`]. One error is one line that a person
 //! can act on: file, line, key path, cause, hint. The causes are part of that line, so none of
 //! these has a `source()`. A value is quoted as it was written, before variables were expanded,
-//! and the value of a secret never. Read next: `text` and `number`, where most of them are found.
+//! and the value of a secret never. Read next: `problem` and `http` for the words, `text` and
+//! `number`, where most of the errors are found.
+
+mod http;
+mod problem;
 
 use std::fmt;
 use std::sync::Arc;
 
-use portunus_certs::name::NameError;
-
-use super::load::ReadError;
-use super::reference::ReferenceError;
-use super::units::UnitError;
-use crate::net::AddressError;
+pub use self::http::{BackendProblem, FieldProblem, RouteProblem};
+pub use self::problem::Problem;
 
 /// Everything that is wrong with one configuration; never empty, in the order of the file.
 #[derive(Debug)]
@@ -111,141 +111,6 @@ impl fmt::Display for ConfigError {
             None => Ok(()),
         }
     }
-}
-
-/// What is wrong with a key or its value.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum Problem {
-    /// Not an address.
-    #[error("`{written}` is not an address: {reason}")]
-    Address {
-        /// What stands there.
-        written: String,
-        /// Why it is none.
-        reason: AddressError,
-    },
-    /// Two would bind the same address.
-    #[error("`{address}` is the address of `{taken_by}` already")]
-    AddressTaken {
-        /// The address.
-        address: String,
-        /// The key of the first that has it.
-        taken_by: String,
-    },
-    /// A listener serves either every name or the names of its sites.
-    #[error("a listener has a `backend` or sites, not both")]
-    BackendAndSites,
-    /// A name with characters that metrics and logs cannot show.
-    #[error("not a name: expected 1 to 64 of the characters a-z, 0-9, `-` and `_`")]
-    BadName,
-    /// A path that no system call takes.
-    #[error("not a path: it is empty, has a NUL, or is too long for a socket (107 bytes)")]
-    BadPath,
-    /// A token that cannot stand in an HTTP header, or can be guessed.
-    #[error("the token must have 16 to 4096 visible ASCII characters, and no spaces")]
-    BadToken,
-    /// Sites say for themselves what is asked of their clients.
-    #[error("a listener with sites has no `client_auth` of its own")]
-    ClientAuthAndSites,
-    /// There is nothing to check.
-    #[error("no revocation is checked without `crl`")]
-    CrlDepth,
-    /// None of the possible words.
-    #[error("`{written}` is none of {options}")]
-    Choice {
-        /// What stands there.
-        written: String,
-        /// The possible words.
-        options: String,
-    },
-    /// The same host, endpoint or path twice.
-    #[error("`{0}` stands here twice")]
-    Duplicate(String),
-    /// A setting that says nothing about the store that was chosen.
-    #[error("only a store at {0} has it")]
-    EngineKey(&'static str),
-    /// A list without an entry.
-    #[error("at least one is needed")]
-    Empty,
-    /// There is no request to put a certificate in.
-    #[error("bytes have no header fields to put a certificate in")]
-    ForwardOfBytes,
-    /// Not a host name or wildcard.
-    #[error("`{written}` {reason}")]
-    Host {
-        /// What stands there.
-        written: String,
-        /// Why it is none.
-        reason: NameError,
-    },
-    /// A key, or something else, in the place of a reference to one.
-    #[error("keys stand in files, not here")]
-    KeyReference,
-    /// Not a level, and not a list of `target=level`.
-    #[error("`{0}` is not a log level or `target=level`")]
-    LogLevel(String),
-    /// A key that has no default.
-    #[error("missing")]
-    Missing,
-    /// A listener that leads nowhere.
-    #[error("a listener needs a `backend`, or sites that have one")]
-    NoBackend,
-    /// Ticket keys are to be shared through a store that is not there.
-    #[error("there is no `shared` store to share ticket keys through")]
-    NoSharedStore,
-    /// A port that cannot be dialled.
-    #[error("`{0}` has port 0, which cannot be dialled")]
-    PortZero(String),
-    /// The profile is TLS 1.3 only, the version says otherwise.
-    #[error("`modern` is TLS 1.3 only, but `min_version` is older")]
-    Profile,
-    /// Too small or too large.
-    #[error("out of range: expected {min} to {max}")]
-    Range {
-        /// The least.
-        min: String,
-        /// The most.
-        max: String,
-    },
-    /// A variable that could not be expanded.
-    #[error(transparent)]
-    Reference(#[from] ReferenceError),
-    /// Clients who cannot resume are verified in every handshake anyway.
-    #[error("there is nothing to verify again: `resumption` is off for this listener")]
-    Revalidate,
-    /// A secret's file that could not be read.
-    #[error("{}", chain(.0))]
-    SecretFile(ReadError),
-    /// Not one of the stores that sessions can be shared through.
-    #[error("not the address of a store")]
-    StoreUrl,
-    /// Not TOML.
-    #[error("not TOML: {0}")]
-    Syntax(String),
-    /// An admin listener that others than this machine can reach, without a token.
-    #[error("an admin listener that other machines can reach needs `admin.token`")]
-    TokenMissing,
-    /// More than there may be.
-    #[error("too many: at most {0}")]
-    TooMany(usize),
-    /// Not a duration, not a size.
-    #[error(transparent)]
-    Unit(#[from] UnitError),
-    /// No such backend.
-    #[error("unknown backend `{0}`")]
-    UnknownBackend(String),
-    /// No such key in this section.
-    #[error("unknown key")]
-    UnknownKey,
-    /// A number where a text should be, and the like.
-    #[error("expected {expected}, found {found}")]
-    WrongType {
-        /// What the key takes.
-        expected: &'static str,
-        /// What stands there.
-        found: &'static str,
-    },
 }
 
 /// Where something was written: the key path, and the byte in the file.
@@ -347,12 +212,6 @@ impl Collector {
         self.errors.sort_by_key(|error| error.line.unwrap_or(usize::MAX));
         ConfigErrors { errors: self.errors, left_off: self.left_off }
     }
-}
-
-/// An error with its causes, joined as the printer of `main` would.
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 /// Text of unknown origin in one line, without escape sequences, and not too long.

@@ -1,0 +1,267 @@
+//! Backends: what their keys mean together.
+//!
+//! Owns the rules within a backend, and those between backends and the listeners that forward
+//! bytes to them. Refuses to know where values come from. Read next: `backend`, the result.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use http::HeaderName;
+use http::uri::{Authority, PathAndQuery};
+use rustls::pki_types::ServerName;
+
+use super::error::{BackendProblem, Problem};
+use super::list::Entry;
+use super::listeners::{networks, report_address, socket_path};
+use super::mixed::{Switch, TextOr};
+use super::schema::{
+    BackendSection, BackendTlsSection, EjectionSection, EndpointSection, HealthSection,
+};
+use super::section::Reader;
+use super::text::Written;
+use super::{
+    Action, Backend, BackendProtocol, BackendTls, Balance, Behind, Ejection, Endpoint, Health,
+    HealthCheck, Listener, Mode, PoolBounds, Resolve, Sites, suggest,
+};
+use crate::net::EndpointName;
+
+/// A backend; wrong endpoints are stepped over.
+pub(super) fn backend(entry: &Entry<BackendSection>, reader: &mut Reader<'_>) -> Backend {
+    let section = &entry.section;
+    let endpoints = endpoints(entry, reader);
+    if let (BackendProtocol::Auto, None, Some(place)) =
+        (section.protocol.value, &section.tls, &section.protocol.place)
+        && !reader.errors.is_blamed(&entry.place.below("tls", None).key)
+    {
+        let hint = || Some("add `tls = {}`, or say which one is spoken".to_owned());
+        reader.errors.report(place, BackendProblem::AutoInTheClear, hint);
+    }
+    Backend {
+        name: entry.name.as_str().into(),
+        protocol: section.protocol.value,
+        tls: section.tls.as_ref().map(|entry| tls(entry, &endpoints, reader)),
+        balance: balance(&section.balance, reader),
+        health: section.health.as_ref().map(|entry| health(&entry.section, reader)),
+        ejection: match &section.ejection {
+            Switch::Off => None,
+            Switch::On(section) => Some(ejection(section, reader)),
+        },
+        slow_start: section.slow_start,
+        pool: PoolBounds {
+            connections_max: section.max_connections,
+            age_max: section.connection_age,
+            streams_max: section.streams,
+        },
+        resolve: Resolve {
+            interval: section.resolve_interval,
+            stale_max: section.stale_max,
+            allow: networks(section.allow.as_deref().unwrap_or_default(), reader),
+        },
+        endpoints,
+    }
+}
+
+fn endpoints(entry: &Entry<BackendSection>, reader: &mut Reader<'_>) -> Vec<Endpoint> {
+    let mut endpoints: Vec<Endpoint> = Vec::new();
+    let mut seen = HashSet::new();
+    for written in entry.section.endpoints.iter().flatten() {
+        let (address, weight, is_backup) = match written {
+            TextOr::Text(address) => (address, 1, false),
+            TextOr::Section(Entry {
+                section: EndpointSection { address: Some(address), weight, backup },
+                ..
+            }) => (address, *weight, *backup),
+            TextOr::Section(_) => continue,
+        };
+        let Some(name) = endpoint(address, reader) else { continue };
+        if seen.insert(name.clone()) {
+            endpoints.push(Endpoint { name, weight, is_backup });
+        } else {
+            let problem = Problem::Duplicate(address.quote());
+            reader.errors.report(&address.place, problem, || None);
+        }
+    }
+    let place = entry.place.below("endpoints", None);
+    if !endpoints.is_empty()
+        && endpoints.iter().all(|endpoint| endpoint.is_backup)
+        && !reader.errors.is_blamed(&place.key)
+    {
+        reader.errors.report(&place, BackendProblem::BackupsOnly, || None);
+    }
+    endpoints
+}
+
+fn endpoint(written: &Written, reader: &mut Reader<'_>) -> Option<EndpointName> {
+    match written.text.parse() {
+        Ok(EndpointName::Unix(path)) => {
+            let path = socket_path(&path, written, reader)?;
+            Some(EndpointName::Unix(path.into()))
+        }
+        Ok(EndpointName::Host { port: 0, .. }) => {
+            reader.errors.report(&written.place, Problem::PortZero(written.quote()), || None);
+            None
+        }
+        Ok(endpoint) => Some(endpoint),
+        Err(reason) => {
+            report_address(written, reason, reader);
+            None
+        }
+    }
+}
+
+fn tls(
+    entry: &Entry<BackendTlsSection>,
+    endpoints: &[Endpoint],
+    reader: &mut Reader<'_>,
+) -> BackendTls {
+    let section = &entry.section;
+    let server_name = section.server_name.as_ref().and_then(|written| {
+        let name = ServerName::try_from(written.text.clone()).ok();
+        if name.is_none() {
+            let problem = BackendProblem::ServerName(written.quote());
+            reader.errors.report(&written.place, problem, || None);
+        }
+        name
+    });
+    let is_unix = |endpoint: &Endpoint| matches!(endpoint.name, EndpointName::Unix(_));
+    if section.server_name.is_none() && endpoints.iter().any(is_unix) {
+        let hint = || Some("add `server_name = \"NAME\"`".to_owned());
+        reader.errors.report(&entry.place, BackendProblem::UnnamedUnix, hint);
+    }
+    BackendTls {
+        ca: section.ca.as_ref().and_then(|written| written.path(reader)),
+        server_name,
+        credential: section.credential.as_ref().and_then(|written| written.path(reader)),
+    }
+}
+
+fn balance(written: &Written, reader: &mut Reader<'_>) -> Balance {
+    let text = written.text.as_str();
+    let field = |name: &str| HeaderName::from_bytes(name.as_bytes()).ok();
+    let found = match text.split_once(':') {
+        None => WAYS.iter().find(|(word, _)| *word == text).map(|(_, way)| way.clone()),
+        Some(("hash-header", name)) => field(name).map(Balance::HashHeader),
+        // A cookie has a name of the same characters (RFC 6265 §4.1.1), in which case counts.
+        Some(("hash-cookie", name)) => field(name).map(|_| Balance::HashCookie(Arc::from(name))),
+        Some(_) => None,
+    };
+    found.unwrap_or_else(|| {
+        let hint = || {
+            let words = WAYS.iter().map(|(word, _)| *word);
+            suggest::nearest(text, words).map(|meant| format!("did you mean `{meant}`?"))
+        };
+        let problem = BackendProblem::Balance(written.quote(), WAYS_SHOWN);
+        reader.errors.report(&written.place, problem, hint);
+        Balance::P2c
+    })
+}
+
+fn health(section: &HealthSection, reader: &mut Reader<'_>) -> Health {
+    let check = match &section.path {
+        Some(path) => http_check(path, section, reader),
+        None => {
+            let host = section.host.as_ref().map(|written| &written.place);
+            for place in [host, section.expect.place.as_ref()].into_iter().flatten() {
+                let hint = || Some("add `path = \"/…\"`, or leave it out".to_owned());
+                reader.errors.report(place, BackendProblem::HttpCheckOnly, hint);
+            }
+            HealthCheck::Tcp
+        }
+    };
+    Health {
+        check,
+        interval: section.interval,
+        timeout: section.timeout,
+        rise: section.rise,
+        fall: section.fall,
+    }
+}
+
+fn http_check(path: &Written, section: &HealthSection, reader: &mut Reader<'_>) -> HealthCheck {
+    let is_plain = path.text.starts_with('/')
+        && path.text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#');
+    let target = PathAndQuery::try_from(path.text.as_str()).ok().filter(|_| is_plain);
+    if target.is_none() {
+        let problem = BackendProblem::Path(path.quote());
+        reader.errors.report(&path.place, problem, || None);
+    }
+    let host = section.host.as_ref().and_then(|written| {
+        let is_host = !written.text.contains('@') && written.text.parse::<Authority>().is_ok();
+        if !is_host {
+            let problem = BackendProblem::Host(written.quote());
+            reader.errors.report(&written.place, problem, || None);
+        }
+        is_host.then(|| Arc::from(written.text.as_str()))
+    });
+    HealthCheck::Http {
+        path: target.unwrap_or_else(|| PathAndQuery::from_static("/")),
+        host,
+        expect: section.expect.value.clone(),
+    }
+}
+
+fn ejection(section: &EjectionSection, reader: &mut Reader<'_>) -> Ejection {
+    let (base, longest) = (&section.base, &section.longest);
+    if let (Some(place), true) =
+        (base.place.as_ref().or(longest.place.as_ref()), base.value > longest.value)
+    {
+        reader.errors.report(place, BackendProblem::EjectionTimes, || None);
+    }
+    Ejection {
+        failures: section.failures,
+        base: base.value,
+        longest: longest.value,
+        share_max: section.share,
+    }
+}
+
+/// What backends cannot do for listeners that forward bytes to them.
+pub(super) fn check_tunnels(
+    listeners: &[Listener],
+    backends: &[Backend],
+    written: &[Entry<BackendSection>],
+    reader: &mut Reader<'_>,
+) {
+    let mut seen = HashSet::new();
+    for listener in listeners.iter().filter(|listener| listener.mode == Mode::Tcp) {
+        for index in backends_of(&listener.sites) {
+            let found = backends.get(index).zip(written.get(index));
+            let Some((backend, entry)) = found.filter(|_| seen.insert(index)) else { continue };
+            let name = || listener.name.to_string();
+            if let Some(tls) = &entry.section.tls {
+                let problem = BackendProblem::TunnelTls(name());
+                reader.errors.report(&tls.place, problem, || None);
+            }
+            if matches!(backend.balance, Balance::HashHeader(_) | Balance::HashCookie(_)) {
+                let hint = || Some("as `hash-client`".to_owned());
+                let problem = BackendProblem::TunnelBalance(name());
+                reader.errors.report(&entry.section.balance.place, problem, hint);
+            }
+        }
+    }
+}
+
+fn backends_of(sites: &Sites) -> Vec<usize> {
+    let index = |behind: &Behind| {
+        let actions = behind.routes.iter().map(|route| &route.action);
+        let indices = actions.filter_map(|action| match action {
+            Action::Forward { backend, .. } => Some(*backend),
+            Action::Redirect { .. } | Action::Respond { .. } => None,
+        });
+        indices.collect::<Vec<_>>()
+    };
+    match sites {
+        Sites::Any(behind) => index(behind),
+        Sites::Named(sites) => sites.iter().flat_map(|site| index(&site.behind)).collect(),
+    }
+}
+
+/// The ways that need no name.
+const WAYS: [(&str, Balance); 4] = [
+    ("p2c", Balance::P2c),
+    ("round-robin", Balance::RoundRobin),
+    ("least", Balance::Least),
+    ("hash-client", Balance::HashClient),
+];
+const WAYS_SHOWN: &str = "`p2c`, `round-robin`, `least`, `hash-client`, `hash-header:NAME` or \
+                          `hash-cookie:NAME`";

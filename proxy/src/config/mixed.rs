@@ -1,0 +1,217 @@
+//! Values that may be written in more than one form, and tables whose keys are not ours.
+//!
+//! Owns that each form is read, and that a value in none of them says which there are. Refuses to
+//! know any key. Read next: `schema`.
+
+use std::marker::PhantomData;
+use std::ops::RangeInclusive;
+
+use serde_json::{Value as Json, json};
+use toml::de::DeValue;
+
+use super::error::{Place, Problem};
+use super::list::{Entry, count_is_good};
+use super::section::{Item, Key, LIST, Properties, Reader, Section, Table};
+use super::text::{Text, Written, text};
+use super::value::Kind;
+
+/// A text, or a section that says more.
+#[derive(Debug)]
+pub(super) enum TextOr<S> {
+    Section(Entry<S>),
+    Text(Written),
+}
+
+/// A list of texts and sections: at least one, and at most so many.
+pub(super) struct Mixed<S>(pub(super) usize, pub(super) PhantomData<S>);
+
+impl<S: Section> Kind for Mixed<S> {
+    type Value = Vec<TextOr<S>>;
+
+    fn parse(
+        &self,
+        place: &Place,
+        value: &DeValue<'_>,
+        reader: &mut Reader<'_>,
+    ) -> Option<Self::Value> {
+        let Some(list) = value.as_array() else {
+            reader.wrong_type(place, LIST, value);
+            return None;
+        };
+        if !count_is_good(place, list.len(), self.0, reader) {
+            return None;
+        }
+        let mut entries = Vec::new();
+        for (index, entry) in list.iter().enumerate() {
+            let place = place.entry(index, entry.span().start);
+            match entry.get_ref() {
+                DeValue::Table(table) => {
+                    let section = Table::present(place.clone(), table).read(reader);
+                    entries.push(TextOr::Section(Entry { name: String::new(), place, section }));
+                }
+                value => entries.extend(Text.parse(&place, value, reader).map(TextOr::Text)),
+            }
+        }
+        Some(entries)
+    }
+
+    fn json(&self) -> Json {
+        let items = json!({ "anyOf": [Text.json(), Properties::of::<S>()] });
+        json!({ "type": "array", "items": items, "minItems": 1, "maxItems": self.0 })
+    }
+
+    fn written(&self, _: &Self::Value) -> Json {
+        Json::Null
+    }
+}
+
+/// A section, or the word `off`; without either, the section with its defaults.
+#[derive(Debug)]
+pub(super) enum Switch<S> {
+    Off,
+    On(S),
+}
+
+/// A key that holds a [`Switch`].
+pub(super) struct SwitchKey<S>(pub(super) PhantomData<S>);
+
+impl<S: Section> Key for SwitchKey<S> {
+    type Value = Switch<S>;
+
+    fn read(&self, item: &Item<'_>, reader: &mut Reader<'_>) -> Switch<S> {
+        let table = match item.value {
+            Some(DeValue::Table(entries)) => Table::present(item.place.clone(), entries),
+            Some(value) => {
+                if let Some(written) = text(&item.place, value, SWITCH, reader) {
+                    if written.text == "off" {
+                        return Switch::Off;
+                    }
+                    let options = "`off` or a section".to_owned();
+                    let problem = Problem::Choice { written: written.quote(), options };
+                    reader.errors.report(&item.place, problem, || None);
+                }
+                Table::absent(&item.place.key)
+            }
+            None => Table::absent(&item.place.key),
+        };
+        Switch::On(table.read(reader))
+    }
+
+    fn json(&self) -> Json {
+        json!({ "anyOf": [{ "enum": ["off"] }, Properties::of::<S>()] })
+    }
+}
+
+/// Texts with names that the operator gives, in the order of the file.
+pub(super) struct TextMap(pub(super) usize);
+
+impl Kind for TextMap {
+    type Value = Vec<(String, Written)>;
+
+    fn parse(
+        &self,
+        place: &Place,
+        value: &DeValue<'_>,
+        reader: &mut Reader<'_>,
+    ) -> Option<Self::Value> {
+        let DeValue::Table(entries) = value else {
+            reader.wrong_type(place, "names with texts, as `{ name = \"…\" }`", value);
+            return None;
+        };
+        if entries.len() > self.0 {
+            reader.errors.report(place, Problem::TooMany(self.0), || None);
+            return None;
+        }
+        let mut texts = Vec::new();
+        for (name, item) in Table::present(place.clone(), entries).items() {
+            // The name stands in the path of its place.
+            if name.len() > NAME_BYTES_MAX {
+                reader.errors.report(place, Problem::LongName(NAME_BYTES_MAX), || None);
+            } else if let Some(value) = item.value {
+                let value = Text.parse(&item.place, value, reader);
+                texts.extend(value.map(|value| (name.to_owned(), value)));
+            }
+        }
+        Some(texts)
+    }
+
+    fn json(&self) -> Json {
+        json!({
+            "type": "object",
+            "additionalProperties": Text.json(),
+            "maxProperties": self.0,
+        })
+    }
+
+    fn written(&self, value: &Self::Value) -> Json {
+        value.iter().map(|(name, text)| (name.clone(), Text.written(text))).collect()
+    }
+}
+
+/// Status codes: numbers, and texts with two of them (`200-299`); at least one.
+pub(super) struct Codes(pub(super) usize);
+
+impl Kind for Codes {
+    type Value = Vec<RangeInclusive<u16>>;
+
+    fn parse(
+        &self,
+        place: &Place,
+        value: &DeValue<'_>,
+        reader: &mut Reader<'_>,
+    ) -> Option<Self::Value> {
+        let Some(list) = value.as_array() else {
+            reader.wrong_type(place, LIST, value);
+            return None;
+        };
+        if !count_is_good(place, list.len(), self.0, reader) {
+            return None;
+        }
+        let mut codes = Vec::new();
+        for (index, entry) in list.iter().enumerate() {
+            let place = place.entry(index, entry.span().start);
+            let written = match entry.get_ref().as_integer() {
+                Some(number) if number.radix() == 10 => number.as_str().to_owned(),
+                _ => match text(&place, entry.get_ref(), "a status code", reader) {
+                    Some(written) => written.text,
+                    None => continue,
+                },
+            };
+            match codes_of(&written) {
+                Some(range) => codes.push(range),
+                None => reader.errors.report(&place, Problem::Codes, || None),
+            }
+        }
+        Some(codes)
+    }
+
+    fn json(&self) -> Json {
+        let number = json!({ "type": "integer", "minimum": CODE_MIN, "maximum": CODE_MAX });
+        let pattern = r"^[1-5][0-9]{2}(-[1-5][0-9]{2})?$|\$\{";
+        let items = json!({ "anyOf": [number, { "type": "string", "pattern": pattern }] });
+        json!({ "type": "array", "items": items, "minItems": 1, "maxItems": self.0 })
+    }
+
+    fn written(&self, value: &Self::Value) -> Json {
+        let text = |range: &RangeInclusive<u16>| format!("{}-{}", range.start(), range.end());
+        value.iter().map(text).collect()
+    }
+}
+
+/// One status code, or from one to another.
+fn codes_of(text: &str) -> Option<RangeInclusive<u16>> {
+    let (from, to) = text.split_once('-').unwrap_or((text, text));
+    let code = |text: &str| {
+        let is_plain = text.len() == 3 && text.bytes().all(|byte| byte.is_ascii_digit());
+        text.parse().ok().filter(|code| is_plain && (CODE_MIN..=CODE_MAX).contains(code))
+    };
+    let (from, to) = (code(from)?, code(to)?);
+    (from <= to).then_some(from..=to)
+}
+
+const SWITCH: &str = "a section, or `\"off\"`";
+const CODE_MIN: u16 = 100;
+const CODE_MAX: u16 = 599;
+
+/// Longer than the name of any field.
+const NAME_BYTES_MAX: usize = 256;

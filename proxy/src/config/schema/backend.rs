@@ -1,0 +1,122 @@
+//! `[backend.NAME]`: endpoints, how they are spoken to, chosen, watched and given up.
+//!
+//! Owns the keys. Read next: `backends`, what they mean together.
+
+use std::marker::PhantomData;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use super::super::BackendProtocol;
+use super::super::list::{Entry, Perhaps, Texts};
+use super::super::mixed::{Codes, Mixed, Switch, SwitchKey, TextOr};
+use super::super::number::{Count, Time};
+use super::super::section::{Key, Properties, Reader, Section, Table, section};
+use super::super::text::{Choice, Flag, Text, Written};
+use super::super::value::{Kind, Located, Where};
+use super::{DAY, HOUR, MINUTE, MOMENT, MONTH, NOTHING, SECOND, secs};
+
+section! {
+    /// `[backend.NAME]`
+    BackendSection {
+        /// HOST:PORT or unix:PATH; or sections with address, weight and backup.
+        endpoints: Option<Vec<TextOr<EndpointSection>>> = Mixed(1_024, PhantomData).required();
+        /// http1; http2, in the clear with prior knowledge (h2c is the same); auto: what ALPN
+        /// says, only with tls.
+        protocol: Located<BackendProtocol> = Where(Choice(&[
+            ("http1", BackendProtocol::Http1),
+            ("http2", BackendProtocol::Http2),
+            ("h2c", BackendProtocol::Http2),
+            ("auto", BackendProtocol::Auto),
+        ]))
+        .or(Located { value: BackendProtocol::Http1, place: None });
+        /// Encrypt connections to endpoints and verify who they are.
+        tls: Option<Entry<BackendTlsSection>> = Perhaps(PhantomData);
+        /// p2c: the less busy one of two that chance names; round-robin: one after the other;
+        /// least: the least busy one; hash-client, hash-header:NAME, hash-cookie:NAME: always the
+        /// same for the same client address, request field or cookie.
+        balance: Written = Text.or(Written::default("balance", "p2c"));
+        /// Ask endpoints whether they are well.
+        health: Option<Entry<HealthSection>> = Perhaps(PhantomData);
+        /// When an endpoint that fails is left out for a while; or off.
+        ejection: Switch<EjectionSection> = SwitchKey(PhantomData);
+        /// How long an endpoint that came back gets less than its share; 0s = not at all.
+        slow_start: Duration = Time(NOTHING, HOUR).or(NOTHING);
+        /// Connections to one endpoint; further exchanges wait, no longer than connect_timeout.
+        max_connections: usize = Count(1, 1 << 20).or(65_536);
+        /// The age at which a connection is not used again.
+        connection_age: Duration = Time(SECOND, MONTH).or(HOUR);
+        /// HTTP/2: exchanges at once on one connection.
+        streams: usize = Count(1, 65_536).or(100);
+        /// The longest that an answer of DNS is believed, whatever it says of itself.
+        resolve_interval: Duration = Time(SECOND, DAY).or(secs(30));
+        /// How long the last good answer is used if there is no new one.
+        stale_max: Duration = Time(NOTHING, MONTH).or(DAY);
+        /// Where addresses may lie that come out of DNS, as 10.0.0.0/8; without it anywhere.
+        allow: Option<Vec<Written>> = Texts(256).optional();
+    }
+}
+
+section! {
+    /// An endpoint that says more than its address
+    EndpointSection {
+        /// HOST:PORT or unix:PATH.
+        address: Option<Written> = Text.required();
+        /// Its share beside the others'.
+        weight: u16 = Count(1, 256).or(1);
+        /// Used only if no other can be.
+        backup: bool = Flag.or(false);
+    }
+}
+
+section! {
+    /// `tls` of a backend
+    BackendTlsSection {
+        /// PEM bundle of the authorities that endpoints are believed from; without it those of
+        /// the system.
+        ca: Option<Written> = Text.optional();
+        /// The name in their certificates; without it that of the endpoint.
+        server_name: Option<Written> = Text.optional();
+        /// What we show of ourselves: a PEM file with chain and key.
+        credential: Option<Written> = Text.optional();
+    }
+}
+
+section! {
+    /// `health` of a backend
+    HealthSection {
+        /// What is asked for with GET; without it endpoints only have to accept a connection.
+        path: Option<Written> = Text.optional();
+        /// The Host of the request; without it the name of the endpoint.
+        host: Option<Written> = Text.optional();
+        /// Status codes that are good, as 204 or "200-299".
+        expect: Located<Vec<RangeInclusive<u16>>> = Where(Codes(64))
+            .or(Located { value: vec![200..=299], place: None });
+        /// From one answer to the next question, give or take a tenth.
+        interval: Duration = Time(EIGHTH, HOUR).or(secs(5));
+        /// How long an answer may take.
+        timeout: Duration = Time(MOMENT, MINUTE).or(secs(2));
+        /// Good answers in a row that make an endpoint healthy.
+        rise: u32 = Count(1, 100).or(2);
+        /// Bad answers in a row that make it unhealthy.
+        fall: u32 = Count(1, 100).or(3);
+    }
+}
+
+section! {
+    /// `ejection` of a backend
+    EjectionSection {
+        /// Failures in a row.
+        failures: u32 = Count(1, 1_000_000).or(5);
+        /// How long, the first time; twice as long each further time.
+        base: Located<Duration> = Where(Time(EIGHTH, HOUR))
+            .or(Located { value: secs(10), place: None });
+        /// How long at most.
+        longest: Located<Duration> = Where(Time(EIGHTH, DAY))
+            .or(Located { value: secs(300), place: None });
+        /// The percentage of the endpoints that may be left out at once; one always stays.
+        share: u8 = Count(1, 100).or(50);
+    }
+}
+
+/// Nothing is asked more often, and nobody is left out for less.
+const EIGHTH: Duration = Duration::from_millis(100);
