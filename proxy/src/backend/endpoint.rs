@@ -1,17 +1,21 @@
 //! One address that can be dialled, and what is known of it.
 //!
 //! Owns the load that balancing looks at, the gauge that says whether the last attempt to connect
-//! succeeded, and the connections that wait for their next request. Read next: `connect`.
+//! succeeded, and the connections that wait for their next request. What follows from how it did is
+//! decided by `standing`. Read next: `connect`.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use prometheus::IntGauge;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
+use super::balance::Candidate;
 use super::connect::{DialError, dial};
+use super::key::digest;
+use super::members::Members;
 use super::pool::Pool;
 use super::upstream::Upstream;
 use crate::config::Limits;
@@ -26,6 +30,12 @@ pub(super) struct Endpoint {
     pub(super) place: usize,
     pub(super) addr: EndpointAddr,
     pub(super) pool: Pool<Box<Upstream>>,
+    /// Who is told how it did.
+    members: Weak<Members>,
+    /// Whether something speaks against it: only then a success is worth telling.
+    pub(super) is_suspect: AtomicBool,
+    /// What makes it different from others, in every process.
+    mark: u64,
     in_flight: AtomicUsize,
     up: IntGauge,
     /// What the log was last told, and when.
@@ -44,22 +54,21 @@ impl Endpoint {
         place: usize,
         name: &str,
         addr: EndpointAddr,
+        members: &Weak<Members>,
         limits: &Limits,
         metrics: &BackendMetrics,
     ) -> Arc<Self> {
         Arc::new(Self {
             place,
+            mark: digest(addr.to_string().as_bytes()),
             addr,
+            members: Weak::clone(members),
+            is_suspect: AtomicBool::new(false),
             pool: Pool::new(limits.http.pool_idle_max, limits.http.pool_idle_timeout),
             in_flight: AtomicUsize::new(0),
             up: metrics.endpoint_up(name),
             told: Mutex::default(),
         })
-    }
-
-    /// Connections and requests that are going on, those that are being connected included.
-    pub(super) fn load(&self) -> usize {
-        self.in_flight.load(Ordering::Relaxed)
     }
 
     /// Connects, and remembers whether that worked.
@@ -104,6 +113,21 @@ impl Endpoint {
     }
 }
 
+impl Candidate for Arc<Endpoint> {
+    /// Connections and requests that are going on, those that are being connected included.
+    fn load(&self) -> usize {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    fn mark(&self) -> u64 {
+        self.mark
+    }
+
+    fn is(&self, other: &Self) -> bool {
+        self.addr == other.addr
+    }
+}
+
 /// How an endpoint did in one exchange or connection.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Verdict {
@@ -130,8 +154,14 @@ impl Load {
 
     /// Remembers how the endpoint did. To be called once for each exchange or connection that came
     /// to an answer or to none; one that the client broke off says nothing of the endpoint.
-    #[expect(clippy::unused_self, reason = "ejection will remember it")]
-    pub(super) fn note(&self, _verdict: Verdict) {}
+    pub(super) fn note(&self, verdict: Verdict) {
+        if verdict == Verdict::Good && !self.0.is_suspect.load(Ordering::Relaxed) {
+            return;
+        }
+        if let Some(members) = self.0.members.upgrade() {
+            members.note(&self.0, verdict);
+        }
+    }
 }
 
 impl Drop for Load {

@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use super::{Backend, resolve};
+use crate::config;
 use crate::drain::DrainWatch;
 use crate::net::EndpointName;
 use crate::outcome::BackendFailure;
@@ -20,12 +21,14 @@ impl Backend {
     pub async fn resolve_now(&self) {
         let mut endpoints = Vec::new();
         let known = self.members.all();
-        for (place, name) in self.members.names().iter().enumerate() {
-            let mut of_name = known.iter().filter(|endpoint| endpoint.place == place);
+        for (place, config::Endpoint { name, .. }) in self.members.configured().iter().enumerate() {
+            let mut of_name = known.iter().filter(|(endpoint, _)| endpoint.place == place);
             match resolve::lookup(name).await {
                 Ok(addrs) => endpoints.extend(addrs.into_iter().map(|addr| {
-                    let same = of_name.clone().find(|endpoint| endpoint.addr == addr);
-                    same.cloned().unwrap_or_else(|| self.members.endpoint(place, addr))
+                    let same = of_name.clone().find(|(endpoint, _)| endpoint.addr == addr);
+                    let same = same.map(|(endpoint, _)| Arc::clone(endpoint));
+                    let endpoint = same.unwrap_or_else(|| self.members.endpoint(place, addr));
+                    (endpoint, self.members.share(place))
                 })),
                 Err(error) => {
                     self.report_unresolved(name, &error, of_name.clone().count());
@@ -46,7 +49,7 @@ impl Backend {
     }
 
     async fn refresh(&self) {
-        if self.members.names().iter().all(|name| resolve::literal(name).is_some()) {
+        if self.members.configured().iter().all(|one| resolve::literal(&one.name).is_some()) {
             return std::future::pending().await;
         }
         let mut ticks = ticks(self.resolve_interval);
@@ -60,7 +63,7 @@ impl Backend {
         let mut ticks = ticks(self.limits.http.pool_idle_timeout / 4);
         loop {
             let now = ticks.tick().await;
-            for endpoint in self.members.all().iter() {
+            for (endpoint, _) in self.members.all() {
                 endpoint.pool.sweep(now);
             }
         }

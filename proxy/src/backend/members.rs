@@ -1,32 +1,49 @@
 //! The endpoints of a backend, as they are now.
 //!
-//! Owns [`Members`]: the list, which is swapped as a whole when names resolve differently, and the
-//! choice of one of it. Who is next among those that can be used is decided by `balance`. Refuses to
-//! know how an endpoint is reached and where addresses come from. Read next: `balance`, and
-//! `maintain`, which keeps the list current.
+//! Owns [`Members`]: the list, which is swapped as a whole when names resolve differently, what is
+//! known of each, and the choice of one. A choice reads one immutable group and takes no lock; the
+//! group is made anew when something has changed how an endpoint stands. Refuses to know how an
+//! endpoint is reached and where addresses come from. Read next: `standing` and `balance`, which
+//! decide, and `maintain`, which keeps the list current.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
 
 use arc_swap::ArcSwap;
 use http::HeaderMap;
+use tokio::time::Instant;
+use tracing::{info, warn};
 
-use super::balance;
-use super::endpoint::{Endpoint, Load};
+use super::balance::{Candidate as _, Group};
+use super::endpoint::{Endpoint, Load, Verdict};
+use super::report::EndpointReport;
+use super::standing::{Draining, Roster, Rules, Share};
 use super::{key, random, resolve};
 use crate::config::{self, Balance, Limits};
-use crate::metrics::BackendMetrics;
-use crate::net::{ClientAddr, EndpointAddr, EndpointName};
+use crate::metrics::{BackendMetrics, Standing};
+use crate::net::{ClientAddr, EndpointAddr};
+use crate::outcome::Label as _;
 
 /// The endpoints of a backend.
 #[derive(Debug)]
 pub(super) struct Members {
+    myself: Weak<Self>,
+    configured: Vec<config::Endpoint>,
     balance: Balance,
     turn: AtomicU64,
-    names: Vec<EndpointName>,
-    endpoints: ArcSwap<Vec<Arc<Endpoint>>>,
+    group: ArcSwap<Group<Arc<Endpoint>>>,
+    book: Mutex<Book>,
     limits: Arc<Limits>,
     metrics: BackendMetrics,
+}
+
+/// What is known, and what is wanted.
+#[derive(Debug)]
+struct Book {
+    roster: Roster<Arc<Endpoint>>,
+    /// The names and addresses that get nothing new.
+    draining: BTreeSet<String>,
 }
 
 impl Members {
@@ -36,39 +53,60 @@ impl Members {
         limits: &Arc<Limits>,
         metrics: &BackendMetrics,
     ) -> Arc<Self> {
-        let members = Self {
+        let roster = Roster::new(Rules::new(config));
+        let members = Arc::new_cyclic(|myself| Self {
+            myself: Weak::clone(myself),
+            configured: config.endpoints.clone(),
             balance: config.balance.clone(),
             turn: AtomicU64::new(0),
-            names: config.endpoints.iter().map(|endpoint| endpoint.name.clone()).collect(),
-            endpoints: ArcSwap::default(),
+            group: ArcSwap::default(),
+            book: Mutex::new(Book { roster, draining: BTreeSet::new() }),
             limits: Arc::clone(limits),
             metrics: metrics.clone(),
+        });
+        let literal = |(place, endpoint): (usize, &config::Endpoint)| {
+            let addr = resolve::literal(&endpoint.name)?;
+            Some((members.endpoint(place, addr), members.share(place)))
         };
-        let literal = |(place, name)| Some(members.endpoint(place, resolve::literal(name)?));
-        let endpoints = members.names.iter().enumerate().filter_map(literal).collect();
-        members.replace(endpoints);
-        Arc::new(members)
+        members.replace(members.configured.iter().enumerate().filter_map(literal).collect());
+        members
     }
 
-    /// The names of the endpoints, in the order of the configuration.
-    pub(super) fn names(&self) -> &[EndpointName] {
-        &self.names
+    /// The endpoints as the configuration has them.
+    pub(super) fn configured(&self) -> &[config::Endpoint] {
+        &self.configured
     }
 
-    /// Every endpoint, whatever state it is in.
-    pub(super) fn all(&self) -> Arc<Vec<Arc<Endpoint>>> {
-        self.endpoints.load_full()
+    /// What the endpoint at `place` of the configuration is there for.
+    pub(super) fn share(&self, place: usize) -> Share {
+        let endpoint = self.configured.get(place);
+        endpoint.map_or(Share { weight: 1, is_backup: false }, |endpoint| Share {
+            weight: endpoint.weight.max(1),
+            is_backup: endpoint.is_backup,
+        })
+    }
+
+    /// Every endpoint, however it stands, and what it is there for.
+    pub(super) fn all(&self) -> Vec<(Arc<Endpoint>, Share)> {
+        let book = self.book();
+        let members = book.roster.members().iter();
+        members.map(|member| (Arc::clone(&member.item), member.share)).collect()
     }
 
     /// A new endpoint at the address that the name at `place` has.
     pub(super) fn endpoint(&self, place: usize, addr: EndpointAddr) -> Arc<Endpoint> {
-        let name = self.names.get(place).map_or_else(String::new, ToString::to_string);
-        Endpoint::new(place, &name, addr, &self.limits, &self.metrics)
+        let name = self.name(place);
+        Endpoint::new(place, &name, addr, &self.myself, &self.limits, &self.metrics)
     }
 
-    /// From now on, these are the endpoints.
-    pub(super) fn replace(&self, endpoints: Vec<Arc<Endpoint>>) {
-        self.endpoints.store(Arc::new(endpoints));
+    /// From now on, these are the endpoints. Of two at one address the first counts.
+    pub(super) fn replace(&self, mut endpoints: Vec<(Arc<Endpoint>, Share)>) {
+        let mut seen = BTreeSet::new();
+        endpoints.retain(|(endpoint, _)| seen.insert(endpoint.addr.clone()));
+        let now = Instant::now();
+        let mut book = self.book();
+        book.roster.replace(endpoints, now);
+        self.drain(&mut book, now);
     }
 
     /// What the choice goes by for the requests of one client, if it is to be the same for all.
@@ -77,24 +115,236 @@ impl Members {
     }
 
     /// The endpoint whose turn it is, without those in `tried`.
-    pub(super) fn choose(&self, _key: Option<u64>, tried: &[Arc<Endpoint>]) -> Option<Load> {
-        let all = self.endpoints.load();
-        let rest: Vec<Arc<Endpoint>>;
-        let candidates = if tried.is_empty() {
-            &**all
-        } else {
-            let fresh = |one: &&Arc<Endpoint>| !tried.iter().any(|other| other.addr == one.addr);
-            rest = all.iter().filter(fresh).cloned().collect();
-            &rest
+    pub(super) fn choose(&self, key: Option<u64>, tried: &[Arc<Endpoint>]) -> Option<Load> {
+        let mut group = self.group.load();
+        if group.until.is_some_and(|until| until <= Instant::now()) {
+            self.advance();
+            group = self.group.load();
+        }
+        let endpoint = match (tried, &self.balance) {
+            ([], Balance::RoundRobin) => {
+                let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+                group.choose(&self.balance, turn, key).cloned()
+            }
+            ([], balance) => group.choose(balance, random(), key).cloned(),
+            // A second choice for the same request does not cost anybody a turn.
+            (tried, balance) => group.choose_other(balance, random(), key, tried),
         };
-        let number = match &self.balance {
-            // A second choice for the same connection does not cost anybody a turn.
-            Balance::RoundRobin if tried.is_empty() => self.turn.fetch_add(1, Ordering::Relaxed),
-            _ => random(),
+        endpoint.map(Load::new)
+    }
+
+    /// Takes into account how `endpoint` did.
+    pub(super) fn note(&self, endpoint: &Arc<Endpoint>, verdict: Verdict) {
+        let now = Instant::now();
+        let mut book = self.book();
+        match verdict {
+            Verdict::Failed => {
+                endpoint.is_suspect.store(true, Ordering::Relaxed);
+                if let Some(length) = book.roster.fail(endpoint, now, random()) {
+                    self.publish(&book, now);
+                    drop(book);
+                    self.metrics.ejections.inc();
+                    let backend = self.metrics.name();
+                    warn!(backend, endpoint = %endpoint.addr, ?length, "endpoint is ejected");
+                }
+            }
+            Verdict::Good => {
+                if book.roster.succeed(endpoint, now) {
+                    endpoint.is_suspect.store(false, Ordering::Relaxed);
+                }
+            }
+        }
+    }
+
+    /// Takes into account how `endpoint` answered to a health check; returns whether it became
+    /// healthy or unhealthy by it, if it did.
+    #[expect(dead_code, reason = "checks come next")]
+    pub(super) fn check(&self, endpoint: &Arc<Endpoint>, is_good: bool) -> Option<bool> {
+        let now = Instant::now();
+        let mut book = self.book();
+        let became = book.roster.check(endpoint, is_good, now);
+        if became.is_some() {
+            self.publish(&book, now);
+        }
+        became
+    }
+
+    /// Has nothing new go to the endpoints with this name or address, or something again; returns
+    /// how many addresses that are now, or `None` if there is no such endpoint.
+    pub(super) fn set_draining(&self, meant: &str, draining: Draining) -> Option<usize> {
+        let now = Instant::now();
+        let mut book = self.book();
+        let is_name = self.configured.iter().any(|endpoint| endpoint.name.to_string() == meant);
+        let members = book.roster.members().iter();
+        let count = members.filter(|member| self.is_meant(&member.item, meant)).count();
+        if !is_name && count == 0 {
+            return None;
+        }
+        match draining {
+            Draining::On => book.draining.insert(meant.to_owned()),
+            Draining::Off => book.draining.remove(meant),
         };
-        let load = |place: usize| candidates.get(place).map_or(0, |endpoint| endpoint.load());
-        balance::choose(&self.balance, number, candidates.len(), load)
-            .and_then(|place| candidates.get(place))
-            .map(|endpoint| Load::new(Arc::clone(endpoint)))
+        self.drain(&mut book, now);
+        Some(count)
+    }
+
+    /// How every endpoint stands.
+    pub(super) fn report(&self) -> Vec<EndpointReport> {
+        let (now, book) = (Instant::now(), self.book());
+        let members = book.roster.members().iter();
+        let report = members.map(|member| EndpointReport {
+            name: self.name(member.item.place),
+            addr: member.item.addr.clone(),
+            weight: member.share.weight,
+            is_backup: member.share.is_backup,
+            standing: member.standing(now),
+            load: member.item.load(),
+        });
+        report.collect()
+    }
+
+    /// Takes into account that time has passed.
+    fn advance(&self) {
+        let mut book = match self.book.try_lock() {
+            Ok(book) => book,
+            Err(TryLockError::Poisoned(error)) => error.into_inner(),
+            // Somebody else is at it, and until then the old group is good enough.
+            Err(TryLockError::WouldBlock) => return,
+        };
+        let now = Instant::now();
+        let back = book.roster.advance(now);
+        self.publish(&book, now);
+        drop(book);
+        for endpoint in back {
+            info!(backend = self.metrics.name(), endpoint = %endpoint.addr, "endpoint is back");
+        }
+    }
+
+    /// Has the endpoints drain that are to, and no others.
+    fn drain(&self, book: &mut Book, now: Instant) {
+        let endpoints: Vec<_> = book.roster.members().iter().map(|one| one.item.clone()).collect();
+        for endpoint in endpoints {
+            let drains = book.draining.iter().any(|meant| self.is_meant(&endpoint, meant));
+            let draining = if drains { Draining::On } else { Draining::Off };
+            book.roster.set_draining(&endpoint, draining, now);
+        }
+        self.publish(book, now);
+    }
+
+    fn publish(&self, book: &Book, now: Instant) {
+        self.group.store(Arc::new(book.roster.group(now)));
+        for standing in Standing::ALL {
+            let members = book.roster.members().iter();
+            let count = members.filter(|member| member.standing(now) == *standing).count();
+            self.metrics.endpoints.of(*standing).set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+    }
+
+    fn is_meant(&self, endpoint: &Endpoint, meant: &str) -> bool {
+        self.name(endpoint.place) == meant || endpoint.addr.to_string() == meant
+    }
+
+    fn name(&self, place: usize) -> String {
+        self.configured.get(place).map_or_else(String::new, |endpoint| endpoint.name.to_string())
+    }
+
+    fn book(&self) -> MutexGuard<'_, Book> {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+    use std::path::Path;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::metrics::Metrics;
+
+    fn members(balance: Balance) -> Arc<Members> {
+        let text = "[listener.a]\nlisten = ['[::]:1']\nbackend = 'app'\n\
+                    [backend.app]\nendpoints = ['10.0.0.1:1', '10.0.0.2:1', 'unix:/run/a']\n";
+        let config = config::Config::parse(text, "config.toml", Path::new("/")).unwrap();
+        let backend = config.backends.into_iter().next().unwrap();
+        let backend = config::Backend { balance, ..backend };
+        Members::new(&backend, &Arc::default(), &Metrics::new().unwrap().backend("app"))
+    }
+
+    fn chosen(members: &Members, key: Option<u64>) -> String {
+        members.choose(key, &[]).unwrap().endpoint().addr.to_string()
+    }
+
+    fn all_chosen(members: &Members) -> HashSet<String> {
+        (0..50).map(|key| chosen(members, Some(key))).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_endpoint_that_fails_in_use_is_left_out_and_comes_back() {
+        let members = members(Balance::RoundRobin);
+        let first = chosen(&members, None);
+        for _ in 0..5 {
+            let load = std::iter::repeat_with(|| members.choose(None, &[]).unwrap());
+            let load = load.take(3).find(|load| load.endpoint().addr.to_string() == first);
+            load.unwrap().note(Verdict::Failed);
+        }
+        assert!(!all_chosen(&members).contains(&first));
+        assert_eq!(members.metrics.ejections.get(), 1);
+        assert_eq!(members.metrics.endpoints.of(Standing::Ejected).get(), 1);
+        tokio::time::advance(Duration::from_secs(10)).await;
+        assert_eq!(all_chosen(&members).len(), 3);
+        assert_eq!(members.metrics.endpoints.of(Standing::Usable).get(), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_success_in_between_keeps_an_endpoint_in() {
+        let members = members(Balance::P2c);
+        let load = members.choose(None, &[]).unwrap();
+        for _ in 0..20 {
+            (0..4).for_each(|_| load.note(Verdict::Failed));
+            load.note(Verdict::Good);
+        }
+        assert_eq!(members.metrics.ejections.get(), 0);
+    }
+
+    #[test]
+    fn what_drains_gets_nothing_new_under_its_name_and_under_its_address() {
+        let members = members(Balance::Least);
+        assert_eq!(members.set_draining("10.0.0.9:1", Draining::On), None);
+        for endpoint in ["10.0.0.1:1", "unix:/run/a"] {
+            assert_eq!(members.set_draining(endpoint, Draining::On), Some(1));
+        }
+        assert_eq!(all_chosen(&members), HashSet::from(["10.0.0.2:1".to_owned()]));
+        // Resolving anew does not undo it.
+        let all = members.all();
+        members.replace(
+            all.into_iter()
+                .map(|(one, share)| (members.endpoint(one.place, one.addr.clone()), share))
+                .collect(),
+        );
+        assert_eq!(all_chosen(&members).len(), 1);
+        assert_eq!(members.set_draining("10.0.0.2:1", Draining::On), Some(1));
+        assert!(members.choose(None, &[]).is_none());
+        assert_eq!(members.set_draining("unix:/run/a", Draining::Off), Some(1));
+        assert_eq!(all_chosen(&members), HashSet::from(["unix:/run/a".to_owned()]));
+    }
+
+    #[test]
+    fn a_key_finds_its_endpoint_in_every_process() {
+        let (one, other) = (members(Balance::HashClient), members(Balance::HashClient));
+        let owners: Vec<_> = (0..50).map(|key| chosen(&one, Some(key))).collect();
+        assert_eq!(owners, (0..50).map(|key| chosen(&other, Some(key))).collect::<Vec<_>>());
+        assert_eq!(owners.iter().collect::<HashSet<_>>().len(), 3);
+    }
+
+    #[test]
+    fn of_two_endpoints_at_one_address_the_first_counts() {
+        let members = members(Balance::P2c);
+        let mut all = members.all();
+        all.push((members.endpoint(2, all[0].0.addr.clone()), members.share(2)));
+        members.replace(all);
+        let told = members.report();
+        assert_eq!(told.len(), 3);
+        assert_eq!(told[0].name, "10.0.0.1:1");
     }
 }

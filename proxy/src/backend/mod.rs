@@ -15,7 +15,9 @@ mod maintain;
 mod members;
 mod pool;
 mod random;
+mod report;
 mod resolve;
+mod standing;
 #[cfg(test)]
 mod tests;
 mod upload;
@@ -32,6 +34,8 @@ pub(crate) use alarm::Alarm;
 pub use connect::DialError;
 pub use interim::{INTERIMS_MAX, Interims};
 pub(crate) use random::random;
+pub use report::{BackendReport, EndpointReport};
+pub use standing::Draining;
 pub use upload::{Upload, UploadError, UploadProgress, UploadState};
 pub use upstream::{Guards, Lease, Tunnel};
 
@@ -81,6 +85,18 @@ impl Backend {
     /// What the backend counts.
     pub fn metrics(&self) -> &BackendMetrics {
         &self.metrics
+    }
+
+    /// What the backend says of itself.
+    pub fn report(&self) -> BackendReport {
+        BackendReport { name: Arc::clone(&self.name), endpoints: self.members.report() }
+    }
+
+    /// Has nothing new go to the endpoints with this name or address, or something again; what is
+    /// going on finishes. Returns how many addresses that are now, or `None` if there is no such
+    /// endpoint.
+    pub fn set_draining(&self, endpoint: &str, draining: Draining) -> Option<usize> {
+        self.members.set_draining(endpoint, draining)
     }
 
     /// What the choice of an endpoint goes by for this request, if requests that are alike in it are
@@ -218,8 +234,8 @@ pub enum ConnectError {
         /// Why.
         source: hyper::Error,
     },
-    /// No name of an endpoint has an address.
-    #[error("backend `{backend}` has no endpoint with an address")]
+    /// No endpoint has an address, or none that has one can be used.
+    #[error("backend `{backend}` has no endpoint that can be used")]
     NoEndpoint {
         /// The name of the backend.
         backend: Arc<str>,

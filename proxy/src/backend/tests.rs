@@ -134,15 +134,16 @@ async fn a_name_without_an_answer_keeps_its_addresses() {
     let (_listener, open) = listening().await;
     let (backend, metrics) = backend(&["nobody.invalid:80".to_owned(), open], Balance::P2c);
     let addr = EndpointAddr::Tcp("127.0.0.1:9".parse().unwrap());
-    let mut endpoints = backend.members.all().to_vec();
-    endpoints.push(backend.members.endpoint(0, addr));
+    let mut endpoints = backend.members.all();
+    endpoints.push((backend.members.endpoint(0, addr), backend.members.share(0)));
     backend.members.replace(endpoints);
     let before = backend.members.all();
     backend.resolve_now().await;
     let after = backend.members.all();
     assert_eq!(after.len(), 2);
-    for endpoint in after.iter() {
-        assert!(before.iter().any(|same| Arc::ptr_eq(same, endpoint)), "carried over by identity");
+    for (endpoint, _) in &after {
+        let is_same = |(same, _): &(Arc<Endpoint>, _)| Arc::ptr_eq(same, endpoint);
+        assert!(before.iter().any(is_same), "carried over by identity");
     }
     assert!(
         text(&metrics)

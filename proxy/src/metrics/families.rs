@@ -6,7 +6,7 @@ use prometheus::{
 };
 
 use super::handles::{
-    BackendMetrics, Counters, Histograms, ListenerMetrics, Pairs, ProcessMetrics,
+    BackendMetrics, Counters, Gauges, Histograms, ListenerMetrics, Pairs, ProcessMetrics,
 };
 use super::process::Usage;
 
@@ -146,7 +146,12 @@ families! {
     backend_retries: IntCounterVec, Kind::Counter, "portunus_backend_retries_total", ["backend"],
         "Connections or requests that were tried again at another endpoint.";
     endpoint_up: IntGaugeVec, Kind::Gauge, "portunus_endpoint_up", ["backend", "endpoint"],
-        "1 if the last attempt to connect to the endpoint succeeded, else 0.";
+        "1 if the last attempt to connect to the endpoint, or its last health check, succeeded.";
+    endpoints: IntGaugeVec, Kind::Gauge, "portunus_endpoints", ["backend", "standing"],
+        "Addresses of endpoints, by how they stand: usable, ejected (failed in use), unhealthy \
+        (fails its health checks), draining (the operator's wish).";
+    backend_ejections: IntCounterVec, Kind::Counter, "portunus_backend_ejections_total",
+        ["backend"], "Endpoints left out for a while, since they failed in use.";
     limit_hits: IntCounterVec, Kind::Counter, "portunus_limit_hits_total", ["limit"],
         "How often a limit said no.";
     process_cpu: Counter, Kind::Counter, "process_cpu_seconds_total", [],
@@ -192,6 +197,8 @@ impl Families {
             retries: self.backend_retries.with_label_values(&[name]),
             request_duration: self.http_request_duration.with_label_values(&[name]),
             endpoint_up: self.endpoint_up.clone(),
+            endpoints: Gauges::resolve(&self.endpoints, name),
+            ejections: self.backend_ejections.with_label_values(&[name]),
         }
     }
 

@@ -9,7 +9,8 @@ use prometheus::{
 };
 
 use super::labels::{
-    CodeClass, Direction, Group, HandshakeKind, HttpVersion, Limit, NotResumed, Suite, TlsVersion,
+    CodeClass, Direction, Group, HandshakeKind, HttpVersion, Limit, NotResumed, Standing, Suite,
+    TlsVersion,
 };
 use crate::outcome::{BackendFailure, CloseReason, HandshakeFailure, Label};
 
@@ -42,6 +43,8 @@ pub struct BackendMetrics {
     pub retries: IntCounter,
     pub request_duration: Histogram,
     pub(super) endpoint_up: IntGaugeVec,
+    pub endpoints: Gauges<Standing>,
+    pub ejections: IntCounter,
 }
 
 impl BackendMetrics {
@@ -108,6 +111,26 @@ impl<K: Label> Counters<K> {
     /// The counter of `key`.
     pub fn of(&self, key: K) -> &IntCounter {
         self.counters.get(key.index()).expect("there is a counter for each member")
+    }
+}
+
+/// A gauge for each member of a closed set.
+#[derive(Clone, Debug)]
+pub struct Gauges<K> {
+    gauges: Arc<[IntGauge]>,
+    keys: PhantomData<K>,
+}
+
+impl<K: Label> Gauges<K> {
+    /// Resolves the children of a family with the labels (name, K).
+    pub(super) fn resolve(family: &IntGaugeVec, name: &str) -> Self {
+        let child = |key: &K| family.with_label_values(&[name, key.label()]);
+        Self { gauges: K::ALL.iter().map(child).collect(), keys: PhantomData }
+    }
+
+    /// The gauge of `key`.
+    pub fn of(&self, key: K) -> &IntGauge {
+        self.gauges.get(key.index()).expect("there is a gauge for each member")
     }
 }
 

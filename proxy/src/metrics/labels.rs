@@ -101,6 +101,20 @@ labels! {
 }
 
 labels! {
+    /// How an endpoint stands.
+    Standing {
+        /// The operator wants nothing new to go there.
+        Draining => "draining",
+        /// It failed in use, and is left out for a while.
+        Ejected => "ejected",
+        /// It fails its health checks.
+        Unhealthy => "unhealthy",
+        /// Nothing speaks against it.
+        Usable => "usable",
+    }
+}
+
+labels! {
     /// The named group of a key exchange.
     Group {
         /// A group that has no name here.

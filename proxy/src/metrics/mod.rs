@@ -17,10 +17,12 @@ use std::sync::{Mutex, PoisonError};
 use prometheus::{Encoder, Registry, TextEncoder};
 
 pub use handles::{
-    Active, BackendMetrics, Counters, Histograms, ListenerMetrics, Meter, Pairs, ProcessMetrics,
+    Active, BackendMetrics, Counters, Gauges, Histograms, ListenerMetrics, Meter, Pairs,
+    ProcessMetrics,
 };
 pub use labels::{
-    CodeClass, Direction, Group, HandshakeKind, HttpVersion, Limit, NotResumed, Suite, TlsVersion,
+    CodeClass, Direction, Group, HandshakeKind, HttpVersion, Limit, NotResumed, Standing, Suite,
+    TlsVersion,
 };
 pub use reference::reference;
 

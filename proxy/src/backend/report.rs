@@ -1,0 +1,34 @@
+//! What a backend says of itself to those who run it.
+//!
+//! Owns the values; how they look is up to `admin`.
+
+use std::sync::Arc;
+
+use crate::metrics::Standing;
+use crate::net::EndpointAddr;
+
+/// A backend, as it is now.
+#[derive(Clone, Debug)]
+pub struct BackendReport {
+    /// The name in the configuration.
+    pub name: Arc<str>,
+    /// Every endpoint that has an address.
+    pub endpoints: Vec<EndpointReport>,
+}
+
+/// An endpoint, as it is now.
+#[derive(Clone, Debug)]
+pub struct EndpointReport {
+    /// The name in the configuration.
+    pub name: String,
+    /// The address.
+    pub addr: EndpointAddr,
+    /// Its share beside the others'.
+    pub weight: u16,
+    /// Whether it is used only if no other can be.
+    pub is_backup: bool,
+    /// Whether it can be used.
+    pub standing: Standing,
+    /// Connections and requests that are going on there.
+    pub load: usize,
+}
