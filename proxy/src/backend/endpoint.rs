@@ -94,8 +94,13 @@ impl Endpoint {
                 }
             }
         }
-        self.up.set(i64::from(result.is_ok()));
+        self.tell_up(result.is_ok());
         result
+    }
+
+    /// Has the metric say whether the last attempt to use the endpoint succeeded.
+    pub(super) fn tell_up(&self, is_up: bool) {
+        self.up.set(i64::from(is_up));
     }
 
     /// Whether the log is to be told: when the standing changes, but not each time if it changes

@@ -21,7 +21,9 @@ impl Backend {
     pub async fn resolve_now(&self) {
         let mut endpoints = Vec::new();
         let known = self.members.all();
-        for (place, config::Endpoint { name, .. }) in self.members.configured().iter().enumerate() {
+        for (place, config::Endpoint { name, .. }) in
+            self.members.config().endpoints.iter().enumerate()
+        {
             let mut of_name = known.iter().filter(|(endpoint, _)| endpoint.place == place);
             match resolve::lookup(name).await {
                 Ok(addrs) => endpoints.extend(addrs.into_iter().map(|addr| {
@@ -39,17 +41,18 @@ impl Backend {
         self.members.replace(endpoints);
     }
 
-    /// Keeps addresses fresh and the pool small, until the process finishes.
+    /// Keeps addresses fresh, the pool small, and an eye on health, until the process finishes.
     pub async fn maintain(self: Arc<Self>, mut watch: DrainWatch) {
         tokio::select! {
             () = watch.finish() => {}
             () = self.refresh() => {}
             () = self.sweep() => {}
+            () = self.watch_health() => {}
         }
     }
 
     async fn refresh(&self) {
-        if self.members.configured().iter().all(|one| resolve::literal(&one.name).is_some()) {
+        if self.members.config().endpoints.iter().all(|one| resolve::literal(&one.name).is_some()) {
             return std::future::pending().await;
         }
         let mut ticks = ticks(self.resolve_interval);

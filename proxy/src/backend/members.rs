@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
 
 use arc_swap::ArcSwap;
 use http::HeaderMap;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
@@ -29,11 +30,11 @@ use crate::outcome::Label as _;
 #[derive(Debug)]
 pub(super) struct Members {
     myself: Weak<Self>,
-    configured: Vec<config::Endpoint>,
-    balance: Balance,
+    config: config::Backend,
     turn: AtomicU64,
     group: ArcSwap<Group<Arc<Endpoint>>>,
     book: Mutex<Book>,
+    changed: Notify,
     limits: Arc<Limits>,
     metrics: BackendMetrics,
 }
@@ -56,11 +57,11 @@ impl Members {
         let roster = Roster::new(Rules::new(config));
         let members = Arc::new_cyclic(|myself| Self {
             myself: Weak::clone(myself),
-            configured: config.endpoints.clone(),
-            balance: config.balance.clone(),
+            config: config.clone(),
             turn: AtomicU64::new(0),
             group: ArcSwap::default(),
             book: Mutex::new(Book { roster, draining: BTreeSet::new() }),
+            changed: Notify::new(),
             limits: Arc::clone(limits),
             metrics: metrics.clone(),
         });
@@ -68,18 +69,18 @@ impl Members {
             let addr = resolve::literal(&endpoint.name)?;
             Some((members.endpoint(place, addr), members.share(place)))
         };
-        members.replace(members.configured.iter().enumerate().filter_map(literal).collect());
+        members.replace(members.config.endpoints.iter().enumerate().filter_map(literal).collect());
         members
     }
 
-    /// The endpoints as the configuration has them.
-    pub(super) fn configured(&self) -> &[config::Endpoint] {
-        &self.configured
+    /// What the operator wants.
+    pub(super) fn config(&self) -> &config::Backend {
+        &self.config
     }
 
     /// What the endpoint at `place` of the configuration is there for.
     pub(super) fn share(&self, place: usize) -> Share {
-        let endpoint = self.configured.get(place);
+        let endpoint = self.config.endpoints.get(place);
         endpoint.map_or(Share { weight: 1, is_backup: false }, |endpoint| Share {
             weight: endpoint.weight.max(1),
             is_backup: endpoint.is_backup,
@@ -91,6 +92,18 @@ impl Members {
         let book = self.book();
         let members = book.roster.members().iter();
         members.map(|member| (Arc::clone(&member.item), member.share)).collect()
+    }
+
+    /// The endpoint with this address.
+    pub(super) fn at(&self, addr: &EndpointAddr) -> Option<Arc<Endpoint>> {
+        let book = self.book();
+        let found = book.roster.members().iter().find(|member| member.item.addr == *addr);
+        found.map(|member| Arc::clone(&member.item))
+    }
+
+    /// Waits until the list is another one; one who waits is enough.
+    pub(super) async fn changed(&self) {
+        self.changed.notified().await;
     }
 
     /// A new endpoint at the address that the name at `place` has.
@@ -107,11 +120,13 @@ impl Members {
         let mut book = self.book();
         book.roster.replace(endpoints, now);
         self.drain(&mut book, now);
+        drop(book);
+        self.changed.notify_one();
     }
 
     /// What the choice goes by for the requests of one client, if it is to be the same for all.
     pub(super) fn key(&self, client: ClientAddr, headers: &HeaderMap) -> Option<u64> {
-        key::of(&self.balance, client, headers)
+        key::of(&self.config.balance, client, headers)
     }
 
     /// The endpoint whose turn it is, without those in `tried`.
@@ -121,10 +136,10 @@ impl Members {
             self.advance();
             group = self.group.load();
         }
-        let endpoint = match (tried, &self.balance) {
+        let endpoint = match (tried, &self.config.balance) {
             ([], Balance::RoundRobin) => {
                 let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-                group.choose(&self.balance, turn, key).cloned()
+                group.choose(&self.config.balance, turn, key).cloned()
             }
             ([], balance) => group.choose(balance, random(), key).cloned(),
             // A second choice for the same request does not cost anybody a turn.
@@ -158,7 +173,6 @@ impl Members {
 
     /// Takes into account how `endpoint` answered to a health check; returns whether it became
     /// healthy or unhealthy by it, if it did.
-    #[expect(dead_code, reason = "checks come next")]
     pub(super) fn check(&self, endpoint: &Arc<Endpoint>, is_good: bool) -> Option<bool> {
         let now = Instant::now();
         let mut book = self.book();
@@ -174,7 +188,8 @@ impl Members {
     pub(super) fn set_draining(&self, meant: &str, draining: Draining) -> Option<usize> {
         let now = Instant::now();
         let mut book = self.book();
-        let is_name = self.configured.iter().any(|endpoint| endpoint.name.to_string() == meant);
+        let is_name =
+            self.config.endpoints.iter().any(|endpoint| endpoint.name.to_string() == meant);
         let members = book.roster.members().iter();
         let count = members.filter(|member| self.is_meant(&member.item, meant)).count();
         if !is_name && count == 0 {
@@ -244,8 +259,12 @@ impl Members {
         self.name(endpoint.place) == meant || endpoint.addr.to_string() == meant
     }
 
-    fn name(&self, place: usize) -> String {
-        self.configured.get(place).map_or_else(String::new, |endpoint| endpoint.name.to_string())
+    /// The name of the endpoint at `place` of the configuration.
+    pub(super) fn name(&self, place: usize) -> String {
+        self.config
+            .endpoints
+            .get(place)
+            .map_or_else(String::new, |endpoint| endpoint.name.to_string())
     }
 
     fn book(&self) -> MutexGuard<'_, Book> {

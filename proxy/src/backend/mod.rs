@@ -9,6 +9,7 @@ mod alarm;
 mod balance;
 mod connect;
 mod endpoint;
+mod health;
 mod interim;
 mod key;
 mod maintain;

@@ -152,6 +152,8 @@ families! {
         (fails its health checks), draining (the operator's wish).";
     backend_ejections: IntCounterVec, Kind::Counter, "portunus_backend_ejections_total",
         ["backend"], "Endpoints left out for a while, since they failed in use.";
+    health_checks: IntCounterVec, Kind::Counter, "portunus_health_checks_total",
+        ["backend", "result"], "Answers of endpoints to health checks, by result.";
     limit_hits: IntCounterVec, Kind::Counter, "portunus_limit_hits_total", ["limit"],
         "How often a limit said no.";
     process_cpu: Counter, Kind::Counter, "process_cpu_seconds_total", [],
@@ -199,6 +201,7 @@ impl Families {
             endpoint_up: self.endpoint_up.clone(),
             endpoints: Gauges::resolve(&self.endpoints, name),
             ejections: self.backend_ejections.with_label_values(&[name]),
+            health_checks: Counters::resolve(&self.health_checks, name),
         }
     }
 

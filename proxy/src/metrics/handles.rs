@@ -9,8 +9,8 @@ use prometheus::{
 };
 
 use super::labels::{
-    CodeClass, Direction, Group, HandshakeKind, HttpVersion, Limit, NotResumed, Standing, Suite,
-    TlsVersion,
+    CheckResult, CodeClass, Direction, Group, HandshakeKind, HttpVersion, Limit, NotResumed,
+    Standing, Suite, TlsVersion,
 };
 use crate::outcome::{BackendFailure, CloseReason, HandshakeFailure, Label};
 
@@ -45,6 +45,7 @@ pub struct BackendMetrics {
     pub(super) endpoint_up: IntGaugeVec,
     pub endpoints: Gauges<Standing>,
     pub ejections: IntCounter,
+    pub health_checks: Counters<CheckResult>,
 }
 
 impl BackendMetrics {

@@ -101,6 +101,22 @@ labels! {
 }
 
 labels! {
+    /// How an endpoint answered to a health check.
+    CheckResult {
+        /// As it should.
+        Good => "good",
+        /// It could not be connected to.
+        NoConnection => "no_connection",
+        /// It closed the connection, or what it said is not HTTP.
+        NoResponse => "no_response",
+        /// The response has another status than it should.
+        Status => "status",
+        /// Not in time.
+        Timeout => "timeout",
+    }
+}
+
+labels! {
     /// How an endpoint stands.
     Standing {
         /// The operator wants nothing new to go there.

@@ -21,8 +21,8 @@ pub use handles::{
     ProcessMetrics,
 };
 pub use labels::{
-    CodeClass, Direction, Group, HandshakeKind, HttpVersion, Limit, NotResumed, Standing, Suite,
-    TlsVersion,
+    CheckResult, CodeClass, Direction, Group, HandshakeKind, HttpVersion, Limit, NotResumed,
+    Standing, Suite, TlsVersion,
 };
 pub use reference::reference;
 
