@@ -15,11 +15,14 @@
 //!
 //! [`snapshot`] is what a connection takes with it, [`drain`] how everything ends, [`limit`] what
 //! is capped, [`phase`] where the process stands, [`net`] what an address and a socket are, [`body`]
-//! what follows the head of a message, [`field`] what a name of a field means.
+//! what follows the head of a message, [`field`] what a name of a field means, [`access`] how each
+//! request is told of.
 
+pub mod access;
 pub mod admin;
 pub mod backend;
 pub mod body;
+mod calendar;
 mod cli;
 pub mod config;
 pub mod connection;

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use portunus_certs::client_auth::ClientAuth;
 use portunus_certs::store::CertificateStore;
 
+use crate::access::AccessLog;
 use crate::backend::Backend;
 use crate::config::{self, ClientCertForward, Config, Mode, ResumptionMode};
 use crate::forward::http::HttpService;
@@ -65,6 +66,8 @@ pub struct Shared<'a> {
     pub backends: &'a [Arc<Backend>],
     /// Every handshake.
     pub handshakes: &'a Arc<HandshakeLimit>,
+    /// Where requests are told of.
+    pub access: &'a AccessLog,
 }
 
 impl Snapshot {
@@ -88,9 +91,11 @@ impl Snapshot {
         let service = match listener.mode {
             Mode::Http => {
                 let service = HttpService {
+                    name: Arc::clone(&listener.name),
                     limits: Arc::clone(&limits),
                     metrics: handles.clone(),
                     routes: Arc::new(routes),
+                    access: shared.access.clone(),
                 };
                 Service::Http(Arc::new(service))
             }

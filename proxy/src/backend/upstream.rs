@@ -25,7 +25,7 @@ use super::endpoint::Load;
 use super::upload::Upload;
 use crate::body::Incoming;
 use crate::metrics::Active;
-use crate::net::Socket;
+use crate::net::{EndpointAddr, Socket};
 
 /// One HTTP/1.1 connection to an endpoint.
 pub(super) struct Upstream {
@@ -105,6 +105,11 @@ impl Lease {
             upstream.pulse.head_budget.store(NO_BUDGET, Ordering::Relaxed);
             result.map(|response| response.map(Incoming::Http1))
         }
+    }
+
+    /// Where the connection leads.
+    pub fn endpoint(&self) -> &EndpointAddr {
+        &self.load.endpoint().addr
     }
 
     /// Whether all that was handed over has reached the system.

@@ -1,8 +1,10 @@
 //! Moments as people read them: the date in UTC, and how far away it is.
 //!
-//! Owns the calendar. Refuses to know what happens at the moment.
+//! Owns the words. Refuses to know what happens at the moment.
 
 use rustls::pki_types::UnixTime;
+
+use crate::calendar;
 
 /// Seconds since 1970.
 pub(super) fn now() -> i64 {
@@ -17,7 +19,7 @@ pub(super) fn moment(seconds: i64, now: i64) -> String {
 /// A moment, in seconds since 1970, as a date with its time in UTC.
 pub(super) fn date(seconds: i64) -> String {
     let (days, rest) = (seconds.div_euclid(DAY), seconds.rem_euclid(DAY));
-    let (year, month, day) = calendar(days);
+    let (year, month, day) = calendar::day(days);
     format!("{year:04}-{month:02}-{day:02} {:02}:{:02} UTC", rest / HOUR, rest % HOUR / 60)
 }
 
@@ -33,26 +35,8 @@ pub(super) fn distance(seconds: i64) -> String {
     if seconds < 0 { format!("{text} ago") } else { format!("in {text}") }
 }
 
-/// Year, month and day of a day counted from 1970, in the Gregorian calendar. Years begin in March
-/// here, so that the leap day is the last one, and 400 of them always have as many days.
-fn calendar(days: i64) -> (i64, i64, i64) {
-    let days = days + DAYS_FROM_MARCH_OF_YEAR_0;
-    let (era, day_of_era) = (days.div_euclid(DAYS_OF_ERA), days.rem_euclid(DAYS_OF_ERA));
-    let leaps = day_of_era / 1460 - day_of_era / 36_524 + day_of_era / 146_096;
-    let year_of_era = (day_of_era - leaps) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let (month, year) =
-        if month_from_march < 10 { (month_from_march + 3, 0) } else { (month_from_march - 9, 1) };
-    (era * 400 + year_of_era + year, month, day)
-}
-
 const HOUR: i64 = 60 * 60;
 const DAY: i64 = 24 * HOUR;
-const DAYS_FROM_MARCH_OF_YEAR_0: i64 = 719_468;
-/// Of 400 years.
-const DAYS_OF_ERA: i64 = 146_097;
 
 #[cfg(test)]
 mod tests {
@@ -75,7 +59,7 @@ mod tests {
             assert_eq!(date(seconds), expected, "{seconds}");
         }
         for day in 0..200_000 {
-            let ((.., before), (_, month, after)) = (calendar(day - 1), calendar(day));
+            let ((.., before), (_, month, after)) = (calendar::day(day - 1), calendar::day(day));
             assert!(after == before + 1 || after == 1, "{day}");
             assert!((1..=12).contains(&month) && (1..=31).contains(&after), "{day}");
         }

@@ -156,6 +156,8 @@ families! {
         ["backend", "result"], "Answers of endpoints to health checks, by result.";
     limit_hits: IntCounterVec, Kind::Counter, "portunus_limit_hits_total", ["limit"],
         "How often a limit said no.";
+    log_dropped: IntCounter, Kind::Counter, "portunus_log_dropped_total", [],
+        "Lines of the access log that were left out: more came than could be written.";
     process_cpu: Counter, Kind::Counter, "process_cpu_seconds_total", [],
         "CPU time of the process, user and system.";
     process_open_fds: IntGauge, Kind::Gauge, "process_open_fds", [],
@@ -210,6 +212,7 @@ impl Families {
             build_info: self.build_info.clone(),
             handshakes_pending: self.handshakes_pending.clone(),
             limit_hits: Counters::resolve_plain(&self.limit_hits),
+            log_dropped: self.log_dropped.clone(),
             resumption_lookups: self.resumption_lookups.clone(),
             resumption_shared_up: self.resumption_shared_up.clone(),
             resumption_shared_stored: self.resumption_shared_stored.clone(),

@@ -67,6 +67,7 @@ pub struct ProcessMetrics {
     pub build_info: IntGaugeVec,
     pub handshakes_pending: IntGauge,
     pub limit_hits: Counters<Limit>,
+    pub log_dropped: IntCounter,
     pub resumption_lookups: IntCounterVec,
     pub resumption_shared_up: IntGauge,
     pub resumption_shared_stored: IntCounter,

@@ -7,6 +7,7 @@
 pub mod clients;
 mod hints;
 pub mod key_files;
+mod logs;
 pub mod reload;
 pub mod resumption;
 mod signals;
@@ -20,6 +21,7 @@ use std::time::Duration;
 use portunus_certs::client_auth::ClientAuthError;
 use tracing::{info, warn};
 
+use crate::access::AccessLogError;
 use crate::admin;
 use crate::config::Config;
 use crate::drain::Drain;
@@ -114,7 +116,8 @@ async fn live(
     let metrics = Arc::new(Metrics::new().map_err(RunError::Metrics)?);
     let (teller, phase) = PhaseTeller::new();
     let (drain, watch) = Drain::new();
-    let world = World::build(config, &metrics).await?;
+    let (access, writer) = logs::open(config, &metrics)?;
+    let world = World::build(config, &metrics, access.clone()).await?;
     let bound = world.bind(config, &metrics)?;
     let mut addresses = Addresses::default();
     let admin = match &config.admin {
@@ -134,6 +137,9 @@ async fn live(
         None => None,
     };
     world.maintain(config, &watch, signals.take_reload());
+    if let Some(hang_up) = signals.take_reopen() {
+        watch.spawn(logs::reopen(access, hang_up, watch.clone()));
+    }
     for listening in bound {
         addresses.0.push(listening.addr());
         listening.spawn(&phase, &watch);
@@ -156,6 +162,8 @@ async fn live(
     };
     info!(end = end.label(), "stopped");
     drop(admin);
+    // All requests are over: the last lines are written now.
+    drop(writer);
     Ok(end)
 }
 
@@ -176,6 +184,9 @@ async fn leave(config: &Config, teller: PhaseTeller, drain: Drain) -> End {
 /// Why the process could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
+    /// Requests could not be logged.
+    #[error("no access log")]
+    AccessLog(#[from] AccessLogError),
     /// The admin listener could not be started.
     #[error("the admin listener could not start")]
     Admin(#[source] admin::AdminError),

@@ -15,7 +15,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 pub enum HangUp {
     /// The end, as of a program at a terminal that was closed. So does SIGQUIT.
     End,
-    /// A look at the certificates, as of a service.
+    /// A look at the certificates and a new file for the access log, as of a service.
     Reload,
 }
 
@@ -24,6 +24,7 @@ pub enum HangUp {
 pub(super) struct Signals {
     ends: Vec<Signal>,
     reload: Option<Signal>,
+    reopen: Option<Signal>,
 }
 
 impl Signals {
@@ -32,14 +33,14 @@ impl Signals {
     pub(super) fn listen(hang_up: HangUp) -> io::Result<Self> {
         let mut ends = vec![signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?];
         let hangs_up = signal(SignalKind::hangup())?;
-        let reload = match hang_up {
+        let (reload, reopen) = match hang_up {
             HangUp::End => {
                 ends.extend([hangs_up, signal(SignalKind::quit())?]);
-                None
+                (None, None)
             }
-            HangUp::Reload => Some(hangs_up),
+            HangUp::Reload => (Some(hangs_up), Some(signal(SignalKind::hangup())?)),
         };
-        Ok(Self { ends, reload })
+        Ok(Self { ends, reload, reopen })
     }
 
     /// Waits for a signal that ends the process.
@@ -56,5 +57,10 @@ impl Signals {
     /// The signal that asks for a look at the certificates, for the one who does that.
     pub(super) fn take_reload(&mut self) -> Option<Signal> {
         self.reload.take()
+    }
+
+    /// The same signal, for the one who opens the files of logs anew.
+    pub(super) fn take_reopen(&mut self) -> Option<Signal> {
+        self.reopen.take()
     }
 }

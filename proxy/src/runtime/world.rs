@@ -13,6 +13,7 @@ use tokio::signal::unix::Signal;
 use tokio::sync::Semaphore;
 use tracing::{debug, warn};
 
+use crate::access::AccessLog;
 use crate::backend::Backend;
 use crate::config::{Config, Mode};
 use crate::drain::DrainWatch;
@@ -37,6 +38,7 @@ pub(super) struct World {
     handshakes: Arc<HandshakeLimit>,
     slots: Arc<Semaphore>,
     reloader: Reloader,
+    access: AccessLog,
 }
 
 /// An address that is bound, and what its connections need.
@@ -50,7 +52,11 @@ impl World {
     /// Reads the certificates and what decides which clients are let in, and resolves the names of
     /// endpoints. Neither a missing certificate nor a name that does not resolve keeps the process
     /// from starting; a file that clients are authenticated by does.
-    pub(super) async fn build(config: &Config, metrics: &Arc<Metrics>) -> Result<Self, RunError> {
+    pub(super) async fn build(
+        config: &Config,
+        metrics: &Arc<Metrics>,
+        access: AccessLog,
+    ) -> Result<Self, RunError> {
         let process = metrics.process();
         process.config_generation.set(1);
         process.build_info.with_label_values(&[env!("CARGO_PKG_VERSION"), "rustls+aws-lc"]).set(1);
@@ -90,7 +96,16 @@ impl World {
         let loops: usize = config.listeners.iter().map(|listener| listener.addresses.len()).sum();
         let slots = config.server.connections_max.saturating_add(loops.saturating_sub(1));
         let slots = Arc::new(Semaphore::new(slots.min(Semaphore::MAX_PERMITS)));
-        Ok(Self { certificates, client_auths, sessions, backends, handshakes, slots, reloader })
+        Ok(Self {
+            certificates,
+            client_auths,
+            sessions,
+            backends,
+            handshakes,
+            slots,
+            reloader,
+            access,
+        })
     }
 
     /// Every certificate.
@@ -117,6 +132,7 @@ impl World {
             resumption: &|mode| self.sessions.of_mode(mode),
             backends: &self.backends,
             handshakes: &self.handshakes,
+            access: &self.access,
         };
         let mut bound = Vec::new();
         for listener in &config.listeners {

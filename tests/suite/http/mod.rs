@@ -2,8 +2,10 @@
 //!
 //! `forward` is about messages that pass, `header` about what is taken out of them and put in,
 //! `framing` about messages that mean two things, `limits` about time and size, `failure` about
-//! backends that fail, `upgrade` about other protocols, `reuse` about connections to backends.
+//! backends that fail, `upgrade` about other protocols, `reuse` about connections to backends,
+//! `access` about the log.
 
+mod access;
 mod failure;
 mod forward;
 mod framing;

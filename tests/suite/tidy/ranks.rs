@@ -9,7 +9,7 @@ use super::source::{Source, closing, line_of};
 
 /// The modules of `proxy`, lowest rank first.
 const RANKS: &[&[&str]] = &[
-    &["body", "field", "net", "outcome", "drain", "log", "phase"],
+    &["body", "calendar", "field", "net", "outcome", "drain", "log", "phase"],
     &["metrics"],
     &["access", "config", "proxy_protocol", "limit"],
     &["backend", "handshake"],

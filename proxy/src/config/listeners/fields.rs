@@ -97,7 +97,7 @@ fn fault(name: &HeaderName, direction: Direction) -> Option<FieldProblem> {
         (Fate::Pass, Direction::Response) if name == STRICT_TRANSPORT_SECURITY => {
             Some(FieldProblem::KeyFor(shown, "hsts"))
         }
-        (Fate::Pass, _) => field::is_fixed(name).then(|| FieldProblem::Framing(shown)),
+        (Fate::Pass, _) => field::is_fixed(name).then_some(FieldProblem::Framing(shown)),
     }
 }
 

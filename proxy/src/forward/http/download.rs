@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use super::stall::note_asked;
 use super::state::InFlight;
+use crate::access::{End, Record};
 use crate::backend::{Backend, Lease};
 use crate::body::{BodyError, Incoming};
 use crate::forward::header::clean_trailers;
@@ -59,7 +60,8 @@ pub(super) enum DownloadError {
 
 impl Download {
     /// An answer of ours.
-    pub(super) fn text(text: Bytes, in_flight: InFlight) -> Self {
+    pub(super) fn text(text: Bytes, mut in_flight: InFlight) -> Self {
+        in_flight.record.note(|entry| entry.end = End::Complete);
         let text = Some(text).filter(|text| !text.is_empty());
         Self { source: Source::Text(text), in_flight }
     }
@@ -71,6 +73,11 @@ impl Download {
             return Self::text(Bytes::new(), in_flight);
         }
         Self { source: Source::Relay(relay), in_flight }
+    }
+
+    /// What the access log will say.
+    pub(super) fn record(&mut self) -> &mut Record {
+        &mut self.in_flight.record
     }
 }
 
@@ -118,22 +125,32 @@ impl Relay {
                 let limit = in_flight.connection().service.limits.http.response_body_timeout;
                 ready!(in_flight.alarm.poll_at(cx, since + limit));
                 in_flight.connection().blame(CloseReason::Timeout);
+                in_flight.record.note(|entry| entry.end = End::Timeout);
                 return self.fail(cx, BackendFailure::Timeout, DownloadError::Silent);
             }
             Poll::Ready(None) => {
                 self.finish();
+                in_flight.record.note(|entry| entry.end = End::Complete);
                 return Poll::Ready(None);
             }
             Poll::Ready(Some(Err(error))) => {
                 in_flight.connection().blame(CloseReason::BackendError);
+                in_flight.record.note(|entry| entry.end = End::Backend);
                 return self.fail(cx, BackendFailure::Broken, DownloadError::Broken(error));
             }
             Poll::Ready(Some(Ok(frame))) => frame,
         };
         self.silent_since = None;
-        if self.body.is_end_stream() {
+        let is_end = self.body.is_end_stream();
+        if is_end {
             self.finish();
         }
+        in_flight.record.note(|entry| {
+            entry.sent += frame.data_ref().map_or(0, Bytes::len) as u64;
+            if is_end {
+                entry.end = End::Complete;
+            }
+        });
         Poll::Ready(Some(Ok(match frame.into_trailers() {
             Ok(mut trailers) => {
                 clean_trailers(&mut trailers);
@@ -169,7 +186,12 @@ impl Body for Download {
         note_asked();
         let this = &mut *self;
         match &mut this.source {
-            Source::Text(text) => Poll::Ready(text.take().map(|text| Ok(Frame::data(text)))),
+            Source::Text(text) => {
+                let text = text.take();
+                let length = text.as_ref().map_or(0, Bytes::len) as u64;
+                this.in_flight.record.note(|entry| entry.sent += length);
+                Poll::Ready(text.map(|text| Ok(Frame::data(text))))
+            }
             Source::Relay(relay) => relay.poll_frame(cx, &mut this.in_flight),
         }
     }

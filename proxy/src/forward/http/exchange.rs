@@ -30,8 +30,14 @@ pub(super) fn exchange(
     request: Request<Incoming>,
     interims: Option<Arc<Interims>>,
 ) -> impl Future<Output = Response<Download>> + Send + use<> {
-    let in_flight = InFlight::new(Arc::clone(connection), interims);
+    let mut in_flight = InFlight::new(Arc::clone(connection), interims);
     let id = request_id();
+    let service = &connection.service;
+    in_flight.record = service.access.begin(&request, |entry| {
+        entry.listener = Arc::clone(&service.name);
+        entry.client = Some(connection.client);
+        entry.request_id = Some(id.clone());
+    });
     let has_body = !request.body().is_end_stream();
     let plan = Plan::new(connection, request, &id);
     Exchange { in_flight, id, has_body }.answer(plan)
@@ -47,7 +53,11 @@ struct Exchange {
 impl Exchange {
     async fn answer(mut self, mut plan: Result<Plan, Refusal>) -> Response<Download> {
         let result = match &mut plan {
-            Ok(plan) => plan.carry_out(&mut self.in_flight).await,
+            Ok(plan) => {
+                let backend = plan.backend.name();
+                self.in_flight.record.note(|entry| entry.backend = Some(Arc::clone(backend)));
+                plan.carry_out(&mut self.in_flight).await
+            }
             Err(refusal) => Err(*refusal),
         };
         let connection = Arc::clone(self.in_flight.connection());
@@ -74,7 +84,9 @@ impl Exchange {
                 response.headers_mut().remove(CONNECTION);
             }
         }
-        let class = CodeClass::of(response.status().as_u16());
+        let status = response.status().as_u16();
+        response.body_mut().record().note(|entry| entry.answer(status));
+        let class = CodeClass::of(status);
         connection.service.metrics.http_requests.of(connection.version, class).inc();
         response
     }

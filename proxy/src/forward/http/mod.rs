@@ -26,6 +26,7 @@ use std::sync::Arc;
 use hyper::rt::{Read, Write};
 use portunus_certs::client_auth::ClientIdentity;
 
+use crate::access::AccessLog;
 use crate::config::Limits;
 use crate::drain::DrainWatch;
 use crate::handshake::sites::SiteId;
@@ -38,12 +39,16 @@ use state::Connection;
 /// What the connections of one listener have in common.
 #[derive(Debug)]
 pub struct HttpService {
+    /// The name of the listener.
+    pub name: Arc<str>,
     /// Every timeout and cap.
     pub limits: Arc<Limits>,
     /// What the listener counts.
     pub metrics: ListenerMetrics,
     /// Which backend serves which host.
     pub routes: Arc<Routes>,
+    /// Where requests are told of.
+    pub access: AccessLog,
 }
 
 /// What is known of a connection before its first request.

@@ -64,7 +64,7 @@ impl Plan {
         limit: Duration,
         in_flight: &mut InFlight,
     ) -> Result<(Response<Incoming>, Lease), Refusal> {
-        let InFlight { alarm, interims, .. } = in_flight;
+        let InFlight { alarm, interims, record, .. } = in_flight;
         let mut reuse = Reuse::Allowed;
         loop {
             let mut lease = self.backend.lease(None, reuse).await.map_err(|error| {
@@ -72,6 +72,7 @@ impl Plan {
                 tracing::debug!(error = cause, "no connection");
                 unreachable(&error)
             })?;
+            record.note(|entry| entry.endpoint = Some(lease.endpoint().clone()));
             // Taken only now: the future of a lease needs no room for it.
             let mut request = self.request.take().ok_or(BROKEN_OFF)?;
             if let Some(interims) = interims {

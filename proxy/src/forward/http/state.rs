@@ -9,11 +9,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use http::HeaderValue;
 
 use super::{ConnectionFacts, HttpService};
+use crate::access::Record;
 use crate::backend::{Alarm, Interims, Tunnel};
 use crate::config::ClientCertForward;
 use crate::forward::header::{ClientCert, ClientCertError};
 use crate::handshake::sites::SiteId;
 use crate::metrics::HttpVersion;
+use crate::net::ClientAddr;
 use crate::outcome::CloseReason;
 
 /// A connection of a client.
@@ -22,6 +24,7 @@ pub(super) struct Connection {
     pub(super) service: Arc<HttpService>,
     pub(super) version: HttpVersion,
     pub(super) server_name: Option<Arc<str>>,
+    pub(super) client: ClientAddr,
     pub(super) client_ip: Option<HeaderValue>,
     pub(super) local_port: Option<HeaderValue>,
     pub(super) site: SiteId,
@@ -66,6 +69,7 @@ impl Connection {
             service,
             version,
             server_name: facts.server_name,
+            client: facts.client,
             client_ip,
             local_port: facts.local_port.map(HeaderValue::from),
             site: facts.site,
@@ -149,6 +153,8 @@ pub(super) struct InFlight {
     /// Where interim responses go, if the client understands them. Whoever sends the request has
     /// them put in there; `h1` and `h2` take them out whenever they have polled the exchange.
     pub(super) interims: Option<Arc<Interims>>,
+    /// What the access log will say of this exchange.
+    pub(super) record: Record,
 }
 
 impl InFlight {
@@ -160,7 +166,7 @@ impl InFlight {
         connection.active.fetch_add(1, Ordering::Relaxed);
         connection.phase.store(Phase::Busy as u8, Ordering::Relaxed);
         let alarm = connection.alarm.lock().unwrap_or_else(PoisonError::into_inner).take();
-        Self { connection, alarm: alarm.unwrap_or_default(), interims }
+        Self { connection, alarm: alarm.unwrap_or_default(), interims, record: Record::default() }
     }
 
     pub(super) fn connection(&self) -> &Arc<Connection> {

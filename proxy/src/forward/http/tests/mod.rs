@@ -23,6 +23,7 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::{ConnectionFacts, HttpService, serve};
+use crate::access::AccessLog;
 use crate::backend::Backend;
 use crate::config::{self, ClientCertForward, Limits};
 use crate::drain::{Drain, DrainWatch};
@@ -287,7 +288,10 @@ pub(super) fn service_with(
         forward,
     });
     let routes = Arc::new(Routes::new(Arc::new(sites(places)), routes.collect()));
-    (Arc::new(HttpService { limits, metrics: metrics.listener("https"), routes }), metrics)
+    let access = AccessLog::default();
+    let (name, handles) = ("https".into(), metrics.listener("https"));
+    let service = HttpService { name, limits, metrics: handles, routes, access };
+    (Arc::new(service), metrics)
 }
 
 pub(super) fn facts() -> ConnectionFacts {

@@ -1,0 +1,306 @@
+//! What is said about a request, in text and in JSON.
+//!
+//! Owns [`Entry`] and the two forms of a line. Text:
+//!
+//! ```text
+//! 2026-03-01T12:00:00.123Z 203.0.113.7 "GET /path HTTP/2" 200 5120 listener=https
+//!     host=app.example.com duration_ms=12.345 head_ms=11.200 backend=app
+//!     endpoint=10.0.0.7:3000 request_id=… end=complete
+//! ```
+//!
+//! in one line: the moment of the end in UTC; the client; method, path and version; the status, `-`
+//! if there was none; the bytes of the response body that the client was given; the name of the
+//! listener; the host that was asked for; the time from the request head to the end; the time to
+//! the head of the response; the backend and the endpoint, `-` if none was asked; the id that the
+//! backend has got as well; and how it ended: `complete`, `cut` (the client went away, or we did),
+//! `backend` (it broke the response off) or `timeout` (it fell silent within the response). JSON has
+//! the same as `time`, `client`, `method`, `path`, `version`, `status`, `sent`, `listener`, `host`,
+//! `duration_ms`, `head_ms`, `backend`, `endpoint`, `request_id`, `end`; what there is none of is
+//! null. A request that becomes a tunnel ends with the head of the response.
+//!
+//! A query string may hold secrets, and is never there; nor is any other field of the request.
+//! Whatever a client has written is escaped, so that a line is a line. Refuses to know requests
+//! beyond their head.
+
+use std::io::Write as _;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use http::header::HOST;
+use http::uri::PathAndQuery;
+use http::{HeaderValue, Method, Request, Version};
+use tokio::time::Instant;
+
+use crate::calendar;
+use crate::log::Format;
+use crate::net::{ClientAddr, EndpointAddr};
+
+/// A request and what became of it.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// When its head was there.
+    pub started: Instant,
+    /// How long it took, to the end of the response.
+    pub duration: Duration,
+    /// How long it took to the head of the response.
+    pub head: Option<Duration>,
+    /// The name of the listener.
+    pub listener: Arc<str>,
+    /// On whose behalf it came; `None` before that is known.
+    pub client: Option<ClientAddr>,
+    /// What was to be done.
+    pub method: Method,
+    /// The request target, whose path alone is shown.
+    pub target: Option<PathAndQuery>,
+    /// The version that the client spoke.
+    pub version: Version,
+    /// The host that was asked for, as the client has written it.
+    pub host: Option<HeaderValue>,
+    /// The status of the response, if there was one.
+    pub status: Option<u16>,
+    /// Bytes of the response body that the client was given.
+    pub sent: u64,
+    /// The name of the backend, if one was asked.
+    pub backend: Option<Arc<str>>,
+    /// The endpoint that answered, or was asked last.
+    pub endpoint: Option<EndpointAddr>,
+    /// What the request is called.
+    pub request_id: Option<HeaderValue>,
+    /// How it ended.
+    pub end: End,
+}
+
+/// How a request ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum End {
+    /// The backend broke the response off.
+    Backend,
+    /// The connection of the client has got all of the response.
+    Complete,
+    /// The connection of the client ended before.
+    Cut,
+    /// The backend fell silent within the response.
+    Timeout,
+}
+
+impl End {
+    fn label(self) -> &'static str {
+        match self {
+            Self::Backend => "backend",
+            Self::Complete => "complete",
+            Self::Cut => "cut",
+            Self::Timeout => "timeout",
+        }
+    }
+}
+
+impl Entry {
+    pub(super) fn of<B>(request: &Request<B>, started: Instant) -> Self {
+        let uri = request.uri();
+        // What stands before an `@` are credentials.
+        let host = |authority: &str| {
+            let host = authority.rsplit('@').next().unwrap_or_default();
+            HeaderValue::from_str(host).ok()
+        };
+        let authority = uri.authority().and_then(|authority| host(authority.as_str()));
+        Self {
+            started,
+            duration: Duration::ZERO,
+            head: None,
+            listener: Arc::default(),
+            client: None,
+            method: request.method().clone(),
+            target: uri.path_and_query().cloned(),
+            version: request.version(),
+            host: authority.or_else(|| host(request.headers().get(HOST)?.to_str().ok()?)),
+            status: None,
+            sent: 0,
+            backend: None,
+            endpoint: None,
+            request_id: None,
+            end: End::Cut,
+        }
+    }
+
+    /// The head of the response is there, or that of an answer of ours.
+    pub fn answer(&mut self, status: u16) {
+        self.status = Some(status);
+        self.head = Some(self.started.elapsed());
+    }
+
+    /// Adds the line to `line`, with its end.
+    pub(super) fn write(&self, format: Format, now: SystemTime, line: &mut Vec<u8>) {
+        match format {
+            Format::Json => self.write_json(now, line),
+            Format::Text => self.write_text(now, line),
+        }
+    }
+
+    fn path(&self) -> &str {
+        self.target.as_ref().map_or("", PathAndQuery::path)
+    }
+
+    fn write_text(&self, now: SystemTime, line: &mut Vec<u8>) {
+        put_time(line, now);
+        line.push(b' ');
+        match self.client {
+            Some(client) => put(line, format_args!("{}", Client(client))),
+            None => line.push(b'-'),
+        }
+        line.extend_from_slice(b" \"");
+        put_word(line, self.method.as_str());
+        line.push(b' ');
+        put_word(line, self.path());
+        line.push(b' ');
+        line.extend_from_slice(version(self.version).as_bytes());
+        match self.status {
+            Some(status) => put(line, format_args!("\" {status}")),
+            None => line.extend_from_slice(b"\" -"),
+        }
+        put(line, format_args!(" {} listener={} host=", self.sent, self.listener));
+        put_optional(line, value(self.host.as_ref()));
+        line.extend_from_slice(b" duration_ms=");
+        put_millis(line, self.duration);
+        line.extend_from_slice(b" head_ms=");
+        match self.head {
+            Some(head) => put_millis(line, head),
+            None => line.push(b'-'),
+        }
+        line.extend_from_slice(b" backend=");
+        put_optional(line, self.backend.as_deref());
+        line.extend_from_slice(b" endpoint=");
+        match &self.endpoint {
+            Some(EndpointAddr::Tcp(addr)) => put(line, format_args!("{addr}")),
+            Some(EndpointAddr::Unix(path)) => {
+                line.extend_from_slice(b"unix:");
+                put_word(line, &path.to_string_lossy());
+            }
+            None => line.push(b'-'),
+        }
+        line.extend_from_slice(b" request_id=");
+        put_optional(line, value(self.request_id.as_ref()));
+        put(line, format_args!(" end={}\n", self.end.label()));
+    }
+
+    fn write_json(&self, now: SystemTime, line: &mut Vec<u8>) {
+        line.extend_from_slice(b"{\"time\":\"");
+        put_time(line, now);
+        line.extend_from_slice(b"\",\"client\":");
+        match self.client {
+            Some(client) => put(line, format_args!("\"{}\"", Client(client))),
+            None => line.extend_from_slice(b"null"),
+        }
+        put_member(line, "method", Some(self.method.as_str()));
+        put_member(line, "path", Some(self.path()));
+        put_member(line, "version", Some(version(self.version)));
+        match self.status {
+            Some(status) => put(line, format_args!(",\"status\":{status}")),
+            None => line.extend_from_slice(b",\"status\":null"),
+        }
+        put(line, format_args!(",\"sent\":{}", self.sent));
+        put_member(line, "listener", Some(&self.listener));
+        put_member(line, "host", value(self.host.as_ref()));
+        line.extend_from_slice(b",\"duration_ms\":");
+        put_millis(line, self.duration);
+        line.extend_from_slice(b",\"head_ms\":");
+        match self.head {
+            Some(head) => put_millis(line, head),
+            None => line.extend_from_slice(b"null"),
+        }
+        put_member(line, "backend", self.backend.as_deref());
+        match &self.endpoint {
+            Some(EndpointAddr::Tcp(addr)) => put(line, format_args!(",\"endpoint\":\"{addr}\"")),
+            Some(unix) => put_member(line, "endpoint", Some(&unix.to_string())),
+            None => put_member(line, "endpoint", None),
+        }
+        put_member(line, "request_id", value(self.request_id.as_ref()));
+        put_member(line, "end", Some(self.end.label()));
+        line.extend_from_slice(b"}\n");
+    }
+}
+
+/// A client without the port that its connection has.
+struct Client(ClientAddr);
+
+impl std::fmt::Display for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0.ip() {
+            Some(ip) => ip.fmt(f),
+            None => f.write_str("unix"),
+        }
+    }
+}
+
+fn version(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_10 => "HTTP/1.0",
+        Version::HTTP_2 => "HTTP/2",
+        _ => "HTTP/1.1",
+    }
+}
+
+fn value(value: Option<&HeaderValue>) -> Option<&str> {
+    value.and_then(|value| value.to_str().ok())
+}
+
+fn put(line: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
+    // Writing to memory cannot fail.
+    let _ = line.write_fmt(text);
+}
+
+/// As RFC 3339 has it, to the millisecond.
+fn put_time(line: &mut Vec<u8>, now: SystemTime) {
+    let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let seconds = i64::try_from(since.as_secs()).unwrap_or_default();
+    let (year, month, day) = calendar::day(seconds / 86_400);
+    let (hour, minute, second) = (seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60);
+    let millis = since.subsec_millis();
+    put(
+        line,
+        format_args!(
+            "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z"
+        ),
+    );
+}
+
+/// Milliseconds, to the microsecond.
+fn put_millis(line: &mut Vec<u8>, time: Duration) {
+    put(line, format_args!("{}.{:03}", time.as_millis(), time.subsec_micros() % 1_000));
+}
+
+fn put_optional(line: &mut Vec<u8>, text: Option<&str>) {
+    match text {
+        Some(text) if !text.is_empty() => put_word(line, text),
+        _ => line.push(b'-'),
+    }
+}
+
+/// What a client may have written: without spaces, quotes and what is not visible.
+fn put_word(line: &mut Vec<u8>, text: &str) {
+    for &byte in text.as_bytes() {
+        match byte {
+            b'"' | b'\\' => line.extend_from_slice(&[b'\\', byte]),
+            byte if byte.is_ascii_graphic() => line.push(byte),
+            byte => put(line, format_args!("\\x{byte:02x}")),
+        }
+    }
+}
+
+fn put_member(line: &mut Vec<u8>, name: &str, text: Option<&str>) {
+    put(line, format_args!(",\"{name}\":"));
+    let Some(text) = text else { return line.extend_from_slice(b"null") };
+    line.push(b'"');
+    for letter in text.chars() {
+        match letter {
+            '"' | '\\' => line.extend_from_slice(&[b'\\', letter as u8]),
+            ' '..='~' => line.push(letter as u8),
+            letter => {
+                let mut units = [0; 2];
+                for unit in letter.encode_utf16(&mut units) {
+                    put(line, format_args!("\\u{unit:04x}"));
+                }
+            }
+        }
+    }
+    line.push(b'"');
+}

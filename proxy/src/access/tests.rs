@@ -1,0 +1,216 @@
+//! Lines as people and machines read them, and what happens if they cannot be written.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::time::UNIX_EPOCH;
+
+use http::HeaderValue;
+use proptest::prelude::*;
+
+use super::*;
+use crate::net::{ClientAddr, EndpointAddr, PeerAddr};
+
+/// A request that was answered, at a moment that is known.
+fn entry(uri: &str) -> Entry {
+    let request = Request::builder().uri(uri).header("host", "a.example:443").body(()).unwrap();
+    let mut entry = Entry::of(&request, Instant::now());
+    entry.listener = "https".into();
+    entry.client = Some(ClientAddr::from(PeerAddr::new("203.0.113.7:1234".parse().unwrap())));
+    entry.status = Some(200);
+    entry.sent = 5_120;
+    entry.duration = Duration::from_micros(12_345);
+    entry.head = Some(Duration::from_micros(1_002));
+    entry.backend = Some("app".into());
+    entry.endpoint = Some(EndpointAddr::Tcp("10.0.0.7:3000".parse().unwrap()));
+    entry.request_id = Some(HeaderValue::from_static("0123abcd"));
+    entry.end = End::Complete;
+    entry
+}
+
+fn line(entry: &Entry, format: Format) -> String {
+    let mut line = Vec::new();
+    // 2024-02-29, a leap day.
+    let now = UNIX_EPOCH + Duration::from_millis(1_709_210_096_007);
+    entry.write(format, now, &mut line);
+    String::from_utf8(line).unwrap()
+}
+
+fn log(target: Target) -> (AccessLog, Writer, IntCounter) {
+    let dropped = IntCounter::new("dropped", "dropped").unwrap();
+    let (log, writer) = AccessLog::open(target, Format::Text, dropped.clone()).unwrap();
+    (log, writer, dropped)
+}
+
+/// Waits until the thread has done what it was asked for.
+fn settle(log: &AccessLog) {
+    let queue = log.0.as_ref().unwrap();
+    let state = queue.state();
+    let is_busy = |state: &mut State| !state.is_resting || state.reopen;
+    let limit = Duration::from_millis(5);
+    let mut state = state;
+    while is_busy(&mut state) {
+        (state, _) = queue.ended.wait_timeout(state, limit).unwrap();
+    }
+}
+
+#[test]
+fn a_line_of_text_says_what_became_of_a_request() {
+    assert_eq!(
+        line(&entry("/a/b?token=secret"), Format::Text),
+        "2024-02-29T12:34:56.007Z 203.0.113.7 \"GET /a/b HTTP/1.1\" 200 5120 listener=https \
+         host=a.example:443 duration_ms=12.345 head_ms=1.002 backend=app \
+         endpoint=10.0.0.7:3000 request_id=0123abcd end=complete\n"
+    );
+}
+
+#[test]
+fn a_line_of_json_is_an_object_with_the_same() {
+    let line = line(&entry("/a/b?token=secret"), Format::Json);
+    let expected = serde_json::json!({
+        "time": "2024-02-29T12:34:56.007Z", "client": "203.0.113.7", "method": "GET",
+        "path": "/a/b", "version": "HTTP/1.1", "status": 200, "sent": 5120, "listener": "https",
+        "host": "a.example:443", "duration_ms": 12.345, "head_ms": 1.002,
+        "backend": "app", "endpoint": "10.0.0.7:3000", "request_id": "0123abcd", "end": "complete",
+    });
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&line).unwrap(), expected);
+    assert!(line.ends_with("}\n") && line.matches('\n').count() == 1);
+}
+
+#[test]
+fn what_there_is_none_of_is_left_open() {
+    let request = Request::builder().uri("*").body(()).unwrap();
+    let entry = Entry::of(&request, Instant::now());
+    assert!(line(&entry, Format::Text).contains(
+        " - \"GET * HTTP/1.1\" - 0 listener= host=- duration_ms=0.000 head_ms=- \
+         backend=- endpoint=- request_id=- end=cut\n"
+    ));
+    let json: serde_json::Value = serde_json::from_str(&line(&entry, Format::Json)).unwrap();
+    for name in ["client", "status", "host", "head_ms", "backend", "endpoint", "request_id"] {
+        assert_eq!(json[name], serde_json::Value::Null, "{name}");
+    }
+}
+
+#[test]
+fn neither_queries_nor_credentials_are_logged() {
+    let entry = entry("https://user:secret@b.example/x?secret#secret");
+    for format in [Format::Json, Format::Text] {
+        let line = line(&entry, format);
+        assert!(!line.contains("secret") && line.contains("b.example"), "{line}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_client_can_end_a_line_or_leave_its_quotes(path in "/\\PC*", host in "[ -~]*") {
+        let mut entry = entry("/");
+        entry.target = path.parse().ok();
+        entry.host = HeaderValue::from_str(&host).ok();
+        let text = line(&entry, Format::Text);
+        prop_assert_eq!(text.matches('\n').count(), 1);
+        prop_assert!(text.bytes().all(|byte| (b' '..=b'~').contains(&byte) || byte == b'\n'));
+        let plain = text.replace("\\\\", "").replace("\\\"", "");
+        prop_assert_eq!(plain.matches('"').count(), 2);
+        prop_assert_eq!(plain.split(' ').count(), 15);
+        let json: serde_json::Value = serde_json::from_str(&line(&entry, Format::Json)).unwrap();
+        prop_assert_eq!(json["path"].as_str(), Some(entry.target.as_ref().map_or("", |t| t.path())));
+        prop_assert_eq!(json["host"].as_str(), Some(host.as_str()));
+    }
+}
+
+#[test]
+fn lines_are_in_the_file_at_the_latest_when_the_log_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("access.log");
+    let (log, writer, dropped) = log(Target::File(path.clone()));
+    for _ in 0..1_000 {
+        log.write(&entry("/x"));
+    }
+    let request = Request::builder().uri("/recorded").body(()).unwrap();
+    let mut record = log.begin(&request, |entry| entry.listener = "web".into());
+    record.note(|entry| entry.status = Some(418));
+    drop(record);
+    drop(writer);
+    let text = fs::read_to_string(&path).unwrap();
+    assert_eq!((text.lines().count(), dropped.get()), (1_001, 0));
+    assert!(text.lines().last().unwrap().contains("\"GET /recorded HTTP/1.1\" 418 0 listener=web"));
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o007, 0);
+    log.write(&entry("/late"));
+    assert_eq!(dropped.get(), 1, "nobody writes any more");
+}
+
+#[test]
+fn a_file_that_was_moved_away_is_opened_anew_on_request() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, moved) = (folder.path().join("log"), folder.path().join("log.1"));
+    let (log, writer, dropped) = log(Target::File(path.clone()));
+    log.write(&entry("/first"));
+    settle(&log);
+    fs::rename(&path, &moved).unwrap();
+    log.write(&entry("/second"));
+    settle(&log);
+    log.reopen();
+    settle(&log);
+    log.write(&entry("/third"));
+    // Where there is no file to be had, the one so far does.
+    settle(&log);
+    fs::remove_file(&path).unwrap();
+    fs::create_dir(&path).unwrap();
+    log.reopen();
+    log.write(&entry("/fourth"));
+    drop(writer);
+    let text = fs::read_to_string(&moved).unwrap();
+    assert!(text.contains("/first") && text.contains("/second") && text.lines().count() == 2);
+    assert_eq!(dropped.get(), 0);
+}
+
+#[test]
+fn a_full_disk_costs_lines_and_nothing_else() {
+    let (log, writer, dropped) = log(Target::File("/dev/full".into()));
+    for _ in 0..10 {
+        log.write(&entry("/x"));
+    }
+    drop(writer);
+    assert_eq!(dropped.get(), 10);
+}
+
+#[test]
+fn what_does_not_fit_is_counted_and_nobody_waits() {
+    let dropped = IntCounter::new("dropped", "dropped").unwrap();
+    // A queue that nobody writes from, as if the disk never answered.
+    let queue = Queue {
+        format: Format::Text,
+        dropped: dropped.clone(),
+        state: Mutex::default(),
+        changed: Condvar::new(),
+        ended: Condvar::new(),
+    };
+    let log = AccessLog(Some(Arc::new(queue)));
+    let entry = entry("/x");
+    let length = line(&entry, Format::Text).len();
+    let fitting = QUEUE_BYTES_MAX / length;
+    for _ in 0..fitting + 7 {
+        log.write(&entry);
+    }
+    assert_eq!(dropped.get(), 7);
+}
+
+#[test]
+fn what_cannot_be_a_log_is_refused_at_the_start() {
+    let open = |path: &str| {
+        let dropped = IntCounter::new("dropped", "dropped").unwrap();
+        AccessLog::open(Target::File(path.into()), Format::Text, dropped).unwrap_err().to_string()
+    };
+    assert_eq!(open("/nowhere/log"), "cannot open the access log `/nowhere/log`");
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
+    assert!(made.success());
+    assert!(open(pipe.to_str().unwrap()).ends_with("is a pipe; a file is needed, or `stdout`"));
+}
+
+#[test]
+fn without_a_log_nothing_is_kept() {
+    let request = Request::builder().uri("/").body(()).unwrap();
+    let record = AccessLog::default().begin(&request, |_| unreachable!());
+    assert!(record.0.is_none());
+}
