@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use tracing::debug;
 
 use crate::drain::DrainWatch;
+use crate::forward::header::TlsFacts;
 use crate::forward::{http, tcp};
 use crate::handshake::{self, Established, Facts, HandshakeError, Protocol};
 use crate::limit::HandshakePermit;
@@ -19,7 +20,7 @@ use crate::log::Chain;
 use crate::metrics::{Active, Direction, HandshakeKind, HttpVersion, Limit, Meter, NotResumed};
 use crate::net::{ClientAddr, PeerAddr, Socket};
 use crate::outcome::{CloseReason, HandshakeFailure, Label};
-use crate::route::Route;
+use crate::route::Site;
 use crate::snapshot::{Service, Snapshot};
 
 /// A connection that was accepted and not yet looked at.
@@ -63,27 +64,27 @@ pub async fn serve(accepted: Accepted, snapshot: Arc<Snapshot>, watch: DrainWatc
                 Protocol::Plain => HttpVersion::H1,
             };
             let facts = http::ConnectionFacts {
+                peer,
                 client,
                 local_port: port,
                 server_name: facts.server_name.as_ref().map(|name| name.as_str().into()),
                 site: facts.site,
                 identity: facts.client,
+                tls: TlsFacts { version: facts.version, suite: facts.suite, kind: facts.kind },
             };
             Box::pin(http::serve(stream, version, Arc::clone(service), facts, watch)).await
         }
-        Service::Tcp(routes) => match routes.of_site(facts.site) {
-            Some(Route { backend, .. }) => {
-                match Box::pin(tcp::connect(&mut stream, client, backend)).await {
-                    Ok(upstream) => {
-                        let metrics = backend.metrics();
-                        Box::pin(tcp::join(stream, upstream, &snapshot.limits, metrics)).await
-                    }
-                    Err(error) => {
-                        debug!(%peer, error = %Chain(&error), "no backend");
-                        CloseReason::BackendUnreachable
-                    }
+        Service::Tcp(routes) => match routes.of_site(facts.site).and_then(Site::backend) {
+            Some(backend) => match Box::pin(tcp::connect(&mut stream, client, backend)).await {
+                Ok(upstream) => {
+                    let metrics = backend.metrics();
+                    Box::pin(tcp::join(stream, upstream, &snapshot.limits, metrics)).await
                 }
-            }
+                Err(error) => {
+                    debug!(%peer, error = %Chain(&error), "no backend");
+                    CloseReason::BackendUnreachable
+                }
+            },
             None => CloseReason::Internal,
         },
     };

@@ -19,7 +19,7 @@ use crate::handshake::resume::Resumption;
 use crate::handshake::sites::Sites;
 use crate::limit::HandshakeLimit;
 use crate::metrics::{ListenerMetrics, Metrics, ProcessMetrics};
-use crate::route::{Route, Routes};
+use crate::route::{Routes, Site};
 
 /// What a connection of one listener needs.
 #[derive(Debug)]
@@ -85,7 +85,7 @@ impl Snapshot {
             resumption: resumption(listener.resumption),
         };
         let policy = Policy::new(listener, Arc::clone(&sites), means)?;
-        let routes = Routes::new(sites, routes(listener, shared));
+        let routes = Routes::new(sites, behind(listener, shared));
         let limits = Arc::clone(&config.limits);
         let handles = metrics.listener(&listener.name);
         let service = match listener.mode {
@@ -96,6 +96,7 @@ impl Snapshot {
                     metrics: handles.clone(),
                     routes: Arc::new(routes),
                     access: shared.access.clone(),
+                    listener: listener.http.clone(),
                 };
                 Service::Http(Arc::new(service))
             }
@@ -114,27 +115,17 @@ impl Snapshot {
 }
 
 /// What lies behind each site of `listener`, in their order.
-fn routes(listener: &config::Listener, shared: &Shared<'_>) -> Vec<Route> {
-    let route = |backend: usize, client_auth: Option<usize>| {
+fn behind(listener: &config::Listener, shared: &Shared<'_>) -> Vec<Site> {
+    let site = |behind, client_auth: Option<usize>| {
         let auth = client_auth.and_then(|index| shared.config.client_auths.get(index));
         let forward = auth.map_or(ClientCertForward::None, |auth| auth.forward);
-        Some(Route { backend: Arc::clone(shared.backends.get(backend)?), client_auth, forward })
+        let limits = &shared.config.limits.http;
+        Site::new(behind, client_auth, forward, shared.backends, limits)
     };
     match &listener.sites {
-        config::Sites::Any(behind) => {
-            route(first_backend(behind), listener.client_auth).into_iter().collect()
+        config::Sites::Any(behind) => vec![site(behind, listener.client_auth)],
+        config::Sites::Named(sites) => {
+            sites.iter().map(|named| site(&named.behind, named.client_auth)).collect()
         }
-        config::Sites::Named(sites) => sites
-            .iter()
-            .filter_map(|site| route(first_backend(&site.behind), site.client_auth))
-            .collect(),
     }
-}
-
-fn first_backend(behind: &config::Behind) -> usize {
-    let backends = behind.routes.iter().filter_map(|route| match route.action {
-        config::Action::Forward { backend, .. } => Some(backend),
-        _ => None,
-    });
-    backends.min().unwrap_or_default()
 }

@@ -37,7 +37,7 @@ pub use interim::{INTERIMS_MAX, Interims};
 pub(crate) use random::random;
 pub use report::{BackendReport, EndpointReport};
 pub use standing::Draining;
-pub use upload::{Upload, UploadError, UploadProgress, UploadState};
+pub use upload::{Upload, UploadBounds, UploadError, UploadProgress, UploadState};
 pub use upstream::{Guards, Lease, Tunnel};
 
 use crate::config::{self, Limits};

@@ -18,7 +18,17 @@ use tokio::time::Instant;
 
 use super::alarm::Alarm;
 use crate::body::{BodyError, Incoming};
-use crate::config::HttpLimits;
+
+/// What a client may do with the body of its request.
+#[derive(Clone, Copy, Debug)]
+pub struct UploadBounds {
+    /// How long it may be silent.
+    pub silence_max: Duration,
+    /// Bytes per second that it must reach.
+    pub rate_min: u64,
+    /// How much it may send, if there is a limit.
+    pub bytes_max: Option<u64>,
+}
 
 /// The body of a request on its way to a backend.
 #[derive(Debug)]
@@ -30,8 +40,8 @@ pub struct Upload {
 
 impl Upload {
     /// Wraps the body of a client. `trailers` drops the fields that must not pass.
-    pub fn new(body: Incoming, limits: &HttpLimits, trailers: fn(&mut HeaderMap)) -> Self {
-        let pace = if body.is_end_stream() { None } else { Some(Pace::new(limits, trailers)) };
+    pub fn new(body: Incoming, bounds: UploadBounds, trailers: fn(&mut HeaderMap)) -> Self {
+        let pace = if body.is_end_stream() { None } else { Some(Pace::new(bounds, trailers)) };
         Self { body, pace }
     }
 
@@ -71,6 +81,10 @@ impl Body for Upload {
         let frame = match frame.into_trailers() {
             Ok(mut fields) => {
                 (pace.trailers)(&mut fields);
+                if fields.is_empty() {
+                    pace.progress.set(UploadState::Sent);
+                    return Poll::Ready(None);
+                }
                 Frame::trailers(fields)
             }
             Err(frame) => frame,
@@ -99,6 +113,9 @@ pub enum UploadError {
     /// The client sent nothing for too long.
     #[error("no part of the request body came for {0:?}")]
     Silent(Duration),
+    /// The client sends more than it may.
+    #[error("the request body has more than {0} bytes")]
+    TooLarge(u64),
     /// The client sends less than it must.
     #[error("the request body comes at less than {0} bytes a second")]
     Slow(u64),
@@ -124,6 +141,8 @@ pub enum UploadState {
     Broken,
     /// The client was too slow.
     Late,
+    /// The client sent more than it may.
+    TooLarge,
 }
 
 impl UploadProgress {
@@ -134,7 +153,8 @@ impl UploadProgress {
             1 => UploadState::Waiting,
             2 => UploadState::Sent,
             3 => UploadState::Broken,
-            _ => UploadState::Late,
+            4 => UploadState::Late,
+            _ => UploadState::TooLarge,
         }
     }
 
@@ -152,8 +172,7 @@ impl UploadProgress {
 #[derive(Debug)]
 struct Pace {
     progress: Arc<UploadProgress>,
-    silence_max: Duration,
-    rate_min: u64,
+    bounds: UploadBounds,
     bytes: u64,
     /// Time spent waiting for the client.
     waited: Duration,
@@ -163,14 +182,13 @@ struct Pace {
 }
 
 impl Pace {
-    fn new(limits: &HttpLimits, trailers: fn(&mut HeaderMap)) -> Box<Self> {
+    fn new(bounds: UploadBounds, trailers: fn(&mut HeaderMap)) -> Box<Self> {
         Box::new(Self {
             progress: Arc::new(UploadProgress {
                 state: AtomicU8::new(UploadState::Sending as u8),
                 frames: AtomicU64::new(0),
             }),
-            silence_max: limits.request_body_timeout,
-            rate_min: limits.request_body_rate_min,
+            bounds,
             bytes: 0,
             waited: Duration::ZERO,
             waiting_since: None,
@@ -183,8 +201,8 @@ impl Pace {
     fn poll_waited_too_long(&mut self, cx: &mut Context<'_>) -> Poll<UploadError> {
         let since = *self.waiting_since.get_or_insert_with(Instant::now);
         self.progress.set(UploadState::Waiting);
-        ready!(self.alarm.poll_at(cx, since + self.silence_max));
-        Poll::Ready(UploadError::Silent(self.silence_max))
+        ready!(self.alarm.poll_at(cx, since + self.bounds.silence_max));
+        Poll::Ready(UploadError::Silent(self.bounds.silence_max))
     }
 
     /// Counts what came.
@@ -192,12 +210,15 @@ impl Pace {
         self.progress.set(UploadState::Sending);
         self.progress.frames.fetch_add(1, Ordering::Relaxed);
         self.bytes += frame.data_ref().map_or(0, Bytes::len) as u64;
+        if let Some(max) = self.bounds.bytes_max.filter(|&max| self.bytes > max) {
+            return Err(UploadError::TooLarge(max));
+        }
         if let Some(since) = self.waiting_since.take() {
             self.waited += since.elapsed();
         }
-        let least = self.rate_min.saturating_mul(self.waited.as_secs());
+        let least = self.bounds.rate_min.saturating_mul(self.waited.as_secs());
         if self.waited > RATE_GRACE && self.bytes < least {
-            return Err(UploadError::Slow(self.rate_min));
+            return Err(UploadError::Slow(self.bounds.rate_min));
         }
         Ok(())
     }
@@ -206,6 +227,7 @@ impl Pace {
         self.progress.set(match error {
             UploadError::Client(_) => UploadState::Broken,
             UploadError::Silent(_) | UploadError::Slow(_) => UploadState::Late,
+            UploadError::TooLarge(_) => UploadState::TooLarge,
         });
         error
     }

@@ -1,56 +1,115 @@
-//! Which backend serves a site, and what it hears of clients.
+//! Which route a request takes: by the site of its host, then by its path.
 //!
-//! Owns [`Routes`], the other half of the sites of one listener. Which site a name belongs to is
-//! decided by `handshake::sites`, for TLS and for HTTP alike; a name that belongs to none gets no
-//! backend, and neither does one whose clients have to prove more, or other things, than the client
-//! of this connection was asked for. Refuses to know TLS and HTTP. Read next: `forward`.
+//! Owns [`Routes`], the other half of the sites of one listener, and [`Route`]: what happens to a
+//! request, worked out of the configuration once. Which site a name belongs to is decided by
+//! `handshake::sites`, for TLS and for HTTP alike; a name that belongs to none gets no route, and
+//! neither does one whose clients have to prove more, or other things, than the client of this
+//! connection was asked for. Refuses to know messages: `forward` carries out what stands here. Read
+//! next: `paths`, then `rewrite` and `redirect`.
+
+mod paths;
+mod redirect;
+mod rewrite;
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use bytes::Bytes;
+use http::header::STRICT_TRANSPORT_SECURITY;
+use http::{HeaderValue, StatusCode};
+
+pub use self::redirect::Redirect;
+pub use self::rewrite::Rewrite;
+
+use self::paths::Paths;
 use crate::backend::Backend;
-use crate::config::ClientCertForward;
+use crate::config::{self, ClientCertForward, FieldEdit, HttpLimits};
 use crate::handshake::sites::{SiteId, Sites};
 
 /// The routes of a listener.
 #[derive(Debug)]
 pub struct Routes {
-    sites: Arc<Sites>,
-    routes: Vec<Route>,
+    names: Arc<Sites>,
+    sites: Vec<Site>,
 }
 
-/// What lies behind a site.
-#[derive(Clone, Debug)]
-pub struct Route {
-    /// Who serves it.
-    pub backend: Arc<Backend>,
+/// What lies behind the names of a site.
+#[derive(Debug)]
+pub struct Site {
     /// What is asked of its clients; equal numbers ask the same, and without one nothing is asked.
     pub client_auth: Option<usize>,
-    /// What of a client's certificate the backend hears.
+    /// What of a client's certificate backends hear.
     pub forward: ClientCertForward,
+    routes: Vec<Arc<Route>>,
+    paths: Paths,
+    /// For paths that have no route.
+    elsewhere: Arc<Route>,
+}
+
+/// What happens to a request.
+#[derive(Debug)]
+pub struct Route {
+    /// Where it goes, or who answers instead.
+    pub action: Action,
+    /// Done to the fields of the request, in this order, before our own are added.
+    pub request_fields: Box<[FieldEdit]>,
+    /// Done to the fields of the response, in this order.
+    pub response_fields: Box<[FieldEdit]>,
+    /// The most bytes of a request body.
+    pub body_bytes_max: Option<u64>,
+    /// From the complete request to the head of the response.
+    pub response_head_timeout: Duration,
+    /// Silence within a response body.
+    pub response_body_timeout: Duration,
+    /// Silence within a request body.
+    pub request_body_timeout: Duration,
+    /// Whether trailer fields pass, in both directions.
+    pub has_trailers: bool,
+}
+
+/// Where a request goes, or who answers instead.
+#[derive(Debug)]
+pub enum Action {
+    /// To an endpoint of a backend.
+    Forward {
+        /// Who serves it.
+        backend: Arc<Backend>,
+        /// What becomes of the request target, if it does not stay what it is.
+        rewrite: Option<Rewrite>,
+    },
+    /// Nowhere: the site has nothing at this path.
+    NotFound,
+    /// The client is sent elsewhere.
+    Redirect(Redirect),
+    /// The answer stands in the configuration.
+    Respond {
+        /// The status.
+        status: StatusCode,
+        /// The content.
+        body: Bytes,
+        /// Its type.
+        content_type: HeaderValue,
+    },
 }
 
 impl Routes {
-    /// `routes` are in the order of the sites; one where there are no sites.
-    pub fn new(sites: Arc<Sites>, routes: Vec<Route>) -> Self {
-        Self { sites, routes }
+    /// `sites` are in the order of the configuration; one where every name is served.
+    pub fn new(names: Arc<Sites>, sites: Vec<Site>) -> Self {
+        Self { names, sites }
     }
 
-    /// The route of a site of this listener.
-    pub fn of_site(&self, site: SiteId) -> Option<&Route> {
-        self.routes.get(site.index())
+    /// What lies behind a site of this listener.
+    pub fn of_site(&self, site: SiteId) -> Option<&Site> {
+        self.sites.get(site.index())
     }
 
-    /// The backend for the host of a request, without its port, that came over a connection which
+    /// What lies behind the host of a request, without its port, that came over a connection which
     /// was established for the site `connection`.
-    pub fn backend(&self, host: &str, connection: SiteId) -> Result<&Arc<Backend>, Misdirected> {
-        let asked = self.sites.of_host(host).and_then(|site| self.of_site(site));
+    pub fn of_host(&self, host: &str, connection: SiteId) -> Result<&Site, Misdirected> {
+        let asked = self.names.of_host(host).and_then(|site| self.of_site(site));
         let asked = asked.ok_or(Misdirected::Unknown)?;
         let own = self.of_site(connection).ok_or(Misdirected::Unknown)?;
-        if asked.client_auth == own.client_auth {
-            Ok(&asked.backend)
-        } else {
-            Err(Misdirected::OtherPolicy)
-        }
+        if asked.client_auth == own.client_auth { Ok(asked) } else { Err(Misdirected::OtherPolicy) }
     }
 }
 
@@ -64,3 +123,102 @@ pub enum Misdirected {
     #[error("the host belongs to no site of the listener")]
     Unknown,
 }
+
+impl Site {
+    /// What the configuration says of a site whose clients are asked for `client_auth`. `backends`
+    /// are in the order of the configuration.
+    pub fn new(
+        behind: &config::Behind,
+        client_auth: Option<usize>,
+        forward: ClientCertForward,
+        backends: &[Arc<Backend>],
+        limits: &HttpLimits,
+    ) -> Self {
+        let route = |route| Arc::new(Route::new(route, behind.hsts.as_ref(), backends, limits));
+        Self {
+            client_auth,
+            forward,
+            routes: behind.routes.iter().map(route).collect(),
+            paths: Paths::new(behind.routes.iter().map(|route| (&*route.path, route.matching))),
+            elsewhere: Arc::new(Route::elsewhere(behind.hsts.as_ref(), limits)),
+        }
+    }
+
+    /// The route of `path`.
+    pub fn route(&self, path: &str) -> &Arc<Route> {
+        // `OPTIONS *` is about all of the site (RFC 9110 §9.3.7).
+        let path = if path == "*" { "/" } else { path };
+        let route = self.paths.find(path).and_then(|place| self.routes.get(place));
+        route.unwrap_or(&self.elsewhere)
+    }
+
+    /// Who serves a site that has no paths, since it does not speak HTTP.
+    pub fn backend(&self) -> Option<&Arc<Backend>> {
+        match &self.route("/").action {
+            Action::Forward { backend, .. } => Some(backend),
+            _ => None,
+        }
+    }
+}
+
+impl Route {
+    fn new(
+        route: &config::Route,
+        hsts: Option<&HeaderValue>,
+        backends: &[Arc<Backend>],
+        limits: &HttpLimits,
+    ) -> Self {
+        let action = match &route.action {
+            config::Action::Forward { backend, rewrite } => match backends.get(*backend) {
+                Some(backend) => Action::Forward {
+                    backend: Arc::clone(backend),
+                    rewrite: Rewrite::new(route, rewrite),
+                },
+                None => Action::NotFound,
+            },
+            config::Action::Redirect { status, to } => {
+                Action::Redirect(Redirect::new(*status, to, &route.path, route.matching))
+            }
+            config::Action::Respond { status, body, content_type } => Action::Respond {
+                status: *status,
+                body: Bytes::copy_from_slice(body.as_bytes()),
+                content_type: content_type.clone(),
+            },
+        };
+        Self {
+            action,
+            request_fields: route.request_fields.clone().into(),
+            response_fields: fields(hsts).chain(route.response_fields.iter().cloned()).collect(),
+            body_bytes_max: route.body_bytes_max,
+            response_head_timeout: route
+                .response_head_timeout
+                .unwrap_or(limits.response_head_timeout),
+            response_body_timeout: route
+                .response_body_timeout
+                .unwrap_or(limits.response_body_timeout),
+            request_body_timeout: route.request_body_timeout.unwrap_or(limits.request_body_timeout),
+            has_trailers: route.trailers,
+        }
+    }
+
+    fn elsewhere(hsts: Option<&HeaderValue>, limits: &HttpLimits) -> Self {
+        Self {
+            action: Action::NotFound,
+            request_fields: Box::default(),
+            response_fields: fields(hsts).collect(),
+            body_bytes_max: None,
+            response_head_timeout: limits.response_head_timeout,
+            response_body_timeout: limits.response_body_timeout,
+            request_body_timeout: limits.request_body_timeout,
+            has_trailers: false,
+        }
+    }
+}
+
+/// What every response of a site gets; a route may say otherwise behind it.
+fn fields(hsts: Option<&HeaderValue>) -> impl Iterator<Item = FieldEdit> {
+    hsts.map(|value| FieldEdit::Set(STRICT_TRANSPORT_SECURITY, value.clone())).into_iter()
+}
+
+#[cfg(test)]
+mod tests;

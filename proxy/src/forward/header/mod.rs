@@ -6,15 +6,22 @@
 //! is law: refuse, then strip what is reserved or for one hop, then set our own fields, so that no
 //! client can have them removed. Read next: `request`, then `response`.
 
+mod client;
+mod edit;
+mod forwarded;
 mod host;
 mod identity;
 mod request;
 mod response;
 #[cfg(test)]
 mod tests;
+mod tls;
 
+pub use client::{Client, Sender};
+pub use edit::edit;
 pub use host::{Host, HostError};
 pub use identity::{ClientCert, ClientCertError};
 pub(in crate::forward) use request::X_REQUEST_ID;
-pub use request::{Forwarded, Protocol, Refusal, Vetted, forward, vet};
-pub use response::{BadResponse, clean, clean_interim, clean_trailers};
+pub use request::{Ours, Protocol, Refusal, TOO_LARGE, Vetted, forward, is_grpc, vet};
+pub use response::{BadResponse, Trailers, clean, clean_interim};
+pub use tls::{TlsFacts, TlsFields};

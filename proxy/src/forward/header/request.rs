@@ -1,15 +1,21 @@
 //! Requests: which are refused, and what of the others reaches the backend.
 
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, TE, TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, EXPECT, HOST, TE, TRAILER, TRANSFER_ENCODING,
+    UPGRADE,
 };
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version};
 
+use super::client::{Client, Sender};
+use super::edit::edit;
+use super::forwarded::tell;
 use super::host::{Host, HostError};
 use super::identity::ClientCert;
-use crate::config::HttpLimits;
+use super::response::Trailers;
+use super::tls::TlsFields;
+use crate::config::{FieldEdit, ForwardedFields, HttpLimits, HttpListener};
 use crate::field::{Fate, fate, is_hop, is_protected};
 
 /// A request that may be forwarded.
@@ -50,6 +56,10 @@ impl Refusal {
     }
 }
 
+/// The answer to a body beyond the limit of its route.
+pub const TOO_LARGE: Refusal =
+    Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "The body of the request is too large.");
+
 impl From<HostError> for Refusal {
     fn from(_: HostError) -> Self {
         Self::bad("The host of the request is not a host name.")
@@ -58,7 +68,12 @@ impl From<HostError> for Refusal {
 
 /// Decides whether a request may be forwarded. `fallback` is the host of a request of HTTP/1.0
 /// without a `Host` field, which that version allows.
-pub fn vet(parts: &Parts, fallback: Option<&str>, limits: &HttpLimits) -> Result<Vetted, Refusal> {
+pub fn vet(
+    parts: &Parts,
+    fallback: Option<&str>,
+    limits: &HttpLimits,
+    listener: &HttpListener,
+) -> Result<Vetted, Refusal> {
     if parts.method == Method::CONNECT {
         return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "CONNECT is not served here."));
     }
@@ -70,6 +85,9 @@ pub fn vet(parts: &Parts, fallback: Option<&str>, limits: &HttpLimits) -> Result
         return Err(Refusal::new(status, "The request has too many header fields."));
     }
     check_nominees(&parts.headers)?;
+    if listener.reject_underscores && parts.headers.keys().any(|name| name.as_str().contains('_')) {
+        return Err(Refusal::bad("The name of a header field has an underscore."));
+    }
     Ok(Vetted { host, protocol: protocol(parts) })
 }
 
@@ -113,6 +131,9 @@ fn check_target(uri: &Uri, method: &Method, limits: &HttpLimits) -> Result<(), R
         [b'/', ..] => {}
         b"*" if *method == Method::OPTIONS => {}
         _ => return Err(Refusal::bad("The request target is neither a path nor a URL.")),
+    }
+    if !target.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(Refusal::bad("The request target has characters that no URL has."));
     }
     if target.len() > limits.uri_bytes_max {
         let words = "The request target is too long.";
@@ -179,29 +200,44 @@ fn has_framing(headers: &HeaderMap) -> bool {
         || headers.get(CONTENT_LENGTH).is_some_and(|length| length != "0")
 }
 
-/// What we say about a request to the backend.
+/// What we say about a request to the backend, and what the operator does.
 #[derive(Debug)]
-pub struct Forwarded<'a> {
-    /// The address of the client, if it has one.
-    pub client: Option<&'a HeaderValue>,
-    /// The port that the client connected to, if there is one.
+pub struct Ours<'a> {
+    /// Who sent it.
+    pub sender: &'a Sender,
+    /// On whose behalf.
+    pub client: &'a Client,
+    /// The fields that tell of them.
+    pub family: ForwardedFields,
+    /// The port that the sender connected to, if there is one.
     pub port: Option<&'a HeaderValue>,
     /// The id of the request.
     pub request_id: HeaderValue,
-    /// Who the client is.
+    /// What the client has proved.
     pub client_cert: &'a ClientCert,
+    /// How the connection was established.
+    pub tls: &'a TlsFields,
+    /// What the operator changes.
+    pub edits: &'a [FieldEdit],
+    /// What becomes of trailer fields.
+    pub trailers: Trailers,
 }
 
 /// Turns the head of a vetted request into what the backend gets: origin form, HTTP/1.1, without
-/// what is for one hop or reserved, with our own fields. `has_body` says whether anything follows.
-pub fn forward(parts: &mut Parts, vetted: &Vetted, ours: Forwarded<'_>, has_body: bool) {
+/// what is for one hop or reserved, with the operator's changes and behind them our own fields.
+/// `has_body` says whether anything follows.
+pub fn forward(parts: &mut Parts, vetted: &Vetted, ours: Ours<'_>, has_body: bool) {
     if parts.uri.authority().is_some() {
         let target = std::mem::take(&mut parts.uri).into_parts().path_and_query;
         parts.uri = target.map_or_else(Uri::default, Uri::from);
     }
-    let accepts_trailers = accepts_trailers(&parts.headers);
+    let accepts_trailers = ours.trailers == Trailers::Pass && accepts_trailers(&parts.headers);
     strip(&mut parts.headers);
     let headers = &mut parts.headers;
+    if ours.trailers == Trailers::Drop {
+        headers.remove(TRAILER);
+    }
+    edit(headers, ours.edits);
     if parts.version == Version::HTTP_2 {
         join_cookies(headers);
     }
@@ -222,16 +258,12 @@ pub fn forward(parts: &mut Parts, vetted: &Vetted, ours: Forwarded<'_>, has_body
         headers.insert(TE, HeaderValue::from_static("trailers"));
     }
     headers.insert(HOST, vetted.host.value().clone());
-    if let Some(client) = ours.client {
-        headers.insert(X_FORWARDED_FOR, client.clone());
-    }
-    if let Some(port) = ours.port {
-        headers.insert(X_FORWARDED_PORT, port.clone());
-    }
-    headers.insert(X_FORWARDED_HOST, vetted.host.value().clone());
-    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("https"));
+    tell(headers, ours.family, ours.sender, ours.client, &vetted.host, ours.port);
     headers.insert(X_REQUEST_ID, ours.request_id);
     for (name, value) in ours.client_cert.fields() {
+        headers.insert(name, value.clone());
+    }
+    for (name, value) in ours.tls.fields() {
         headers.insert(name, value.clone());
     }
     parts.version = Version::HTTP_11;
@@ -275,9 +307,16 @@ fn join_cookies(headers: &mut HeaderMap) {
     }
 }
 
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
-const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+pub(super) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+pub(super) const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+pub(super) const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+pub(super) const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+/// Whether the message belongs to gRPC, which ends with trailer fields in any case.
+pub fn is_grpc(headers: &HeaderMap) -> bool {
+    let kind = headers.get(CONTENT_TYPE).map_or(&[][..], HeaderValue::as_bytes);
+    kind.get(..GRPC.len()).is_some_and(|start| start.eq_ignore_ascii_case(GRPC))
+}
+
+const GRPC: &[u8] = b"application/grpc";
 /// Names a request in answers of ours, and to the backend.
 pub(in crate::forward) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");

@@ -1,6 +1,6 @@
 //! Responses: which cannot be forwarded, and what of the others reaches the client.
 
-use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE};
+use http::header::{CONNECTION, CONTENT_LENGTH, TRAILER, TRANSFER_ENCODING, UPGRADE};
 use http::response::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
@@ -20,7 +20,7 @@ pub enum BadResponse {
 
 /// Checks the head of a response and removes what is for one hop. The framing towards the client
 /// is made by hyper.
-pub fn clean(parts: &mut Parts, asked: Protocol) -> Result<(), BadResponse> {
+pub fn clean(parts: &mut Parts, asked: Protocol, trailers: Trailers) -> Result<(), BadResponse> {
     let headers = &mut parts.headers;
     check_framing(headers)?;
     let switches = parts.status == StatusCode::SWITCHING_PROTOCOLS;
@@ -28,6 +28,9 @@ pub fn clean(parts: &mut Parts, asked: Protocol) -> Result<(), BadResponse> {
         return Err(BadResponse::Unasked);
     }
     strip(headers);
+    if trailers == Trailers::Drop {
+        headers.remove(TRAILER);
+    }
     if switches {
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
@@ -55,8 +58,27 @@ fn strip(headers: &mut HeaderMap) {
     }
 }
 
+/// What becomes of the fields behind a body.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Trailers {
+    /// None passes.
+    Drop,
+    /// Those pass that have a place there.
+    Pass,
+}
+
+impl Trailers {
+    /// What removes those that do not pass.
+    pub fn cleaner(self) -> fn(&mut HeaderMap) {
+        match self {
+            Self::Drop => HeaderMap::clear,
+            Self::Pass => clean_trailers,
+        }
+    }
+}
+
 /// Removes what has no place behind a body, in either direction.
-pub fn clean_trailers(trailers: &mut HeaderMap) {
+pub(super) fn clean_trailers(trailers: &mut HeaderMap) {
     let doomed: Vec<HeaderName> =
         trailers.keys().filter(|name| is_forbidden_trailer(name)).cloned().collect();
     for name in doomed {

@@ -8,8 +8,10 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
+use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::Instant;
 
@@ -18,7 +20,6 @@ use super::state::InFlight;
 use crate::access::{End, Record};
 use crate::backend::{Backend, Lease};
 use crate::body::{BodyError, Incoming};
-use crate::forward::header::clean_trailers;
 use crate::outcome::{BackendFailure, CloseReason};
 
 /// The body of a response.
@@ -44,9 +45,19 @@ pub(super) struct Relay {
     lease: Option<Lease>,
     /// Whether the connection may serve another exchange after this one.
     is_reusable: bool,
+    manner: Manner,
     silent_since: Option<Instant>,
     /// The end of a response that is cut, held back until what came before it is sent.
     cut: Option<DownloadError>,
+}
+
+/// How a response is passed on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Manner {
+    /// How long the backend may be silent.
+    pub(super) silence_max: Duration,
+    /// Removes trailer fields that do not pass.
+    pub(super) trailers: fn(&mut HeaderMap),
 }
 
 /// Why a response is cut.
@@ -88,8 +99,10 @@ impl Relay {
         backend: Arc<Backend>,
         lease: Lease,
         is_reusable: bool,
+        manner: Manner,
     ) -> Self {
-        Self { body, backend, lease: Some(lease), is_reusable, silent_since: None, cut: None }
+        let lease = Some(lease);
+        Self { body, backend, lease, is_reusable, manner, silent_since: None, cut: None }
     }
 
     /// The response was received completely.
@@ -122,8 +135,7 @@ impl Relay {
         let frame = match self.poll_body(cx) {
             Poll::Pending => {
                 let since = *self.silent_since.get_or_insert_with(Instant::now);
-                let limit = in_flight.connection().service.limits.http.response_body_timeout;
-                ready!(in_flight.alarm.poll_at(cx, since + limit));
+                ready!(in_flight.alarm.poll_at(cx, since + self.manner.silence_max));
                 in_flight.connection().blame(CloseReason::Timeout);
                 in_flight.record.note(|entry| entry.end = End::Timeout);
                 return self.fail(cx, BackendFailure::Timeout, DownloadError::Silent);
@@ -151,13 +163,13 @@ impl Relay {
                 entry.end = End::Complete;
             }
         });
-        Poll::Ready(Some(Ok(match frame.into_trailers() {
+        Poll::Ready(match frame.into_trailers() {
             Ok(mut trailers) => {
-                clean_trailers(&mut trailers);
-                Frame::trailers(trailers)
+                (self.manner.trailers)(&mut trailers);
+                (!trailers.is_empty()).then(|| Ok(Frame::trailers(trailers)))
             }
-            Err(frame) => frame,
-        })))
+            Err(frame) => Some(Ok(frame)),
+        })
     }
 
     /// Cuts the response, but not before hyper had the chance to send what came so far.

@@ -9,17 +9,18 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::CONNECTION;
-use http::{HeaderValue, Request, Response};
+use http::{HeaderValue, Method, Request, Response};
 use http_body::Body as _;
 
 use super::download::Download;
-use super::page::{page, request_id};
-use super::plan::Plan;
+use super::page::Reply;
+use super::plan::{Decision, Plan};
 use super::state::{Connection, InFlight};
 use crate::backend::Interims;
 use crate::body::Incoming;
-use crate::forward::header::Refusal;
+use crate::forward::header::edit;
 use crate::metrics::{CodeClass, HttpVersion};
+use crate::route::Route;
 
 /// Answers `request`, one way or the other.
 ///
@@ -31,34 +32,39 @@ pub(super) fn exchange(
     interims: Option<Arc<Interims>>,
 ) -> impl Future<Output = Response<Download>> + Send + use<> {
     let mut in_flight = InFlight::new(Arc::clone(connection), interims);
-    let id = request_id();
     let service = &connection.service;
-    in_flight.record = service.access.begin(&request, |entry| {
-        entry.listener = Arc::clone(&service.name);
-        entry.client = Some(connection.client);
+    in_flight.record =
+        service.access.begin(&request, |entry| entry.listener = Arc::clone(&service.name));
+    let has_body = !request.body().is_end_stream();
+    let wants_body = *request.method() != Method::HEAD;
+    let Decision { plan, route, id, client } = Decision::new(connection, request);
+    in_flight.record.note(|entry| {
+        entry.client = Some(client);
         entry.request_id = Some(id.clone());
     });
-    let has_body = !request.body().is_end_stream();
-    let plan = Plan::new(connection, request, &id);
-    Exchange { in_flight, id, has_body }.answer(plan)
+    Exchange { in_flight, id, route, has_body, wants_body }.answer(plan)
 }
 
 /// A request that is being answered.
 struct Exchange {
     in_flight: InFlight,
     id: HeaderValue,
+    route: Option<Arc<Route>>,
+    /// Whether something follows the head of the request.
     has_body: bool,
+    /// Whether something may follow the head of the response.
+    wants_body: bool,
 }
 
 impl Exchange {
-    async fn answer(mut self, mut plan: Result<Plan, Refusal>) -> Response<Download> {
-        let result = match &mut plan {
-            Ok(plan) => {
-                let backend = plan.backend.name();
+    async fn answer(mut self, plan: Plan) -> Response<Download> {
+        let result = match plan {
+            Plan::Forward(mut forwarding) => {
+                let backend = forwarding.backend.name();
                 self.in_flight.record.note(|entry| entry.backend = Some(Arc::clone(backend)));
-                plan.carry_out(&mut self.in_flight).await
+                forwarding.carry_out(&mut self.in_flight).await.map_err(Reply::Refusal)
             }
-            Err(refusal) => Err(*refusal),
+            Plan::Reply(reply) => Err(reply),
         };
         let connection = Arc::clone(self.in_flight.connection());
         let mut response = match result {
@@ -68,13 +74,21 @@ impl Exchange {
             Ok((head, None)) => {
                 Response::from_parts(head, Download::text(Bytes::new(), self.in_flight))
             }
-            Err(refusal) => {
+            Err(reply) => {
                 if self.has_body {
                     connection.leave_unread();
                 }
-                page(refusal, self.id).map(|text| Download::text(text, self.in_flight))
+                let wants_body = self.wants_body;
+                reply.response(self.id).map(|text| {
+                    let text = if wants_body { text } else { Bytes::new() };
+                    Download::text(text, self.in_flight)
+                })
             }
         };
+        // The one place where a route speaks to clients: in answers of backends and of ours.
+        if let Some(route) = &self.route {
+            edit(response.headers_mut(), &route.response_fields);
+        }
         match connection.version {
             HttpVersion::H1 if connection.is_worn_out() => {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));

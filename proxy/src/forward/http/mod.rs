@@ -27,11 +27,12 @@ use hyper::rt::{Read, Write};
 use portunus_certs::client_auth::ClientIdentity;
 
 use crate::access::AccessLog;
-use crate::config::Limits;
+use crate::config::{HttpListener, Limits};
 use crate::drain::DrainWatch;
+use crate::forward::header::TlsFacts;
 use crate::handshake::sites::SiteId;
 use crate::metrics::{HttpVersion, ListenerMetrics};
-use crate::net::{ClientAddr, Progress};
+use crate::net::{ClientAddr, PeerAddr, Progress};
 use crate::outcome::CloseReason;
 use crate::route::Routes;
 use state::Connection;
@@ -45,8 +46,10 @@ pub struct HttpService {
     pub limits: Arc<Limits>,
     /// What the listener counts.
     pub metrics: ListenerMetrics,
-    /// Which backend serves which host.
+    /// What happens to which request.
     pub routes: Arc<Routes>,
+    /// What is believed, told and refused.
+    pub listener: HttpListener,
     /// Where requests are told of.
     pub access: AccessLog,
 }
@@ -54,7 +57,9 @@ pub struct HttpService {
 /// What is known of a connection before its first request.
 #[derive(Clone, Debug)]
 pub struct ConnectionFacts {
-    /// Who sends the requests.
+    /// Who opened the connection.
+    pub peer: PeerAddr,
+    /// Who that is after a PROXY header; without one it is the peer.
     pub client: ClientAddr,
     /// The port that the client connected to; a unix socket has none.
     pub local_port: Option<u16>,
@@ -64,6 +69,8 @@ pub struct ConnectionFacts {
     pub site: SiteId,
     /// Who the client is, if it was authenticated.
     pub identity: Option<Arc<ClientIdentity>>,
+    /// How TLS was established.
+    pub tls: TlsFacts,
 }
 
 /// Serves requests that come over `io` until there are no more, and closes it.

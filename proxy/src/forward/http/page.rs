@@ -1,7 +1,11 @@
-//! Answers of our own: a status, one sentence, and the id of the request.
+//! Answers of our own: redirects, what the configuration says, and refusals, which are a status, one
+//! sentence, and the id of the request.
+//!
+//! Owns what they look like. The fields that a route adds to every response are not here: `exchange`
+//! adds them. Refuses to know why something is answered.
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use http::{HeaderValue, Response, StatusCode};
 
 use crate::backend::random;
@@ -19,8 +23,68 @@ pub(super) fn request_id() -> HeaderValue {
     HeaderValue::from_bytes(&text).unwrap_or(HeaderValue::from_static("none"))
 }
 
-/// The answer to a request that is not forwarded, or whose backend failed.
-pub(super) fn page(refusal: Refusal, id: HeaderValue) -> Response<Bytes> {
+/// An answer of ours.
+pub(super) enum Reply {
+    /// The client is sent elsewhere.
+    Redirect {
+        /// The status.
+        status: StatusCode,
+        /// Where it is sent.
+        location: HeaderValue,
+    },
+    /// The request is not forwarded, or its backend failed.
+    Refusal(Refusal),
+    /// What the configuration says.
+    Respond {
+        /// The status.
+        status: StatusCode,
+        /// The content.
+        body: Bytes,
+        /// Its type.
+        content_type: HeaderValue,
+    },
+}
+
+impl Reply {
+    /// The answer to the request that is called `id`.
+    pub(super) fn response(self, id: HeaderValue) -> Response<Bytes> {
+        let mut response = match self {
+            Self::Redirect { status, location } => redirect(status, location),
+            Self::Refusal(refusal) => page(refusal, &id),
+            Self::Respond { status, body, content_type } => respond(status, body, content_type),
+        };
+        response.headers_mut().insert(X_REQUEST_ID, id);
+        response
+    }
+}
+
+fn redirect(status: StatusCode, location: HeaderValue) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::new());
+    *response.status_mut() = status;
+    response.headers_mut().insert(LOCATION, location);
+    response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+    response
+}
+
+fn respond(status: StatusCode, body: Bytes, content_type: HeaderValue) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::new());
+    *response.status_mut() = status;
+    // RFC 9110 §15.3.5 and §15.4.5: these end with their heads.
+    if matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
+        return response;
+    }
+    // RFC 9110 §15.3.6: there is a content, and it is empty.
+    let body = if status == StatusCode::RESET_CONTENT { Bytes::new() } else { body };
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+    if !body.is_empty() {
+        headers.insert(CONTENT_TYPE, content_type);
+    }
+    *response.body_mut() = body;
+    response
+}
+
+fn page(refusal: Refusal, id: &HeaderValue) -> Response<Bytes> {
     let Refusal { status, words } = refusal;
     let id_text = id.to_str().unwrap_or_default();
     let text = Bytes::from(format!("{words}\nRequest id: {id_text}\n"));
@@ -30,7 +94,6 @@ pub(super) fn page(refusal: Refusal, id: HeaderValue) -> Response<Bytes> {
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
-    headers.insert(X_REQUEST_ID, id);
     if status == StatusCode::SERVICE_UNAVAILABLE {
         headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
     }
@@ -59,7 +122,8 @@ fn closes(status: StatusCode) -> bool {
 
 /// The same answer as bytes of HTTP/1.1, for where hyper cannot give it any more.
 pub(super) fn raw_page(status: StatusCode) -> Vec<u8> {
-    let response = page(Refusal { status, words: words(status) }, request_id());
+    let refusal = Refusal { status, words: words(status) };
+    let response = Reply::Refusal(refusal).response(request_id());
     let reason = status.canonical_reason().unwrap_or_default();
     let mut bytes = format!("HTTP/1.1 {} {reason}\r\n", status.as_u16()).into_bytes();
     for (name, value) in response.headers() {

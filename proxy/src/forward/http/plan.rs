@@ -1,55 +1,178 @@
 //! What will be done with a request, decided before anything is.
 //!
-//! Owns the decision: whether the request may pass at all, which site and route it is for, what its
-//! head will be. Refuses to know connections to endpoints. Read next: `send`.
+//! Owns the decision: whether the request may pass at all, on whose behalf it came, which site and
+//! route it is for, and either what its head will be or what is answered instead. Nothing here
+//! waits. Refuses to know connections to endpoints. Read next: `send`.
 
 use std::sync::Arc;
 
-use http::{HeaderValue, Request, StatusCode};
+use bytes::Bytes;
+use http::request::Parts;
+use http::uri::PathAndQuery;
+use http::{HeaderValue, Request, StatusCode, Uri};
+use http_body::Body as _;
 use tokio::time::Instant;
 
+use super::page::{Reply, request_id};
 use super::state::Connection;
-use crate::backend::{Backend, Upload, UploadProgress};
+use crate::backend::{Backend, Upload, UploadBounds, UploadProgress};
 use crate::body::Incoming;
-use crate::forward::header::{self, ClientCertError, Forwarded, Protocol, Refusal};
-use crate::route::Misdirected;
+use crate::config::UnknownHost;
+use crate::forward::header::{
+    self, Client, ClientCertError, Ours, Protocol, Refusal, TOO_LARGE, Trailers, Vetted,
+};
+use crate::net::ClientAddr;
+use crate::route::{Action, Misdirected, Redirect, Rewrite, Route};
+
+/// A request that was looked at.
+pub(super) struct Decision {
+    /// What to do.
+    pub(super) plan: Plan,
+    /// Which route it takes, if it got so far: its answer has the fields of that route, whoever
+    /// gives it.
+    pub(super) route: Option<Arc<Route>>,
+    /// What it is called.
+    pub(super) id: HeaderValue,
+    /// On whose behalf it came.
+    pub(super) client: ClientAddr,
+}
+
+/// What to do with a request.
+pub(super) enum Plan {
+    /// It goes to a backend.
+    Forward(Box<Forwarding>),
+    /// It is answered here.
+    Reply(Reply),
+}
 
 /// A request that may be forwarded, and where to.
-pub(super) struct Plan {
+pub(super) struct Forwarding {
     pub(super) backend: Arc<Backend>,
+    pub(super) route: Arc<Route>,
     pub(super) protocol: Protocol,
+    pub(super) trailers: Trailers,
+    /// What the choice of an endpoint goes by, if by anything of the request.
+    pub(super) key: Option<u64>,
     pub(super) request: Option<Request<Upload>>,
     /// `None` if the request has no body.
     pub(super) progress: Option<Arc<UploadProgress>>,
     pub(super) start: Instant,
 }
 
-impl Plan {
-    pub(super) fn new(
+impl Decision {
+    /// Decides about `request`.
+    pub(super) fn new(connection: &Connection, request: Request<Incoming>) -> Self {
+        let sender = &connection.sender;
+        let client = sender.identify(request.headers(), &connection.service.listener);
+        let id = sender.request_id(request.headers()).unwrap_or_else(request_id);
+        let addr = client.addr;
+        let (route, plan) = match find(connection, request) {
+            Ok(found) => (Some(Arc::clone(&found.route)), found.plan(connection, &client, &id)),
+            Err(refusal) => (None, Err(refusal)),
+        };
+        let plan = plan.unwrap_or_else(|refusal| Plan::Reply(Reply::Refusal(refusal)));
+        Self { plan, route, id, client: addr }
+    }
+}
+
+/// A request whose route is known.
+struct Found {
+    parts: Parts,
+    body: Incoming,
+    vetted: Vetted,
+    route: Arc<Route>,
+}
+
+fn find(connection: &Connection, request: Request<Incoming>) -> Result<Found, Refusal> {
+    let service = &connection.service;
+    let (parts, body) = request.into_parts();
+    let name = connection.server_name.as_deref();
+    let vetted = header::vet(&parts, name, &service.limits.http, &service.listener)?;
+    let site = service.routes.of_host(vetted.host.name(), connection.site);
+    let site = site.map_err(|error| misdirected(error, service.listener.unknown_host))?;
+    let route = Arc::clone(site.route(parts.uri.path()));
+    Ok(Found { parts, body, vetted, route })
+}
+
+impl Found {
+    fn plan(
+        self,
         connection: &Connection,
-        request: Request<Incoming>,
+        client: &Client,
         id: &HeaderValue,
-    ) -> Result<Self, Refusal> {
-        let limits = &connection.service.limits.http;
-        let (mut parts, body) = request.into_parts();
-        let vetted = header::vet(&parts, connection.server_name.as_deref(), limits)?;
-        let backend = connection.service.routes.backend(vetted.host.name(), connection.site);
-        let backend = Arc::clone(backend.map_err(misdirected)?);
+    ) -> Result<Plan, Refusal> {
+        let route = Arc::clone(&self.route);
+        let reply = match &route.action {
+            Action::Forward { backend, rewrite } => {
+                let forwarding = self.forward(connection, client, id, backend, rewrite.as_ref())?;
+                return Ok(Plan::Forward(Box::new(forwarding)));
+            }
+            Action::NotFound => return Err(NOTHING),
+            Action::Redirect(redirect) => self.redirect(redirect)?,
+            Action::Respond { status, body, content_type } => Reply::Respond {
+                status: *status,
+                body: Bytes::clone(body),
+                content_type: content_type.clone(),
+            },
+        };
+        Ok(Plan::Reply(reply))
+    }
+
+    fn redirect(&self, redirect: &Redirect) -> Result<Reply, Refusal> {
+        let target = self.parts.uri.path_and_query().map_or("/", PathAndQuery::as_str);
+        let location = redirect.location(self.vetted.host.name(), target).ok_or(NO_TARGET)?;
+        Ok(Reply::Redirect { status: redirect.status, location })
+    }
+
+    fn forward(
+        self,
+        connection: &Connection,
+        client: &Client,
+        id: &HeaderValue,
+        backend: &Arc<Backend>,
+        rewrite: Option<&Rewrite>,
+    ) -> Result<Forwarding, Refusal> {
+        let Self { mut parts, body, vetted, route } = self;
+        let service = &connection.service;
+        if route.body_bytes_max.is_some_and(|max| body.size_hint().lower() > max) {
+            return Err(TOO_LARGE);
+        }
         let client_cert = connection.client_cert.as_ref().map_err(|error| untold(error, id))?;
-        let upload = Upload::new(body, limits, header::clean_trailers);
+        let passes = route.has_trailers || header::is_grpc(&parts.headers);
+        let trailers = if passes { Trailers::Pass } else { Trailers::Drop };
+        let bounds = UploadBounds {
+            silence_max: route.request_body_timeout,
+            rate_min: service.limits.http.request_body_rate_min,
+            bytes_max: route.body_bytes_max,
+        };
+        let key = backend.balance_key(client.addr, &parts.headers);
+        let upload = Upload::new(body, bounds, trailers.cleaner());
         let progress = upload.progress();
-        let ours = Forwarded {
-            client: connection.client_ip.as_ref(),
+        let ours = Ours {
+            sender: &connection.sender,
+            client,
+            family: service.listener.forwarded,
             port: connection.local_port.as_ref(),
             request_id: id.clone(),
             client_cert,
+            tls: &connection.tls,
+            edits: &route.request_fields,
+            trailers,
         };
         header::forward(&mut parts, &vetted, ours, progress.is_some());
+        if let Some(rewrite) = rewrite
+            && let Some(target) = parts.uri.path_and_query().filter(|target| *target != "*")
+        {
+            parts.uri = Uri::from(rewrite.apply(target).ok_or(NO_TARGET)?);
+        }
         // What hyper has attached concerns the connection of the client.
         parts.extensions.clear();
-        Ok(Self {
-            backend,
+        Ok(Forwarding {
+            backend: Arc::clone(backend),
+            route,
             protocol: vetted.protocol,
+            trailers,
+            key,
             request: Some(Request::from_parts(parts, upload)),
             progress,
             start: Instant::now(),
@@ -58,12 +181,20 @@ impl Plan {
 }
 
 /// The answer to a request that came over the wrong connection.
-fn misdirected(error: Misdirected) -> Refusal {
-    let words = match error {
-        Misdirected::OtherPolicy => "This host is not served on this connection, but on its own.",
-        Misdirected::Unknown => "This host is not served here.",
+fn misdirected(error: Misdirected, unknown_host: UnknownHost) -> Refusal {
+    let (status, words) = match (error, unknown_host) {
+        (Misdirected::OtherPolicy, _) => (
+            StatusCode::MISDIRECTED_REQUEST,
+            "This host is not served on this connection, but on its own.",
+        ),
+        (Misdirected::Unknown, UnknownHost::Misdirected) => {
+            (StatusCode::MISDIRECTED_REQUEST, "This host is not served here.")
+        }
+        (Misdirected::Unknown, UnknownHost::NotFound) => {
+            (StatusCode::NOT_FOUND, "This host is not served here.")
+        }
     };
-    Refusal { status: StatusCode::MISDIRECTED_REQUEST, words }
+    Refusal { status, words }
 }
 
 /// The answer if the backend cannot be told who the client is: it is not asked at all.
@@ -76,4 +207,11 @@ fn untold(error: &ClientCertError, id: &HeaderValue) -> Refusal {
 const UNTOLD: Refusal = Refusal {
     status: StatusCode::BAD_GATEWAY,
     words: "The backend cannot be told who the client is.",
+};
+const NOTHING: Refusal =
+    Refusal { status: StatusCode::NOT_FOUND, words: "There is nothing at this path." };
+/// The configuration is checked for it, so that only the request can be the cause.
+const NO_TARGET: Refusal = Refusal {
+    status: StatusCode::BAD_REQUEST,
+    words: "The request target cannot be made into the one that is wanted here.",
 };

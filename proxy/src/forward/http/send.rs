@@ -14,22 +14,21 @@ use http::response::Parts;
 use http::{Response, StatusCode, Version};
 use tokio::time::Instant;
 
-use super::download::Relay;
-use super::plan::Plan;
+use super::download::{Manner, Relay};
+use super::plan::Forwarding;
 use super::state::InFlight;
 use crate::backend::{Alarm, ConnectError, DialError, INTERIMS_MAX, Lease, Reuse, UploadState};
 use crate::body::Incoming;
 use crate::forward::header::{self, Refusal};
 use crate::outcome::BackendFailure;
 
-impl Plan {
+impl Forwarding {
     /// The head of the response, and its body unless another protocol follows.
     pub(super) async fn carry_out(
         &mut self,
         in_flight: &mut InFlight,
     ) -> Result<(Parts, Option<Relay>), Refusal> {
-        let limit = in_flight.connection().service.limits.http.response_head_timeout;
-        let (response, lease) = self.send(limit, in_flight).await?;
+        let (response, lease) = self.send(self.route.response_head_timeout, in_flight).await?;
         let metrics = self.backend.metrics();
         metrics.request_duration.observe(self.start.elapsed().as_secs_f64());
         if in_flight.interims.as_ref().is_some_and(|interims| interims.are_too_many()) {
@@ -37,7 +36,7 @@ impl Plan {
             return Err(BAD_RESPONSE);
         }
         let (mut head, body) = response.into_parts();
-        if let Err(error) = header::clean(&mut head, self.protocol) {
+        if let Err(error) = header::clean(&mut head, self.protocol, self.trailers) {
             self.report(BackendFailure::BadResponse, &error);
             return Err(BAD_RESPONSE);
         }
@@ -55,8 +54,12 @@ impl Plan {
             in_flight.connection().leave_tunnel(tunnel);
             return Ok((head, None));
         }
+        let manner = Manner {
+            silence_max: self.route.response_body_timeout,
+            trailers: self.trailers.cleaner(),
+        };
         let backend = Arc::clone(&self.backend);
-        Ok((head, Some(Relay::new(body, backend, lease, is_reusable))))
+        Ok((head, Some(Relay::new(body, backend, lease, is_reusable, manner))))
     }
 
     async fn send(
@@ -67,7 +70,7 @@ impl Plan {
         let InFlight { alarm, interims, record, .. } = in_flight;
         let mut reuse = Reuse::Allowed;
         loop {
-            let mut lease = self.backend.lease(None, reuse).await.map_err(|error| {
+            let mut lease = self.backend.lease(self.key, reuse).await.map_err(|error| {
                 let cause: &(dyn std::error::Error + 'static) = &error;
                 tracing::debug!(error = cause, "no connection");
                 unreachable(&error)
@@ -128,6 +131,7 @@ impl Plan {
         let (failure, refusal) = match self.upload_state() {
             Some(UploadState::Broken) => return BROKEN_BODY,
             Some(UploadState::Late) => return LATE_BODY,
+            Some(UploadState::TooLarge) => return header::TOO_LARGE,
             _ if error.is_parse() => (BackendFailure::BadResponse, BAD_RESPONSE),
             _ => (BackendFailure::Broken, BROKEN_OFF),
         };

@@ -12,10 +12,9 @@ use super::{ConnectionFacts, HttpService};
 use crate::access::Record;
 use crate::backend::{Alarm, Interims, Tunnel};
 use crate::config::ClientCertForward;
-use crate::forward::header::{ClientCert, ClientCertError};
+use crate::forward::header::{ClientCert, ClientCertError, Sender, TlsFields};
 use crate::handshake::sites::SiteId;
 use crate::metrics::HttpVersion;
-use crate::net::ClientAddr;
 use crate::outcome::CloseReason;
 
 /// A connection of a client.
@@ -24,12 +23,13 @@ pub(super) struct Connection {
     pub(super) service: Arc<HttpService>,
     pub(super) version: HttpVersion,
     pub(super) server_name: Option<Arc<str>>,
-    pub(super) client: ClientAddr,
-    pub(super) client_ip: Option<HeaderValue>,
+    pub(super) sender: Sender,
     pub(super) local_port: Option<HeaderValue>,
     pub(super) site: SiteId,
     /// What backends hear of the client; if that cannot be said, they hear nothing at all.
     pub(super) client_cert: Result<ClientCert, ClientCertError>,
+    /// What backends hear of TLS.
+    pub(super) tls: TlsFields,
     phase: AtomicU8,
     active: AtomicUsize,
     requests: AtomicU64,
@@ -64,16 +64,21 @@ impl Connection {
         let forward = service.routes.of_site(facts.site).map(|route| route.forward);
         let chain = facts.identity.as_ref().map_or(&[][..], |identity| identity.chain());
         let client_cert = ClientCert::new(chain, forward.unwrap_or(ClientCertForward::None));
-        let client_ip = facts.client.ip().and_then(|ip| ip.to_string().try_into().ok());
+        let listener = &service.listener;
+        let sender = Sender::new(facts.peer, facts.client, &listener.trusted_peers);
+        let tls = match listener.tls_fields {
+            true => TlsFields::new(&facts.tls, facts.server_name.as_deref()),
+            false => TlsFields::default(),
+        };
         Arc::new(Self {
             service,
             version,
             server_name: facts.server_name,
-            client: facts.client,
-            client_ip,
+            sender,
             local_port: facts.local_port.map(HeaderValue::from),
             site: facts.site,
             client_cert,
+            tls,
             phase: AtomicU8::new(Phase::Idle as u8),
             active: AtomicUsize::new(0),
             requests: AtomicU64::new(0),

@@ -162,7 +162,7 @@ async fn a_slow_reader_slows_the_backend() {
 async fn trailers_pass_when_both_sides_want_them() {
     let answer = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ntrailer: x-sum\r\n\r\n\
                   2\r\nok\r\n0\r\nx-sum: 5\r\nx-forwarded-for: evil\r\n\r\n";
-    let mut client = Client::new(vec![say(answer)]).await;
+    let mut client = routes::client(vec![say(answer)], |route| route.trailers = true).await;
     client.send("GET / HTTP/1.1\r\nHost: app.example\r\nTE: trailers\r\n\r\n").await;
     let text = client.read_until("\r\n\r\n2\r\nok\r\n0\r\nx-sum: 5\r\n\r\n").await;
     assert!(!text.contains("evil"), "{text}");

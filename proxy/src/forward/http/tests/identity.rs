@@ -54,7 +54,7 @@ async fn client_told(
 }
 
 /// An answer of ours, which ends with the id of the request.
-async fn page(client: &mut Client) -> String {
+pub(super) async fn page(client: &mut Client) -> String {
     let mut text = String::new();
     while !text.contains("Request id: ") {
         let more = client.read_until("\n").await;
@@ -130,7 +130,7 @@ async fn a_certificate_is_told_in_a_websocket_handshake_and_not_in_trailers() {
     client
         .send(
             "POST / HTTP/1.1\r\nHost: app.example\r\nTransfer-Encoding: chunked\r\n\
-             Trailer: x-sum, client-cert\r\n\r\n0\r\nx-sum: 1\r\nClient-Cert: :Zm9yZ2Vk:\r\n\
+             Content-Type: application/grpc\r\nTrailer: x-sum, client-cert\r\n\r\n0\r\nx-sum: 1\r\nClient-Cert: :Zm9yZ2Vk:\r\n\
              client_cert_chain: :Zm9yZ2Vk:\r\n\r\n",
         )
         .await;
@@ -258,7 +258,7 @@ mod spellings {
             let (service, _) = service_with("h:1", |_| {}, &places);
             let site = sites(&places).of_name(&HostName::parse(connection).unwrap()).unwrap();
             let vetted = Host::new(spelled.parse().unwrap()).unwrap();
-            let judge = |name: &str| service.routes.backend(name, site).map(|_| ());
+            let judge = |name: &str| service.routes.of_host(name, site).map(|_| ());
             prop_assert_eq!(judge(vetted.name()), judge(plain));
             let policy = |host: &str| match host {
                 "app.example" | "v1.api.example" => Some(0),

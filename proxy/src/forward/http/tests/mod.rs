@@ -8,6 +8,7 @@ mod identity;
 mod interim;
 mod limits;
 mod reuse;
+mod routes;
 mod smoke;
 mod upgrade;
 
@@ -27,11 +28,12 @@ use crate::access::AccessLog;
 use crate::backend::Backend;
 use crate::config::{self, ClientCertForward, Limits};
 use crate::drain::{Drain, DrainWatch};
+use crate::forward::header::TlsFacts;
 use crate::handshake::sites::{SiteId, Sites};
-use crate::metrics::{Active, HttpVersion, Metrics};
+use crate::metrics::{Active, HandshakeKind, HttpVersion, Metrics, Suite, TlsVersion};
 use crate::net::{PeerAddr, Progress};
 use crate::outcome::CloseReason;
-use crate::route::{Route, Routes};
+use crate::route::{Routes, Site};
 
 /// Longer than every limit, for tests in which time does not pass by itself.
 const PATIENCE: Duration = Duration::from_secs(1000);
@@ -271,6 +273,17 @@ pub(super) fn service_with(
     tweak: fn(&mut Limits),
     places: &[Place],
 ) -> (Arc<HttpService>, Metrics) {
+    service_of(addr, tweak, places, &config::Behind::forwarding(0), |_| {})
+}
+
+/// A service whose every site has the routes of `behind`; the only backend is at `addr`.
+pub(super) fn service_of(
+    addr: &str,
+    tweak: impl FnOnce(&mut Limits),
+    places: &[Place],
+    behind: &config::Behind,
+    listen: impl FnOnce(&mut config::HttpListener),
+) -> (Arc<HttpService>, Metrics) {
     let metrics = Metrics::new().unwrap();
     let mut limits = Limits::default();
     tweak(&mut limits);
@@ -280,28 +293,35 @@ pub(super) fn service_with(
          [backend.app]\nendpoints = ['{addr}']\n"
     );
     let config = config::Config::parse(&text, "config.toml", "/".as_ref()).unwrap();
+    let mut listener = config.listeners.first().unwrap().http.clone();
+    listen(&mut listener);
     let config = config.backends.first().unwrap();
-    let backend = Backend::new(config, Arc::clone(&limits), metrics.backend("app"));
-    let routes = places.iter().map(|&Place { client_auth, forward, .. }| Route {
-        backend: Arc::clone(&backend),
-        client_auth,
-        forward,
-    });
-    let routes = Arc::new(Routes::new(Arc::new(sites(places)), routes.collect()));
+    let backends = [Backend::new(config, Arc::clone(&limits), metrics.backend("app"))];
+    let site = |place: &Place| {
+        Site::new(behind, place.client_auth, place.forward, &backends, &limits.http)
+    };
+    let routes = places.iter().map(site).collect();
+    let routes = Arc::new(Routes::new(Arc::new(sites(places)), routes));
     let access = AccessLog::default();
     let (name, handles) = ("https".into(), metrics.listener("https"));
-    let service = HttpService { name, limits, metrics: handles, routes, access };
+    let service = HttpService { name, limits, metrics: handles, routes, access, listener };
     (Arc::new(service), metrics)
 }
 
 pub(super) fn facts() -> ConnectionFacts {
-    let client = PeerAddr::new("192.0.2.7:50000".parse().unwrap()).into();
+    let peer = PeerAddr::new("192.0.2.7:50000".parse().unwrap());
     ConnectionFacts {
-        client,
+        peer,
+        client: peer.into(),
         local_port: Some(8443),
         server_name: Some("app.example".into()),
         site: SiteId::FIRST,
         identity: None,
+        tls: TlsFacts {
+            version: TlsVersion::V1_3,
+            suite: Suite::Tls13Aes128,
+            kind: HandshakeKind::Full,
+        },
     }
 }
 
