@@ -19,8 +19,9 @@ use tracing::{info, warn};
 use super::balance::{Candidate as _, Group};
 use super::endpoint::{Endpoint, Load, Verdict};
 use super::report::EndpointReport;
+use super::resolve::Ledger;
 use super::standing::{Draining, Roster, Rules, Share};
-use super::{key, random, resolve};
+use super::{key, random};
 use crate::config::{self, Balance, Limits};
 use crate::metrics::{BackendMetrics, Standing};
 use crate::net::{ClientAddr, EndpointAddr};
@@ -35,6 +36,7 @@ pub(super) struct Members {
     group: ArcSwap<Group<Arc<Endpoint>>>,
     book: Mutex<Book>,
     changed: Notify,
+    ledger: Mutex<Ledger>,
     limits: Arc<Limits>,
     metrics: BackendMetrics,
 }
@@ -62,14 +64,11 @@ impl Members {
             group: ArcSwap::default(),
             book: Mutex::new(Book { roster, draining: BTreeSet::new() }),
             changed: Notify::new(),
+            ledger: Mutex::new(Ledger::new(config, Instant::now())),
             limits: Arc::clone(limits),
             metrics: metrics.clone(),
         });
-        let literal = |(place, endpoint): (usize, &config::Endpoint)| {
-            let addr = resolve::literal(&endpoint.name)?;
-            Some((members.endpoint(place, addr), members.share(place)))
-        };
-        members.replace(members.config.endpoints.iter().enumerate().filter_map(literal).collect());
+        members.replace_by_ledger();
         members
     }
 
@@ -78,13 +77,9 @@ impl Members {
         &self.config
     }
 
-    /// What the endpoint at `place` of the configuration is there for.
-    pub(super) fn share(&self, place: usize) -> Share {
-        let endpoint = self.config.endpoints.get(place);
-        endpoint.map_or(Share { weight: 1, is_backup: false }, |endpoint| Share {
-            weight: endpoint.weight.max(1),
-            is_backup: endpoint.is_backup,
-        })
+    /// Which addresses are believed.
+    pub(super) fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Every endpoint, however it stands, and what it is there for.
@@ -112,6 +107,21 @@ impl Members {
         Endpoint::new(place, &name, addr, &self.myself, &self.limits, &self.metrics)
     }
 
+    /// From now on, the addresses that are believed are the endpoints. Those that were are kept, with
+    /// their connections.
+    pub(super) fn replace_by_ledger(&self) {
+        let old = self.all();
+        let ledger = self.ledger();
+        let endpoint = |(place, addr, share): (usize, &EndpointAddr, Share)| {
+            let same = old.iter().find(|(one, _)| one.place == place && one.addr == *addr);
+            let same = same.map(|(endpoint, _)| Arc::clone(endpoint));
+            (same.unwrap_or_else(|| self.endpoint(place, addr.clone())), share)
+        };
+        let endpoints = ledger.addrs().map(endpoint).collect();
+        drop(ledger);
+        self.replace(endpoints);
+    }
+
     /// From now on, these are the endpoints. Of two at one address the first counts.
     pub(super) fn replace(&self, mut endpoints: Vec<(Arc<Endpoint>, Share)>) {
         let mut seen = BTreeSet::new();
@@ -133,7 +143,7 @@ impl Members {
     pub(super) fn choose(&self, key: Option<u64>, tried: &[Arc<Endpoint>]) -> Option<Load> {
         let mut group = self.group.load();
         if group.until.is_some_and(|until| until <= Instant::now()) {
-            self.advance();
+            self.let_time_pass();
             group = self.group.load();
         }
         let endpoint = match (tried, &self.config.balance) {
@@ -219,7 +229,7 @@ impl Members {
     }
 
     /// Takes into account that time has passed.
-    fn advance(&self) {
+    pub(super) fn let_time_pass(&self) {
         let mut book = match self.book.try_lock() {
             Ok(book) => book,
             Err(TryLockError::Poisoned(error)) => error.into_inner(),
@@ -360,7 +370,10 @@ mod tests {
     fn of_two_endpoints_at_one_address_the_first_counts() {
         let members = members(Balance::P2c);
         let mut all = members.all();
-        all.push((members.endpoint(2, all[0].0.addr.clone()), members.share(2)));
+        all.push((
+            members.endpoint(2, all[0].0.addr.clone()),
+            Share { weight: 1, is_backup: false },
+        ));
         members.replace(all);
         let told = members.report();
         assert_eq!(told.len(), 3);

@@ -25,7 +25,6 @@ mod upload;
 mod upstream;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::HeaderMap;
 use tokio::sync::Semaphore;
@@ -36,6 +35,7 @@ pub use connect::DialError;
 pub use interim::{INTERIMS_MAX, Interims};
 pub(crate) use random::random;
 pub use report::{BackendReport, EndpointReport};
+pub use resolve::Resolver;
 pub use standing::Draining;
 pub use upload::{Upload, UploadBounds, UploadError, UploadProgress, UploadState};
 pub use upstream::{Guards, Lease, Tunnel};
@@ -55,7 +55,6 @@ pub struct Backend {
     members: Arc<Members>,
     /// Turns to connect: a backend that does not answer must not collect attempts without end.
     turns: Semaphore,
-    resolve_interval: Duration,
     limits: Arc<Limits>,
     metrics: BackendMetrics,
 }
@@ -72,7 +71,6 @@ impl Backend {
             name: Arc::clone(&config.name),
             members: Members::new(config, &limits, &metrics),
             turns: Semaphore::new(limits.connects_max),
-            resolve_interval: config.resolve.interval,
             limits,
             metrics,
         })

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::time::Duration;
 
 use tokio::net::{TcpListener, UnixListener};
 
@@ -125,37 +126,15 @@ async fn a_name_is_resolved_before_it_is_needed() {
     let (backend, _) = backend(&[format!("localhost:{port}")], Balance::P2c);
     let error = backend.connect(None).await.unwrap_err();
     assert_eq!(error.failure(), BackendFailure::NoEndpoint);
-    backend.resolve_now().await;
+    backend.resolve_now(&Resolver::default()).await;
     backend.connect(None).await.unwrap();
-}
-
-#[tokio::test]
-async fn a_name_without_an_answer_keeps_its_addresses() {
-    let (_listener, open) = listening().await;
-    let (backend, metrics) = backend(&["nobody.invalid:80".to_owned(), open], Balance::P2c);
-    let addr = EndpointAddr::Tcp("127.0.0.1:9".parse().unwrap());
-    let mut endpoints = backend.members.all();
-    endpoints.push((backend.members.endpoint(0, addr), backend.members.share(0)));
-    backend.members.replace(endpoints);
-    let before = backend.members.all();
-    backend.resolve_now().await;
-    let after = backend.members.all();
-    assert_eq!(after.len(), 2);
-    for (endpoint, _) in &after {
-        let is_same = |(same, _): &(Arc<Endpoint>, _)| Arc::ptr_eq(same, endpoint);
-        assert!(before.iter().any(is_same), "carried over by identity");
-    }
-    assert!(
-        text(&metrics)
-            .contains("portunus_backend_errors_total{backend=\"app\",reason=\"resolve\"} 1")
-    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn maintenance_ends_with_the_process() {
     let (backend, _) = backend(&["127.0.0.1:9".to_owned()], Balance::P2c);
     let (drain, watch) = Drain::new();
-    watch.spawn(backend.maintain(watch.clone()));
+    watch.spawn(backend.maintain(Arc::default(), watch.clone()));
     drop(watch);
     assert_eq!(drain.drain(Duration::from_secs(3600)).await, 0);
 }

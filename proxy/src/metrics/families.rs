@@ -154,6 +154,12 @@ families! {
         ["backend"], "Endpoints left out for a while, since they failed in use.";
     health_checks: IntCounterVec, Kind::Counter, "portunus_health_checks_total",
         ["backend", "result"], "Answers of endpoints to health checks, by result.";
+    backend_resolutions: IntCounterVec, Kind::Counter, "portunus_backend_resolutions_total",
+        ["backend", "result"], "Look-ups of the names of endpoints, by result; whatever it is, the \
+        last good addresses stay.";
+    backend_resolve_age: GaugeVec, Kind::Gauge, "portunus_backend_resolve_age_seconds",
+        ["backend"], "Since when a name of the backend was last resolved, the oldest of all; 0 \
+        without names.";
     limit_hits: IntCounterVec, Kind::Counter, "portunus_limit_hits_total", ["limit"],
         "How often a limit said no.";
     log_dropped: IntCounter, Kind::Counter, "portunus_log_dropped_total", [],
@@ -204,6 +210,8 @@ impl Families {
             endpoints: Gauges::resolve(&self.endpoints, name),
             ejections: self.backend_ejections.with_label_values(&[name]),
             health_checks: Counters::resolve(&self.health_checks, name),
+            resolutions: Counters::resolve(&self.backend_resolutions, name),
+            resolve_age: self.backend_resolve_age.with_label_values(&[name]),
         }
     }
 

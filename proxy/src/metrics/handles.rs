@@ -10,7 +10,7 @@ use prometheus::{
 
 use super::labels::{
     CheckResult, CodeClass, Direction, Group, HandshakeKind, HttpVersion, Limit, NotResumed,
-    Standing, Suite, TlsVersion,
+    ResolveResult, Standing, Suite, TlsVersion,
 };
 use crate::outcome::{BackendFailure, CloseReason, HandshakeFailure, Label};
 
@@ -46,6 +46,8 @@ pub struct BackendMetrics {
     pub endpoints: Gauges<Standing>,
     pub ejections: IntCounter,
     pub health_checks: Counters<CheckResult>,
+    pub resolutions: Counters<ResolveResult>,
+    pub resolve_age: Gauge,
 }
 
 impl BackendMetrics {

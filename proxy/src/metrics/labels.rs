@@ -117,6 +117,22 @@ labels! {
 }
 
 labels! {
+    /// What came of the look-up of an endpoint's name.
+    ResolveResult {
+        /// The name has no address.
+        Empty => "empty",
+        /// The question failed.
+        Failed => "failed",
+        /// Addresses.
+        Good => "good",
+        /// Addresses, some or all of which may not be those of an endpoint.
+        Refused => "refused",
+        /// No answer in time.
+        Timeout => "timeout",
+    }
+}
+
+labels! {
     /// How an endpoint stands.
     Standing {
         /// The operator wants nothing new to go there.

@@ -22,7 +22,7 @@ pub use handles::{
 };
 pub use labels::{
     CheckResult, CodeClass, Direction, Group, HandshakeKind, HttpVersion, Limit, NotResumed,
-    Standing, Suite, TlsVersion,
+    ResolveResult, Standing, Suite, TlsVersion,
 };
 pub use reference::reference;
 

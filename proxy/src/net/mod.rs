@@ -127,7 +127,7 @@ impl fmt::Display for ClientAddr {
     }
 }
 
-/// An endpoint as the configuration names it: `host:port` or `unix:/path`.
+/// An endpoint as the configuration names it: `host:port`, `srv:_http._tcp.name` or `unix:/path`.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub enum EndpointName {
     /// A name to resolve, or a literal IP address, with a port.
@@ -137,8 +137,24 @@ pub enum EndpointName {
         /// The TCP port.
         port: u16,
     },
+    /// A service whose hosts, ports and weights stand in DNS (RFC 2782).
+    Service(Arc<str>),
     /// The path of a unix socket.
     Unix(Arc<Path>),
+}
+
+impl EndpointName {
+    /// What requests call it, if they are not those of a client.
+    pub fn authority(&self) -> String {
+        match self {
+            Self::Host { .. } => self.to_string(),
+            Self::Service(name) => {
+                let labels = name.trim_end_matches('.').split('.');
+                labels.skip_while(|label| label.starts_with('_')).collect::<Vec<_>>().join(".")
+            }
+            Self::Unix(_) => "localhost".to_owned(),
+        }
+    }
 }
 
 impl FromStr for EndpointName {
@@ -151,13 +167,20 @@ impl FromStr for EndpointName {
                 path => Ok(Self::Unix(Path::new(path).into())),
             };
         }
+        let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+        let is_name = |name: &str| name.len() <= HOST_BYTES_MAX && name.bytes().all(plain);
+        if let Some(name) = text.strip_prefix("srv:_") {
+            return match is_name(name) {
+                true => Ok(Self::Service(format!("_{name}").into())),
+                false => Err(AddressError::BadHost),
+            };
+        }
         if let Ok(addr) = text.parse::<SocketAddr>() {
             return Ok(Self::Host { host: addr.ip().to_string().into(), port: addr.port() });
         }
         let (host, port) = text.rsplit_once(':').ok_or(AddressError::NoPort)?;
         let port = port.parse().map_err(|_| AddressError::NoPort)?;
-        let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
-        if host.is_empty() || host.len() > HOST_BYTES_MAX || !host.bytes().all(plain) {
+        if host.is_empty() || !is_name(host) {
             return Err(AddressError::BadHost);
         }
         Ok(Self::Host { host: host.into(), port })
@@ -169,6 +192,7 @@ impl fmt::Display for EndpointName {
         match self {
             Self::Host { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
             Self::Host { host, port } => write!(f, "{host}:{port}"),
+            Self::Service(name) => write!(f, "srv:{name}"),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }

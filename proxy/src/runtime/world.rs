@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use futures_util::future::join_all;
 use portunus_certs::client_auth::ClientAuth;
 use portunus_certs::store::{CertificateStore, StoreOptions};
 use rustls::crypto::aws_lc_rs;
@@ -14,7 +15,7 @@ use tokio::sync::Semaphore;
 use tracing::{debug, warn};
 
 use crate::access::AccessLog;
-use crate::backend::Backend;
+use crate::backend::{Backend, Resolver};
 use crate::config::{Config, Mode};
 use crate::drain::DrainWatch;
 use crate::limit::HandshakeLimit;
@@ -35,6 +36,7 @@ pub(super) struct World {
     client_auths: Vec<Arc<ClientAuth>>,
     sessions: Sessions,
     backends: Vec<Arc<Backend>>,
+    resolver: Arc<Resolver>,
     handshakes: Arc<HandshakeLimit>,
     slots: Arc<Semaphore>,
     reloader: Reloader,
@@ -84,9 +86,12 @@ impl World {
         for backend in &config.backends {
             let limits = Arc::clone(&config.limits);
             let backend = Backend::new(backend, limits, metrics.backend(&backend.name));
-            backend.resolve_now().await;
+            let told = Arc::downgrade(&backend);
+            metrics.on_scrape(move || told.upgrade().iter().for_each(|one| one.refresh_metrics()));
             backends.push(backend);
         }
+        let resolver = Arc::new(Resolver::new(config.nameservers.clone()));
+        join_all(backends.iter().map(|backend| backend.resolve_now(&resolver))).await;
         let handshakes = HandshakeLimit::new(
             config.limits.handshakes_max,
             config.limits.handshakes_per_source_max,
@@ -105,6 +110,7 @@ impl World {
             slots,
             reloader,
             access,
+            resolver,
         })
     }
 
@@ -159,7 +165,7 @@ impl World {
         self.sessions.maintain(config, watch);
         watch.spawn(self.reloader.run(config.certificates.clone(), hang_up, watch.clone()));
         for backend in self.backends {
-            watch.spawn(backend.maintain(watch.clone()));
+            watch.spawn(backend.maintain(Arc::clone(&self.resolver), watch.clone()));
         }
     }
 }

@@ -35,12 +35,11 @@ impl Backend {
             let keepalive = &self.limits.keepalive;
             let link = dial(&endpoint.addr, health.timeout, keepalive).await?;
             let HealthCheck::Http { path, host, expect } = &health.check else { return Ok(()) };
-            let name = self.members.name(endpoint.place);
-            let host = host.as_deref().unwrap_or(match name.starts_with("unix:") {
-                true => "localhost",
-                false => &name,
-            });
-            let status = match self.members.config().protocol {
+            let config = self.members.config();
+            let name =
+                config.endpoints.get(endpoint.place).map(|endpoint| endpoint.name.authority());
+            let host = host.as_deref().or(name.as_deref()).unwrap_or_default();
+            let status = match config.protocol {
                 BackendProtocol::Http2 => ask_http2(link, path, host).await?,
                 BackendProtocol::Http1 | BackendProtocol::Auto => {
                     ask_http1(link, path, host).await?

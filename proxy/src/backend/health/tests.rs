@@ -219,7 +219,7 @@ async fn an_endpoint_that_joins_is_asked_too() {
     watch_until(&backend, |_| good() >= 1).await;
     let mut all = backend.members.all();
     let addr = EndpointAddr::Tcp(other.addr.parse().unwrap());
-    all.push((backend.members.endpoint(0, addr), backend.members.share(0)));
+    all.push((backend.members.endpoint(0, addr), all[0].1));
     backend.members.replace(all);
     watch_until(&backend, |report| standing(report, 1) == Standing::Unhealthy).await;
     assert_eq!(standing(&backend.report(), 0), Standing::Usable);
