@@ -1,6 +1,6 @@
 //! What stops being HTTP: two streams joined after the backend agreed to another protocol.
 //!
-//! Owns the relay between a stream of a client, as hyper hands it back, and a socket. What either
+//! Owns the relay between a stream of a client and a socket. What either
 //! side sent too early goes first. An idle tunnel holds no buffer: bytes pass through the stack,
 //! and only what the other side does not take at once is kept. Refuses to know the protocol. Read
 //! next: `tcp`, which does the same for connections that never were HTTP.

@@ -19,7 +19,7 @@ pub enum BadResponse {
 }
 
 /// Checks the head of a response and removes what is for one hop. The framing towards the client
-/// is made by hyper.
+/// is made by whoever writes it.
 pub fn clean(parts: &mut Parts, asked: Protocol, trailers: Trailers) -> Result<(), BadResponse> {
     let headers = &mut parts.headers;
     check_framing(headers)?;

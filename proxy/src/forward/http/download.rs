@@ -172,7 +172,7 @@ impl Relay {
         })
     }
 
-    /// Cuts the response, but not before hyper had the chance to send what came so far.
+    /// Cuts the response, but not before what came so far had the chance to be sent.
     fn fail<T>(
         &mut self,
         cx: &mut Context<'_>,

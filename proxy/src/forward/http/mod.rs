@@ -1,18 +1,17 @@
 //! HTTP on one connection of a client, from the first request to the last.
 //!
-//! Owns [`serve`]: hyper's connection of the version that ALPN chose, the deadlines between
-//! requests, the end of the connection, and answers to what hyper refuses by itself. What happens
-//! to a request is in `exchange`; bytes of hyper pass through `io`, which sees what hyper does not
-//! tell. Refuses to know TLS and accepting. Read next: `h1`, then `exchange`.
+//! Owns [`serve`], which has the connection served in the version that ALPN chose: by `h1` or by
+//! `h2`, which own the framing, the deadlines between requests, and the end of the connection. What
+//! happens to a request is in `exchange`, the same for both. Refuses to know TLS and accepting. Read
+//! next: `h1`, then `exchange`.
 
 mod batch;
+mod date;
 mod download;
 mod exchange;
 mod h1;
 mod h2;
-mod interim;
 mod io;
-mod lines;
 mod page;
 mod plan;
 mod send;

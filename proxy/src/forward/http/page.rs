@@ -117,10 +117,11 @@ fn closes(status: StatusCode) -> bool {
             | StatusCode::EXPECTATION_FAILED
             | StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
             | StatusCode::NOT_IMPLEMENTED
+            | StatusCode::HTTP_VERSION_NOT_SUPPORTED
     )
 }
 
-/// The same answer as bytes of HTTP/1.1, for where hyper cannot give it any more.
+/// The same answer as bytes of HTTP/1.1, for where there is no exchange.
 pub(super) fn raw_page(status: StatusCode) -> Vec<u8> {
     let refusal = Refusal { status, words: words(status) };
     let response = Reply::Refusal(refusal).response(request_id());
@@ -142,6 +143,11 @@ fn words(status: StatusCode) -> &'static str {
         StatusCode::REQUEST_TIMEOUT => "The request did not come in time.",
         StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => "The head of the request is too large.",
         StatusCode::URI_TOO_LONG => "The request target is too long.",
+        StatusCode::EXPECTATION_FAILED => "The request expects the unknown.",
+        StatusCode::HTTP_VERSION_NOT_SUPPORTED => "This version of HTTP is not spoken here.",
+        StatusCode::NOT_IMPLEMENTED => {
+            "The only transfer coding that is understood here is chunked."
+        }
         _ => "The request is malformed.",
     }
 }

@@ -1,9 +1,8 @@
 //! What the parts of one connection tell each other: its task, its exchanges, its IO.
 //!
-//! Owns [`Connection`] and the phase that it is in. hyper sits between the parts and passes none of
-//! this on. Nothing here waits.
+//! Owns [`Connection`] and [`InFlight`], an exchange of it. Nothing here waits.
 
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use http::HeaderValue;
@@ -30,7 +29,6 @@ pub(super) struct Connection {
     pub(super) client_cert: Result<ClientCert, ClientCertError>,
     /// What backends hear of TLS.
     pub(super) tls: TlsFields,
-    phase: AtomicU8,
     active: AtomicUsize,
     requests: AtomicU64,
     unread: AtomicBool,
@@ -40,19 +38,6 @@ pub(super) struct Connection {
     /// What the exchange of an HTTP/1.1 connection is answered before its final response; a stream
     /// of HTTP/2 has its own.
     pub(super) interims: Arc<Interims>,
-}
-
-/// Where an HTTP/1.1 connection is between two requests.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Phase {
-    /// Nothing of the next request was read.
-    Idle,
-    /// Something of the next request was read.
-    Head,
-    /// A request is being answered.
-    Busy,
-    /// The answer is complete, but perhaps not all of it is sent.
-    Tail,
 }
 
 impl Connection {
@@ -79,7 +64,6 @@ impl Connection {
             site: facts.site,
             client_cert,
             tls,
-            phase: AtomicU8::new(Phase::Idle as u8),
             active: AtomicUsize::new(0),
             requests: AtomicU64::new(0),
             unread: AtomicBool::new(false),
@@ -88,22 +72,6 @@ impl Connection {
             alarm: Mutex::default(),
             interims: Arc::default(),
         })
-    }
-
-    pub(super) fn phase(&self) -> Phase {
-        match self.phase.load(Ordering::Relaxed) {
-            0 => Phase::Idle,
-            1 => Phase::Head,
-            2 => Phase::Busy,
-            _ => Phase::Tail,
-        }
-    }
-
-    /// Goes from phase `from` to `to`; elsewhere it stays where it is.
-    pub(super) fn step(&self, from: Phase, to: Phase) {
-        if self.phase() == from {
-            self.phase.store(to as u8, Ordering::Relaxed);
-        }
     }
 
     /// Exchanges that are going on.
@@ -139,7 +107,7 @@ impl Connection {
         *self.fault.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Leaves what the connection will be joined with once hyper is done with it.
+    /// Leaves what the connection will be joined with once the agreement is sent.
     pub(super) fn leave_tunnel(&self, tunnel: Tunnel) {
         *self.tunnel.lock().unwrap_or_else(PoisonError::into_inner) = Some(tunnel);
     }
@@ -169,7 +137,6 @@ impl InFlight {
         }
         connection.requests.fetch_add(1, Ordering::Relaxed);
         connection.active.fetch_add(1, Ordering::Relaxed);
-        connection.phase.store(Phase::Busy as u8, Ordering::Relaxed);
         let alarm = connection.alarm.lock().unwrap_or_else(PoisonError::into_inner).take();
         Self { connection, alarm: alarm.unwrap_or_default(), interims, record: Record::default() }
     }
@@ -183,7 +150,6 @@ impl Drop for InFlight {
     fn drop(&mut self) {
         let alarm = std::mem::take(&mut self.alarm);
         *self.connection.alarm.lock().unwrap_or_else(PoisonError::into_inner) = Some(alarm);
-        self.connection.step(Phase::Busy, Phase::Tail);
         self.connection.active.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -152,7 +152,7 @@ async fn a_slow_reader_slows_the_backend() {
     let ahead = written.load(std::sync::atomic::Ordering::Relaxed);
     assert!(ahead < body.len() / 2, "the backend was {ahead} bytes ahead of a client at rest");
     let mut rest = vec![0; head.len() + body.len()];
-    // hyper adds a date, so that the answer is longer than what is read here.
+    // We add a date, so that the answer is longer than what is read here.
     io.read_exact(&mut rest).await.unwrap();
     drop(io);
     drop(drain);

@@ -27,6 +27,9 @@ async fn doubtful_requests_are_refused_in_words() {
         ("400", head("Content-Length:")),
         ("400", head("Content-Length: 99999999999999999999")),
         // Codings.
+        ("400", head("Content-Length: 4\r\nTransfer-Encoding: chunked")),
+        ("400", head("Transfer-Encoding: chunked\r\nContent-Length: 4")),
+        ("400", head("Content-Length: 3\r\nContent-Length: 3")),
         ("400", head("Transfer-Encoding: xchunked")),
         ("400", head("Transfer-Encoding: chunked, identity")),
         ("400", head("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked")),
@@ -46,11 +49,13 @@ async fn doubtful_requests_are_refused_in_words() {
         ("400", head("X: a\nY: b")),
         ("400", "GET / HTTP/1.1\nHost: app.example\n\n".into()),
         ("400", head("X: a\0b")),
+        ("505", "GET / HTTP/2.0\r\nHost: app.example\r\n\r\n".into()),
         ("400", "GET / HTTP/1.2\r\nHost: app.example\r\n\r\n".into()),
         ("400", "GET  / HTTP/1.1\r\nHost: app.example\r\n\r\n".into()),
         ("400", "GET /a b HTTP/1.1\r\nHost: app.example\r\n\r\n".into()),
         ("400", "\x16\x03\x01 garbage\r\n\r\n".into()),
         // Hosts and targets.
+        ("400", "GET /a#b HTTP/1.1\r\nHost: app.example\r\n\r\n".into()),
         ("400", "GET / HTTP/1.1\r\n\r\n".into()),
         ("400", "GET / HTTP/1.1\r\nHost: app.example\r\nHost: app.example\r\n\r\n".into()),
         ("400", "GET / HTTP/1.1\r\nHost: app.example, other.example\r\n\r\n".into()),
@@ -97,29 +102,6 @@ async fn connect_is_not_allowed() {
     )
     .await;
     assert!(answer.starts_with("HTTP/1.1 405 Method Not Allowed\r\n"), "{answer}");
-}
-
-#[tokio::test]
-async fn a_length_beside_a_coding_is_dropped_with_the_connection() {
-    for fields in [
-        "Content-Length: 4\r\nTransfer-Encoding: chunked",
-        "Transfer-Encoding: chunked\r\nContent-Length: 4",
-    ] {
-        let mut client = Client::new(vec![say(OK).after("0\r\n\r\n")]).await;
-        let smuggled = "GET /smuggled HTTP/1.1\r\nHost: app.example\r\n\r\n";
-        let request = format!(
-            "POST / HTTP/1.1\r\nHost: app.example\r\n{fields}\r\n\r\n1\r\na\r\n0\r\n\r\n{smuggled}"
-        );
-        client.send(&request).await;
-        let answer = client.read_to_end().await;
-        assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{answer}");
-        let received = client.backend_received();
-        assert!(
-            !received.contains("smuggled") && !received.contains("content-length"),
-            "{received}"
-        );
-        assert!(received.ends_with("\r\n\r\n1\r\na\r\n0\r\n\r\n"), "{received}");
-    }
 }
 
 #[tokio::test]

@@ -67,7 +67,7 @@ async fn a_connection_at_rest_wakes_up() {
     let mut client = Client::new(vec![say(OK); 4]).await;
     for pause in [0, 1, 2, 60] {
         tokio::time::sleep(Duration::from_secs(pause)).await;
-        // In two parts, of which the second meets hyper.
+        // In two parts, of which only the first wakes it up.
         let (one, other) = GET.split_at(9);
         client.send(one).await;
         tokio::time::sleep(Duration::from_millis(10)).await;

@@ -63,7 +63,7 @@ async fn other_protocols_are_not_passed_on() {
         "Connection: Upgrade\r\nUpgrade: websocket, h2c",
         "Connection: Upgrade\r\nUpgrade: TLS/1.2",
         "Upgrade: websocket",
-        "Connection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: 00",
+        "Connection: Upgrade\r\nUpgrade: websocket\r\nTransfer-Encoding: chunked\r\n\r\n0",
     ];
     for ask in asks {
         let mut client = Client::new(vec![say(ok)]).await;

@@ -1,7 +1,10 @@
 //! A body as it arrives, from a client or from an endpoint, in either version of HTTP.
 //!
 //! Owns [`Incoming`]. Flow control goes along with reading: what was taken out of a body makes room
-//! for more of it, and nothing else does. Refuses to know what is done with the bytes.
+//! for more of it, and nothing else does. Refuses to know what is done with the bytes. Read next:
+//! `feed`, for bodies that a connection of ours reads.
+
+mod feed;
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -10,9 +13,15 @@ use bytes::Bytes;
 use h2::RecvStream;
 use http_body::{Body, Frame, SizeHint};
 
+pub use feed::{FedBody, Feed, FeedError, Then, feed};
+
 /// A body that is being received.
 #[derive(Debug)]
 pub enum Incoming {
+    /// Nothing at all.
+    Empty,
+    /// Over HTTP/1.1, as the connection of a client hands it over.
+    Fed(FedBody),
     /// Over HTTP/1.1, as hyper has it.
     Http1(hyper::body::Incoming),
     /// Over a stream of HTTP/2.
@@ -70,6 +79,10 @@ impl Body for Incoming {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match &mut *self {
+            Self::Empty => Poll::Ready(None),
+            Self::Fed(body) => {
+                body.poll_part(cx).map(|frame| frame.map(|f| f.map_err(BodyError::Fed)))
+            }
             Self::Http1(body) => Pin::new(body)
                 .poll_frame(cx)
                 .map(|frame| frame.map(|f| f.map_err(BodyError::Http1))),
@@ -81,6 +94,8 @@ impl Body for Incoming {
 
     fn is_end_stream(&self) -> bool {
         match self {
+            Self::Empty => true,
+            Self::Fed(body) => body.is_end(),
             Self::Http1(body) => body.is_end_stream(),
             Self::Http2(body) => body.part == Part::End || body.stream.is_end_stream(),
         }
@@ -88,6 +103,8 @@ impl Body for Incoming {
 
     fn size_hint(&self) -> SizeHint {
         match self {
+            Self::Empty => SizeHint::with_exact(0),
+            Self::Fed(body) => body.rest().map_or_else(SizeHint::default, SizeHint::with_exact),
             Self::Http1(body) => body.size_hint(),
             Self::Http2(Http2Body { part: Part::End, .. }) => SizeHint::with_exact(0),
             Self::Http2(body) => body.rest.map_or_else(SizeHint::default, SizeHint::with_exact),
@@ -98,6 +115,9 @@ impl Body for Incoming {
 /// Why a body did not arrive completely.
 #[derive(Debug, thiserror::Error)]
 pub enum BodyError {
+    /// Over HTTP/1.1, from a client.
+    #[error("the body was not handed over completely")]
+    Fed(#[source] FeedError),
     /// Over HTTP/1.1.
     #[error("the body is not complete")]
     Http1(#[source] hyper::Error),

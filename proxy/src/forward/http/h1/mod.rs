@@ -1,0 +1,226 @@
+//! HTTP/1.1 on one connection: a codec of our own, our deadlines, and the end.
+//!
+//! Owns the time between requests: a request must be complete soon after it began, and a silent
+//! connection is closed without a word. A connection that waits holds no buffer. Each request is a
+//! `turn`; behind the last one the stream is left to say what was wrong, to become a tunnel, or to
+//! be closed so that the last answer arrives. `head` and `chunks` are the grammar of what comes,
+//! `answer` of what goes. Read next: `turn`.
+
+mod answer;
+mod chunks;
+mod head;
+mod supply;
+#[cfg(test)]
+mod tests;
+mod turn;
+mod wire;
+
+use std::future::{Future, poll_fn};
+use std::mem::MaybeUninit;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::StatusCode;
+use hyper::rt::{Read, ReadBuf, Write};
+use tokio::time::{Instant, timeout};
+
+use super::io::ClientIo;
+use super::page::raw_page;
+use super::state::Connection;
+use crate::backend::Alarm;
+use crate::drain::DrainWatch;
+use crate::forward::upgrade;
+use crate::net::Progress;
+use crate::outcome::CloseReason;
+use head::{Head, Scan};
+use turn::turn;
+use wire::Wire;
+
+/// Serves requests until there are no more.
+pub(super) async fn serve<I>(
+    io: I,
+    connection: Arc<Connection>,
+    mut watch: DrainWatch,
+) -> CloseReason
+where
+    I: Read + Write + Progress + Unpin + Send + 'static,
+{
+    let mut wire = Wire::new(ClientIo::new(io, Arc::clone(&connection)));
+    let mut finish = Finish { heard: pin!(watch.finish()), is_due: false };
+    let mut patience = Alarm::default();
+    let start = Instant::now();
+    let end = loop {
+        let head = match next(&mut wire, &mut patience, &mut finish, &connection).await {
+            Ok(head) => head,
+            Err(end) => break end,
+        };
+        let age_max = connection.service.limits.http.connection_age_max;
+        let is_last = |cx: &mut Context<'_>| finish.poll(cx) || start.elapsed() >= age_max;
+        // Boxed, so that a connection without a request does not hold the space for one.
+        if let Err(end) = Box::pin(turn(&mut wire, head, &connection, is_last)).await {
+            break end;
+        }
+    };
+    let Wire { io, buffer, .. } = wire;
+    // The end needs more space than the life of a connection, which is longer.
+    Box::pin(close(io.stream, buffer.freeze(), end, &connection)).await
+}
+
+/// Waits for the head of the next request.
+async fn next<I: Read + Unpin>(
+    wire: &mut Wire<I>,
+    patience: &mut Alarm,
+    finish: &mut Finish<'_, impl Future<Output = ()>>,
+    connection: &Connection,
+) -> Result<Head, End> {
+    let limits = &connection.service.limits.http;
+    let is_first = connection.requests() == 0;
+    let mut since = Instant::now();
+    let mut scan = Scan::default();
+    poll_fn(|cx| {
+        loop {
+            if !wire.buffer.is_empty() {
+                match scan.take(&mut wire.buffer, limits) {
+                    Ok(Some(head)) => return Poll::Ready(Ok(head)),
+                    Ok(None) => {}
+                    Err(status) => return Poll::Ready(Err(End::Refused(status))),
+                }
+            }
+            let was_silent = wire.buffer.is_empty();
+            match wire.poll_fill(cx) {
+                Poll::Ready(Ok(0)) if was_silent => return Poll::Ready(Err(End::Done)),
+                Poll::Ready(Ok(1..)) => {}
+                Poll::Ready(_) => return Poll::Ready(Err(End::Broken)),
+                Poll::Pending => break,
+            }
+            if was_silent && !is_first {
+                since = Instant::now();
+            }
+        }
+        let is_silent = wire.buffer.is_empty();
+        // Only now, so that a request that has come already is answered.
+        if is_silent && finish.poll(cx) {
+            return Poll::Ready(Err(End::Done));
+        }
+        let (limit, end) = if is_silent && !is_first {
+            (limits.keepalive_timeout, End::Idle)
+        } else {
+            (limits.request_head_timeout, End::Late)
+        };
+        patience.poll_at(cx, since + limit).map(|()| Err(end))
+    })
+    .await
+}
+
+/// The word that everything comes to its end.
+struct Finish<'a, F> {
+    heard: Pin<&'a mut F>,
+    is_due: bool,
+}
+
+impl<F: Future<Output = ()>> Finish<'_, F> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> bool {
+        self.is_due = self.is_due || self.heard.as_mut().poll(cx).is_ready();
+        self.is_due
+    }
+}
+
+/// How a connection ends.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    /// The stream is of no more use.
+    Broken,
+    /// A response has no end, and must not look as if it had.
+    Cut,
+    /// Everything was said.
+    Done,
+    /// Nothing of a next request came.
+    Idle,
+    /// Nothing of the first request came, or not all of a request.
+    Late,
+    /// What came was no request.
+    Refused(StatusCode),
+}
+
+/// Ends the connection in the way that its end asks for.
+async fn close<I>(mut stream: I, read: Bytes, end: End, connection: &Connection) -> CloseReason
+where
+    I: Read + Write + Progress + Unpin + Send + 'static,
+{
+    let (reason, last_words) = match end {
+        End::Idle => (CloseReason::Idle, None),
+        // A connection that never said anything is not answered.
+        End::Late if read.is_empty() => (CloseReason::Timeout, None),
+        End::Late => (CloseReason::Timeout, Some(StatusCode::REQUEST_TIMEOUT)),
+        End::Done => {
+            if let Some(tunnel) = connection.take_tunnel() {
+                return upgrade::join(stream, read, tunnel, &connection.service.limits).await;
+            }
+            (connection.fault().unwrap_or(CloseReason::Done), None)
+        }
+        End::Refused(status) => (CloseReason::ClientError, Some(status)),
+        // The stream is dropped as it is.
+        End::Cut => return connection.fault().unwrap_or(CloseReason::BackendError),
+        End::Broken => return connection.fault().unwrap_or(CloseReason::ClientReset),
+    };
+    let _ = timeout(CLOSE_TIMEOUT, async {
+        if let Some(status) = last_words {
+            count(connection, status);
+            write_all(&mut stream, &raw_page(status)).await?;
+        }
+        poll_fn(|cx| Pin::new(&mut stream).poll_shutdown(cx)).await?;
+        if last_words.is_some() || connection.has_unread() {
+            linger(&mut stream).await?;
+        }
+        Ok::<_, std::io::Error>(())
+    })
+    .await;
+    reason
+}
+
+fn count(connection: &Connection, status: StatusCode) {
+    let class = crate::metrics::CodeClass::of(status.as_u16());
+    connection.service.metrics.http_requests.of(connection.version, class).inc();
+}
+
+async fn write_all<I: Write + Unpin>(stream: &mut I, mut bytes: &[u8]) -> std::io::Result<()> {
+    poll_fn(|cx| {
+        while !bytes.is_empty() {
+            let written = ready!(Pin::new(&mut *stream).poll_write(cx, bytes))?;
+            if written == 0 {
+                return Poll::Ready(Err(std::io::ErrorKind::WriteZero.into()));
+            }
+            bytes = bytes.get(written..).unwrap_or_default();
+        }
+        Pin::new(&mut *stream).poll_flush(cx)
+    })
+    .await
+}
+
+/// Reads what the client still sends, up to a limit, so that the kernel does not answer it with a
+/// reset that destroys our last words on their way.
+async fn linger<I: Read + Unpin>(stream: &mut I) -> std::io::Result<()> {
+    let mut rest = LINGER_BYTES_MAX;
+    poll_fn(|cx| {
+        let mut scratch = [MaybeUninit::uninit(); LINGER_READ_BYTES];
+        while rest > 0 {
+            let mut buf = ReadBuf::uninit(&mut scratch);
+            ready!(Pin::new(&mut *stream).poll_read(cx, buf.unfilled()))?;
+            match buf.filled().len() {
+                0 => break,
+                read => rest = rest.saturating_sub(read),
+            }
+        }
+        Poll::Ready(Ok(()))
+    })
+    .await
+}
+
+/// What is read at once of what nobody wants.
+const LINGER_READ_BYTES: usize = 2048;
+/// For the last words and the farewell of the client.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+const LINGER_BYTES_MAX: usize = 64 * 1024;
