@@ -15,7 +15,6 @@ use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::Instant;
 
-use super::stall::note_asked;
 use super::state::InFlight;
 use crate::access::{End, Record};
 use crate::backend::{Backend, Lease};
@@ -195,7 +194,6 @@ impl Body for Download {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, DownloadError>>> {
-        note_asked();
         let this = &mut *self;
         match &mut this.source {
             Source::Text(text) => {

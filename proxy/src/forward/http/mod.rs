@@ -5,7 +5,6 @@
 //! happens to a request is in `exchange`, the same for both. Refuses to know TLS and accepting. Read
 //! next: `h1`, then `exchange`.
 
-mod batch;
 mod date;
 mod download;
 mod exchange;
@@ -15,7 +14,6 @@ mod io;
 mod page;
 mod plan;
 mod send;
-mod stall;
 mod state;
 #[cfg(test)]
 mod tests;

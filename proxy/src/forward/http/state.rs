@@ -2,7 +2,7 @@
 //!
 //! Owns [`Connection`] and [`InFlight`], an exchange of it. Nothing here waits.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use http::HeaderValue;
@@ -29,12 +29,12 @@ pub(super) struct Connection {
     pub(super) client_cert: Result<ClientCert, ClientCertError>,
     /// What backends hear of TLS.
     pub(super) tls: TlsFields,
-    active: AtomicUsize,
     requests: AtomicU64,
     unread: AtomicBool,
     fault: Mutex<Option<CloseReason>>,
     tunnel: Mutex<Option<Tunnel>>,
-    alarm: Mutex<Option<Alarm>>,
+    /// Alarms of exchanges that are over, for those to come.
+    alarms: Mutex<Vec<Alarm>>,
     /// What the exchange of an HTTP/1.1 connection is answered before its final response; a stream
     /// of HTTP/2 has its own.
     pub(super) interims: Arc<Interims>,
@@ -64,19 +64,13 @@ impl Connection {
             site: facts.site,
             client_cert,
             tls,
-            active: AtomicUsize::new(0),
             requests: AtomicU64::new(0),
             unread: AtomicBool::new(false),
             fault: Mutex::default(),
             tunnel: Mutex::default(),
-            alarm: Mutex::default(),
+            alarms: Mutex::default(),
             interims: Arc::default(),
         })
-    }
-
-    /// Exchanges that are going on.
-    pub(super) fn active(&self) -> usize {
-        self.active.load(Ordering::Relaxed)
     }
 
     /// Requests so far.
@@ -136,8 +130,7 @@ impl InFlight {
             interims.restart();
         }
         connection.requests.fetch_add(1, Ordering::Relaxed);
-        connection.active.fetch_add(1, Ordering::Relaxed);
-        let alarm = connection.alarm.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let alarm = connection.alarms.lock().unwrap_or_else(PoisonError::into_inner).pop();
         Self { connection, alarm: alarm.unwrap_or_default(), interims, record: Record::default() }
     }
 
@@ -149,7 +142,6 @@ impl InFlight {
 impl Drop for InFlight {
     fn drop(&mut self) {
         let alarm = std::mem::take(&mut self.alarm);
-        *self.connection.alarm.lock().unwrap_or_else(PoisonError::into_inner) = Some(alarm);
-        self.connection.active.fetch_sub(1, Ordering::Relaxed);
+        self.connection.alarms.lock().unwrap_or_else(PoisonError::into_inner).push(alarm);
     }
 }

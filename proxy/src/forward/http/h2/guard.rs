@@ -1,0 +1,209 @@
+//! What a client may send without asking for anything.
+//!
+//! Owns [`Guard`], which is shown every byte that a client of HTTP/2 sends, finds the frames in them
+//! (RFC 9113 §4.1) and counts those that cost us more than they cost the client. h2 has limits for
+//! what it answers by itself; these are for what it takes as it comes. Refuses to know what a frame
+//! says, and does nothing: the task of the connection does.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::config::HttpLimits;
+
+/// Counts the frames of a connection.
+#[derive(Debug)]
+pub(super) struct Guard {
+    frames: Frames,
+    control: Rate,
+    resets: Rate,
+}
+
+/// What a client sends too much of.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Flood {
+    /// Frames that neither ask nor send anything.
+    Control,
+    /// Resets of streams.
+    Resets,
+}
+
+impl Guard {
+    pub(super) fn new(limits: &HttpLimits, now: Instant) -> Self {
+        Self {
+            frames: Frames { skip: PREFACE_BYTES, head: [0; HEAD_BYTES], have: 0 },
+            control: Rate { count: 0, max: limits.h2_control_frames_max, since: now },
+            resets: Rate { count: 0, max: limits.h2_resets_max, since: now },
+        }
+    }
+
+    /// Looks at `bytes`, which follow those before. `credit` is what the client may send besides.
+    pub(super) fn watch(&mut self, bytes: &[u8], credit: &AtomicU64) -> Result<(), Flood> {
+        let mut rest = bytes;
+        while let Some(frame) = self.frames.next(&mut rest) {
+            match frame {
+                Frame::Asks => self.control.count = 0,
+                Frame::Resets => {
+                    self.resets.count(None).map_err(|()| Flood::Resets)?;
+                    self.control.count(Some(credit)).map_err(|()| Flood::Control)?;
+                }
+                Frame::Controls => {
+                    self.control.count(Some(credit)).map_err(|()| Flood::Control)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// So many within [`PERIOD`], and no more.
+#[derive(Debug)]
+struct Rate {
+    count: u32,
+    max: u32,
+    /// When `count` was last found to have taken its time. The clock is only looked at when it has
+    /// reached the limit.
+    since: Instant,
+}
+
+impl Rate {
+    fn count(&mut self, credit: Option<&AtomicU64>) -> Result<(), ()> {
+        self.count += 1;
+        if self.count <= self.max {
+            return Ok(());
+        }
+        let credit = credit.map_or(0, |credit| credit.swap(0, Ordering::Relaxed));
+        self.count = self.count.saturating_sub(u32::try_from(credit).unwrap_or(u32::MAX));
+        if self.count <= self.max {
+            return Ok(());
+        }
+        let now = Instant::now();
+        if now.duration_since(self.since) < PERIOD {
+            return Err(());
+        }
+        self.count = 0;
+        self.since = now;
+        Ok(())
+    }
+}
+
+/// What a frame means to us.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Frame {
+    /// It asks for something, or sends it.
+    Asks,
+    Controls,
+    Resets,
+}
+
+/// Finds the heads of frames, wherever the bytes are cut.
+#[derive(Debug)]
+struct Frames {
+    /// Bytes up to the next head.
+    skip: usize,
+    head: [u8; HEAD_BYTES],
+    /// How many bytes of the next head are there.
+    have: usize,
+}
+
+impl Frames {
+    /// The next frame whose head is complete in `bytes`, of which it takes what it has looked at.
+    fn next(&mut self, bytes: &mut &[u8]) -> Option<Frame> {
+        let skipped = self.skip.min(bytes.len());
+        self.skip -= skipped;
+        *bytes = bytes.get(skipped..).unwrap_or_default();
+        let wanted = self.head.get_mut(self.have..)?;
+        let taken = wanted.len().min(bytes.len());
+        let (come, rest) = bytes.split_at_checked(taken)?;
+        wanted.get_mut(..taken)?.copy_from_slice(come);
+        *bytes = rest;
+        self.have += taken;
+        if self.skip > 0 || self.have < HEAD_BYTES {
+            return None;
+        }
+        self.have = 0;
+        let [high, middle, low, kind, flags, ..] = self.head;
+        let length = usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low);
+        self.skip = length;
+        Some(match kind {
+            DATA if length > 0 || flags & END_STREAM != 0 => Frame::Asks,
+            HEADERS => Frame::Asks,
+            RST_STREAM => Frame::Resets,
+            _ => Frame::Controls,
+        })
+    }
+}
+
+/// `PRI * HTTP/2.0` and its empty lines (RFC 9113 §3.4).
+const PREFACE_BYTES: usize = 24;
+const HEAD_BYTES: usize = 9;
+const DATA: u8 = 0x0;
+const HEADERS: u8 = 0x1;
+const RST_STREAM: u8 = 0x3;
+const END_STREAM: u8 = 0x1;
+/// The time that the limits on frames are for.
+const PERIOD: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(kind: u8, flags: u8, payload: usize) -> Vec<u8> {
+        let length = u32::try_from(payload).unwrap().to_be_bytes();
+        let mut bytes = vec![length[1], length[2], length[3], kind, flags, 0, 0, 0, 1];
+        bytes.resize(HEAD_BYTES + payload, 0);
+        bytes
+    }
+
+    fn guard() -> Guard {
+        let limits =
+            HttpLimits { h2_control_frames_max: 10, h2_resets_max: 5, ..HttpLimits::default() };
+        let mut guard = Guard::new(&limits, Instant::now());
+        guard.watch(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &AtomicU64::new(0)).unwrap();
+        guard
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn frames_are_found_wherever_the_bytes_are_cut() {
+        let frames = [frame(DATA, 0, 300), frame(HEADERS, 0, 5), frame(RST_STREAM, 0, 4)];
+        let bytes = [frames.concat(), frame(DATA, 0, 0), frame(DATA, END_STREAM, 0)].concat();
+        let expected = [Frame::Asks, Frame::Asks, Frame::Resets, Frame::Controls, Frame::Asks];
+        for cut in 0..=bytes.len() {
+            let mut guard = guard();
+            let mut found = Vec::new();
+            let (one, other) = bytes.split_at(cut);
+            for mut part in [one, other] {
+                while let Some(frame) = guard.frames.next(&mut part) {
+                    found.push(frame);
+                }
+            }
+            assert_eq!(found, expected, "cut at {cut}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn requests_and_content_make_room_for_control_frames() {
+        let (mut guard, credit) = (guard(), AtomicU64::new(0));
+        for _ in 0..100 {
+            guard.watch(&frame(8, 0, 4).repeat(10), &credit).unwrap();
+            guard.watch(&frame(HEADERS, 0, 20), &credit).unwrap();
+        }
+        for _ in 0..100 {
+            credit.fetch_add(10, Ordering::Relaxed);
+            guard.watch(&frame(8, 0, 4).repeat(10), &credit).unwrap();
+        }
+        assert_eq!(guard.watch(&frame(6, 0, 8).repeat(21), &credit), Err(Flood::Control));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_comes_slowly_is_no_flood() {
+        let (mut guard, credit) = (guard(), AtomicU64::new(0));
+        for _ in 0..100 {
+            tokio::time::advance(PERIOD / 5).await;
+            guard.watch(&frame(RST_STREAM, 0, 4), &credit).unwrap();
+            guard.watch(&frame(6, 0, 8), &credit).unwrap();
+        }
+        assert_eq!(guard.watch(&frame(RST_STREAM, 0, 4).repeat(12), &credit), Err(Flood::Resets));
+    }
+}

@@ -1,0 +1,228 @@
+//! One exchange on a stream of HTTP/2.
+//!
+//! Owns the way of an answer into its stream: the head, then as much of the body as the client has
+//! room for, then the trailers. A stream that the client resets takes its exchange along at once; a
+//! stream whose client makes no room, or less than a trickle of it, is reset. Refuses to know what
+//! the answer is. Read next: `exchange`.
+
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use h2::server::SendResponse;
+use h2::{Reason, RecvStream, SendStream};
+use http::header::{CONTENT_LENGTH, DATE};
+use http::{HeaderMap, Request, Response};
+use http_body::{Body as _, Frame};
+use tokio::time::Instant;
+
+use super::date;
+use super::wire::Link;
+use crate::backend::Alarm;
+use crate::body::{Http2Body, Incoming};
+use crate::forward::http::download::Download;
+use crate::forward::http::exchange::exchange;
+use crate::forward::http::state::Connection;
+
+/// How the exchange of a stream ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Ended {
+    /// The client has no more use for it.
+    Abandoned,
+    /// By the book.
+    Answered,
+    /// The answer broke off.
+    Cut,
+    /// The client took nothing, or next to nothing.
+    Stalled,
+}
+
+/// Answers `request` on its stream.
+///
+/// What can be decided at once is decided before there is a future, which is thus smaller.
+pub(super) fn answer(
+    connection: &Arc<Connection>,
+    link: &Arc<Link>,
+    request: Request<RecvStream>,
+    respond: SendResponse<Bytes>,
+) -> impl Future<Output = Ended> + Send + use<> {
+    let length = content_length(request.headers());
+    let request = request.map(|body| Incoming::Http2(Http2Body::new(body, length)));
+    let exchange = exchange(connection, request, None);
+    let write_timeout = connection.service.limits.http.write_timeout;
+    carry(exchange, respond, Arc::clone(link), write_timeout)
+}
+
+async fn carry(
+    exchange: impl Future<Output = Response<Download>>,
+    mut respond: SendResponse<Bytes>,
+    link: Arc<Link>,
+    write_timeout: Duration,
+) -> Ended {
+    let response = {
+        let mut exchange = pin!(exchange);
+        poll_fn(|cx| {
+            if let Poll::Ready(response) = exchange.as_mut().poll(cx) {
+                return Poll::Ready(Some(response));
+            }
+            respond.poll_reset(cx).map(|_| None)
+        })
+        .await
+    };
+    let Some(response) = response else { return Ended::Abandoned };
+    let (mut head, body) = response.into_parts();
+    head.headers.entry(DATE).or_insert_with(date::now);
+    let is_complete = body.is_end_stream();
+    let Ok(stream) = respond.send_response(Response::from_parts(head, ()), is_complete) else {
+        return Ended::Abandoned;
+    };
+    if is_complete {
+        return Ended::Answered;
+    }
+    let mut outflow = Outflow::new(body, stream, link, write_timeout);
+    poll_fn(|cx| outflow.poll(cx)).await
+}
+
+/// The length of a body that h2 has found to be well-formed.
+fn content_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// A body on its way into its stream.
+struct Outflow {
+    body: Download,
+    stream: SendStream<Bytes>,
+    link: Arc<Link>,
+    write_timeout: Duration,
+    /// What went into the stream so far.
+    bytes: u64,
+    /// How long the client was waited for.
+    waited: Duration,
+    waiting_since: Option<Instant>,
+    alarm: Alarm,
+    /// The turn of the connection in which the last of a body that is cut went into the stream.
+    cut_in: Option<u64>,
+}
+
+impl Outflow {
+    fn new(
+        body: Download,
+        stream: SendStream<Bytes>,
+        link: Arc<Link>,
+        write_timeout: Duration,
+    ) -> Self {
+        Self {
+            body,
+            stream,
+            link,
+            write_timeout,
+            bytes: 0,
+            waited: Duration::ZERO,
+            waiting_since: None,
+            alarm: Alarm::default(),
+            cut_in: None,
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
+        loop {
+            if let Some(turn) = self.cut_in {
+                return self.poll_cut(cx, turn);
+            }
+            if let Err(ended) = ready!(self.poll_room(cx)) {
+                return Poll::Ready(ended);
+            }
+            let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) else {
+                return self.stream.poll_reset(cx).map(|_| Ended::Abandoned);
+            };
+            match frame.transpose() {
+                Ok(frame) => {
+                    if let Some(ended) = self.pass(frame) {
+                        return Poll::Ready(ended);
+                    }
+                }
+                Err(_) => self.cut_in = Some(self.link.turn()),
+            }
+        }
+    }
+
+    /// Ready when the stream takes at least one byte.
+    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ended>> {
+        self.stream.reserve_capacity(1);
+        while self.stream.capacity() == 0 {
+            match self.stream.poll_capacity(cx) {
+                Poll::Pending => return self.poll_stalled(cx).map(Err),
+                Poll::Ready(Some(Ok(_))) => {}
+                Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(Err(Ended::Abandoned)),
+            }
+        }
+        let Some(since) = self.waiting_since.take() else { return Poll::Ready(Ok(())) };
+        self.waited += since.elapsed();
+        let least = TRICKLE.saturating_mul(self.waited.as_secs());
+        let is_trickle = self.waited > TRICKLE_GRACE && self.bytes < least;
+        Poll::Ready(if is_trickle && !self.link.is_stuck() { Err(self.give_up()) } else { Ok(()) })
+    }
+
+    /// Ready when the client has made no room for too long. Where it is the connection that takes
+    /// nothing, the deadline of the connection counts.
+    fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
+        loop {
+            let since = *self.waiting_since.get_or_insert_with(Instant::now);
+            ready!(self.alarm.poll_at(cx, since + self.write_timeout));
+            if !self.link.is_stuck() {
+                return Poll::Ready(self.give_up());
+            }
+            self.waiting_since = None;
+        }
+    }
+
+    fn give_up(&mut self) -> Ended {
+        tracing::debug!("a stream whose client takes nothing is reset");
+        self.stream.send_reset(Reason::CANCEL);
+        Ended::Stalled
+    }
+
+    /// Puts a frame into the stream; without one it ends.
+    fn pass(&mut self, frame: Option<Frame<Bytes>>) -> Option<Ended> {
+        let Some(frame) = frame else { return self.send(Bytes::new(), true) };
+        match frame.into_data() {
+            Ok(data) => {
+                let is_last = self.body.is_end_stream();
+                self.send(data, is_last)
+            }
+            Err(frame) => {
+                let trailers = frame.into_trailers().ok()?;
+                let sent = self.stream.send_trailers(trailers);
+                Some(sent.map_or(Ended::Abandoned, |()| Ended::Answered))
+            }
+        }
+    }
+
+    fn send(&mut self, data: Bytes, is_last: bool) -> Option<Ended> {
+        self.bytes += data.len() as u64;
+        self.link.note_sent(data.len());
+        match self.stream.send_data(data, is_last) {
+            Err(_) => Some(Ended::Abandoned),
+            Ok(()) if is_last => Some(Ended::Answered),
+            Ok(()) => None,
+        }
+    }
+
+    /// Resets the stream, but not before the connection had the chance to send what came so far.
+    fn poll_cut(&mut self, cx: &mut Context<'_>, turn: u64) -> Poll<Ended> {
+        if self.link.turn() == turn {
+            self.link.want_turn();
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        self.stream.send_reset(Reason::INTERNAL_ERROR);
+        Poll::Ready(Ended::Cut)
+    }
+}
+
+/// What a client must take in a second, once it has been waited for for a while.
+const TRICKLE: u64 = 100;
+const TRICKLE_GRACE: Duration = Duration::from_secs(10);
