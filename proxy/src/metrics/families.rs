@@ -132,6 +132,8 @@ families! {
         "Number of the configuration in use, counted from 1 at start.";
     http_requests: IntCounterVec, Kind::Counter, "portunus_http_requests_total",
         ["listener", "version", "code"], "Requests answered, by HTTP version and class of status.";
+    http2_defences: IntCounterVec, Kind::Counter, "portunus_http2_defences_total",
+        ["listener", "defence"], "Connections and streams of HTTP/2 ended since they cost too much.";
     http_request_duration: HistogramVec, Kind::Histogram(REQUEST_SECONDS),
         "portunus_http_request_duration_seconds", ["backend"],
         "Time from the request head to the response head.";
@@ -195,6 +197,7 @@ impl Families {
             key_exchanges: Counters::resolve(&self.key_exchanges, name),
             ciphers: Counters::resolve(&self.ciphers, name),
             http_requests: Pairs::resolve(&self.http_requests, name),
+            http2_defences: Counters::resolve(&self.http2_defences, name),
         }
     }
 

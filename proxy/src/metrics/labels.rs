@@ -147,6 +147,20 @@ labels! {
 }
 
 labels! {
+    /// What ended a connection of HTTP/2, or a stream of one, that cost more than it was for.
+    Http2Defence {
+        /// Frames that neither ask nor send anything.
+        ControlFrames => "control_frames",
+        /// Errors of the client, each of which costs a stream; or a head without end.
+        Errors => "errors",
+        /// Requests that were taken back.
+        Resets => "resets",
+        /// An answer that the client takes nothing of, or next to nothing.
+        Stall => "stall",
+    }
+}
+
+labels! {
     /// The named group of a key exchange.
     Group {
         /// A group that has no name here.

@@ -28,6 +28,7 @@ use hyper::rt::{Read, Write};
 use super::state::Connection;
 use crate::config::HttpLimits;
 use crate::drain::DrainWatch;
+use crate::metrics::Http2Defence;
 use crate::net::Progress;
 use crate::outcome::CloseReason;
 use bell::{Bell, Hall};
@@ -220,6 +221,10 @@ where
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Some(Ok((request, respond)))) => self.begin(request, respond),
                 Poll::Ready(Some(Err(error))) => {
+                    if error.is_library() && error.reason() == Some(Reason::ENHANCE_YOUR_CALM) {
+                        let defences = &self.connection.service.metrics.http2_defences;
+                        defences.of(Http2Defence::Errors).inc();
+                    }
                     return Poll::Ready(
                         self.end.unwrap_or_else(|| reason(self.connection, &error)),
                     );
@@ -252,7 +257,10 @@ where
         while let Poll::Ready(Some(ended)) = self.exchanges.poll_next_unpin(&mut cx) {
             match ended {
                 Ended::Abandoned => self.abandoned += 1,
-                Ended::Answered | Ended::Cut | Ended::Stalled => {}
+                Ended::Stalled => {
+                    self.connection.service.metrics.http2_defences.of(Http2Defence::Stall).inc();
+                }
+                Ended::Answered | Ended::Cut => {}
             }
         }
         if self.link.take_turn_wanted() {
@@ -262,12 +270,22 @@ where
 
     /// Ends a connection that costs more than it is for.
     fn defend(&mut self) {
-        let is_fickle = self.requests >= FICKLE_AFTER && self.abandoned * 2 > self.requests;
-        let flood = self.link.flood().or(is_fickle.then_some(Flood::Resets));
-        if self.is_calmed || flood.is_none() {
+        if self.is_calmed {
             return;
         }
+        let is_fickle = self.requests >= FICKLE_AFTER && self.abandoned * 2 > self.requests;
+        let flood = self.link.flood().or(is_fickle.then_some(Flood::Resets));
+        let Some(flood) = flood else { return };
         tracing::debug!(?flood, "a client of HTTP/2 is told to calm down");
+        self.connection
+            .service
+            .metrics
+            .http2_defences
+            .of(match flood {
+                Flood::Control => Http2Defence::ControlFrames,
+                Flood::Resets => Http2Defence::Resets,
+            })
+            .inc();
         self.is_calmed = true;
         self.end = Some(CloseReason::ClientError);
         self.exchanges.clear();

@@ -21,8 +21,9 @@ use tokio::time::Instant;
 
 use super::date;
 use super::wire::Link;
-use crate::backend::Alarm;
+use crate::backend::{Alarm, Interims};
 use crate::body::{Http2Body, Incoming};
+use crate::forward::header::clean_interim;
 use crate::forward::http::download::Download;
 use crate::forward::http::exchange::exchange;
 use crate::forward::http::state::Connection;
@@ -51,13 +52,15 @@ pub(super) fn answer(
 ) -> impl Future<Output = Ended> + Send + use<> {
     let length = content_length(request.headers());
     let request = request.map(|body| Incoming::Http2(Http2Body::new(body, length)));
-    let exchange = exchange(connection, request, None);
+    let interims = Arc::new(Interims::default());
+    let exchange = exchange(connection, request, Some(Arc::clone(&interims)));
     let write_timeout = connection.service.limits.http.write_timeout;
-    carry(exchange, respond, Arc::clone(link), write_timeout)
+    carry(exchange, interims, respond, Arc::clone(link), write_timeout)
 }
 
 async fn carry(
     exchange: impl Future<Output = Response<Download>>,
+    interims: Arc<Interims>,
     mut respond: SendResponse<Bytes>,
     link: Arc<Link>,
     write_timeout: Duration,
@@ -65,7 +68,9 @@ async fn carry(
     let response = {
         let mut exchange = pin!(exchange);
         poll_fn(|cx| {
-            if let Poll::Ready(response) = exchange.as_mut().poll(cx) {
+            let polled = exchange.as_mut().poll(cx);
+            hint(&mut respond, &interims);
+            if let Poll::Ready(response) = polled {
                 return Poll::Ready(Some(response));
             }
             respond.poll_reset(cx).map(|_| None)
@@ -86,6 +91,18 @@ async fn carry(
     poll_fn(|cx| outflow.poll(cx)).await
 }
 
+/// Passes on what comes before the final response.
+fn hint(respond: &mut SendResponse<Bytes>, interims: &Interims) {
+    if !interims.is_waiting() {
+        return;
+    }
+    for mut interim in interims.take() {
+        clean_interim(interim.headers_mut());
+        // A stream that is gone is noticed by what follows.
+        let _ = respond.send_informational(interim);
+    }
+}
+
 /// The length of a body that h2 has found to be well-formed.
 fn content_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
@@ -97,6 +114,10 @@ struct Outflow {
     stream: SendStream<Bytes>,
     link: Arc<Link>,
     write_timeout: Duration,
+    /// What the client has no room for yet.
+    rest: Bytes,
+    /// Whether the body has said that there is no more of it.
+    is_over: bool,
     /// What went into the stream so far.
     bytes: u64,
     /// How long the client was waited for.
@@ -119,6 +140,8 @@ impl Outflow {
             stream,
             link,
             write_timeout,
+            rest: Bytes::new(),
+            is_over: false,
             bytes: 0,
             waited: Duration::ZERO,
             waiting_since: None,
@@ -134,6 +157,12 @@ impl Outflow {
             }
             if let Err(ended) = ready!(self.poll_room(cx)) {
                 return Poll::Ready(ended);
+            }
+            if !self.rest.is_empty() {
+                if let Some(ended) = self.send() {
+                    return Poll::Ready(ended);
+                }
+                continue;
             }
             let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) else {
                 return self.stream.poll_reset(cx).map(|_| Ended::Abandoned);
@@ -151,7 +180,9 @@ impl Outflow {
 
     /// Ready when the stream takes at least one byte.
     fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ended>> {
-        self.stream.reserve_capacity(1);
+        if self.rest.is_empty() {
+            self.stream.reserve_capacity(1);
+        }
         while self.stream.capacity() == 0 {
             match self.stream.poll_capacity(cx) {
                 Poll::Pending => return self.poll_stalled(cx).map(Err),
@@ -187,23 +218,35 @@ impl Outflow {
 
     /// Puts a frame into the stream; without one it ends.
     fn pass(&mut self, frame: Option<Frame<Bytes>>) -> Option<Ended> {
-        let Some(frame) = frame else { return self.send(Bytes::new(), true) };
-        match frame.into_data() {
-            Ok(data) => {
-                let is_last = self.body.is_end_stream();
-                self.send(data, is_last)
+        match frame.map(Frame::into_data) {
+            Some(Ok(data)) if data.is_empty() && !self.body.is_end_stream() => None,
+            Some(Ok(data)) => {
+                self.rest = data;
+                self.send()
             }
-            Err(frame) => {
+            Some(Err(frame)) => {
                 let trailers = frame.into_trailers().ok()?;
                 let sent = self.stream.send_trailers(trailers);
                 Some(sent.map_or(Ended::Abandoned, |()| Ended::Answered))
             }
+            None => {
+                self.is_over = true;
+                self.send()
+            }
         }
     }
 
-    fn send(&mut self, data: Bytes, is_last: bool) -> Option<Ended> {
+    /// Puts as much of the rest into the stream as there is room for, so that nothing waits where
+    /// it has no deadline.
+    fn send(&mut self) -> Option<Ended> {
+        if self.stream.capacity() < self.rest.len() {
+            self.stream.reserve_capacity(self.rest.len());
+        }
+        let room = self.stream.capacity().min(self.rest.len());
+        let data = self.rest.split_to(room);
         self.bytes += data.len() as u64;
         self.link.note_sent(data.len());
+        let is_last = self.rest.is_empty() && (self.is_over || self.body.is_end_stream());
         match self.stream.send_data(data, is_last) {
             Err(_) => Some(Ended::Abandoned),
             Ok(()) if is_last => Some(Ended::Answered),

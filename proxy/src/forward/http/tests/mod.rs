@@ -2,11 +2,14 @@
 //! script and remember what they received.
 
 mod bodies;
+mod farewell;
+mod frames;
 mod framing;
 mod h2;
 mod identity;
 mod interim;
 mod limits;
+mod malformed;
 mod reuse;
 mod routes;
 mod smoke;
