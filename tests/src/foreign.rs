@@ -6,6 +6,7 @@
 
 use std::ffi::OsStr;
 use std::io::Write as _;
+use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -59,6 +60,21 @@ pub fn python() -> Option<Foreign> {
     find("python3", "--version")
 }
 
+/// A Python that has all of `modules`, if one is here: the first of the path, or the system's own,
+/// for which distributions package modules.
+pub fn python_with(modules: &[&str]) -> Option<Foreign> {
+    let import = format!("import {}", modules.join(", "));
+    let question = ["-c", import.as_str()];
+    let system = "/usr/bin/python3";
+    let program = if answers("python3", &question) { "python3" } else { system };
+    Some(find_with(program, &question)?.env("PYTHONDONTWRITEBYTECODE", "1"))
+}
+
+/// The path of a program of ours in a foreign language, `tests/foreign/NAME`.
+pub fn program(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("foreign").join(name)
+}
+
 /// `nghttp`, the HTTP/2 client, if it is here.
 pub fn nghttp() -> Option<Foreign> {
     find("nghttp", "--version")
@@ -109,9 +125,7 @@ fn find(program: &'static str, question: &str) -> Option<Foreign> {
 }
 
 fn find_with(program: &'static str, question: &[&str]) -> Option<Foreign> {
-    let mut asked = std::process::Command::new(program);
-    asked.args(question).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    if asked.status().is_ok_and(|status| status.success()) {
+    if answers(program, question) {
         return Some(Foreign { command: Command::new(program), input: Vec::new() });
     }
     let required = std::env::var("PORTUNUS_TEST_FOREIGN").is_ok_and(|value| value == "require");
@@ -121,6 +135,12 @@ fn find_with(program: &'static str, question: &[&str]) -> Option<Foreign> {
     // Not `eprintln!`, which the test runner would swallow.
     let _ = writeln!(std::io::stderr(), "skipped: {test} needs `{program}`, which is not here");
     None
+}
+
+fn answers(program: &str, question: &[&str]) -> bool {
+    let mut asked = std::process::Command::new(program);
+    asked.args(question).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    asked.status().is_ok_and(|status| status.success())
 }
 
 impl Foreign {

@@ -1,7 +1,8 @@
 //! An HTTP/1.1 service that remembers every request, as hyper understood it.
 //!
 //! Owns the answers: the path says what is wanted, `/` a greeting, `/echo` the request's own body,
-//! `/status/NNN` a status, `/bytes/N` that many bytes, `/chunks/N` the same without a length.
+//! `/status/NNN` a status, `/bytes/N` that many bytes, `/chunks/N` the same without a length,
+//! `/hold` no answer at all, `/stall` not even the request's body to be read.
 //! Refuses to know anything that breaks the protocol; a backend that lies is written by its test
 //! with [`raw`].
 
@@ -108,6 +109,9 @@ async fn answer(
     connection: usize,
     seen: Arc<Mutex<Vec<Seen>>>,
 ) -> Result<Answer, Infallible> {
+    if request.uri().path() == "/stall" {
+        std::future::pending::<()>().await;
+    }
     let (head, mut body) = request.into_parts();
     let mut content = Vec::new();
     let mut complete = true;
@@ -126,6 +130,9 @@ async fn answer(
         complete,
         connection,
     });
+    if head.uri.path() == "/hold" {
+        std::future::pending::<()>().await;
+    }
     Ok(by_path(head.uri.path(), content))
 }
 

@@ -3,9 +3,10 @@
 //! `forward` is about messages that pass, `header` about what is taken out of them and put in,
 //! `framing` about messages that mean two things, `limits` about time and size, `failure` about
 //! backends that fail, `upgrade` about other protocols, `reuse` about connections to backends,
-//! `access` about the log.
+//! `access` about the log, `conformance` about HTTP/2 frame by frame.
 
 mod access;
+mod conformance;
 mod failure;
 mod forward;
 mod framing;
