@@ -123,6 +123,11 @@ impl Client {
         self
     }
 
+    /// The socket, the name and the configuration of TLS, for who drives them by other means.
+    pub(crate) fn parts(&self) -> (SocketAddr, &str, Arc<ClientConfig>) {
+        (self.address, &self.name, Arc::clone(&self.config))
+    }
+
     fn with(mut self, config: ClientConfig) -> Self {
         self.config = Arc::new(config);
         self

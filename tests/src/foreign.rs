@@ -9,19 +9,21 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::watch;
 
 use crate::proxy::Proxy;
-use crate::wait::within;
+use crate::wait::{PATIENCE, within};
 
 /// A command of a foreign program.
 #[derive(Debug)]
 pub struct Foreign {
     command: Command,
     input: Vec<u8>,
+    patience: Duration,
 }
 
 /// What a program said, and how it ended.
@@ -42,6 +44,7 @@ pub struct Conversation {
     stdin: Option<ChildStdin>,
     out: Heard,
     err: Heard,
+    patience: Duration,
 }
 
 /// `openssl`, if it is here.
@@ -73,6 +76,11 @@ pub fn python_with(modules: &[&str]) -> Option<Foreign> {
 /// The path of a program of ours in a foreign language, `tests/foreign/NAME`.
 pub fn program(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("foreign").join(name)
+}
+
+/// `bash`, if it is here, for what is a pipe of programs.
+pub fn shell() -> Option<Foreign> {
+    find("bash", "--version")
 }
 
 /// `nghttp`, the HTTP/2 client, if it is here.
@@ -126,7 +134,8 @@ fn find(program: &'static str, question: &str) -> Option<Foreign> {
 
 fn find_with(program: &'static str, question: &[&str]) -> Option<Foreign> {
     if answers(program, question) {
-        return Some(Foreign { command: Command::new(program), input: Vec::new() });
+        let command = Command::new(program);
+        return Some(Foreign { command, input: Vec::new(), patience: PATIENCE });
     }
     let required = std::env::var("PORTUNUS_TEST_FOREIGN").is_ok_and(|value| value == "require");
     assert!(!required, "`{program}` is not here, and PORTUNUS_TEST_FOREIGN is `require`");
@@ -165,6 +174,13 @@ impl Foreign {
         self
     }
 
+    /// It may take longer than anything should that takes no time.
+    #[must_use]
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
     /// What it reads on stdin, before the end of it.
     #[must_use]
     pub fn input(mut self, input: impl AsRef<[u8]>) -> Self {
@@ -188,7 +204,7 @@ impl Foreign {
         let stdin = child.stdin.take();
         let out = Heard::new(child.stdout.take().expect("stdout was asked for"));
         let err = Heard::new(child.stderr.take().expect("stderr was asked for"));
-        Conversation { child, stdin, out, err }
+        Conversation { child, stdin, out, err, patience: self.patience }
     }
 }
 
@@ -223,7 +239,8 @@ impl Conversation {
     /// Closes its stdin and waits for its end.
     pub async fn finish(mut self) -> Output {
         drop(self.stdin.take());
-        let status = within("the end of a foreign program", self.child.wait()).await;
+        let end = tokio::time::timeout(self.patience, self.child.wait()).await;
+        let status = end.expect("a foreign program ends in its time");
         let status = status.expect("the child is ours");
         Output { status, out: self.out.whole().await, err: self.err.whole().await }
     }

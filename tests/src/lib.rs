@@ -22,6 +22,7 @@
     reason = "a harness fails by panicking, which is how a test learns of it"
 )]
 
+mod asker;
 mod authority;
 mod backend;
 mod client;
@@ -36,8 +37,11 @@ mod socket;
 pub mod wait;
 mod wallet;
 
+pub use asker::{Answer, Asker, Version};
 pub use authority::{Authority, Credential, Key, authority, now};
+pub use backend::doomed::{Death, Doomed, doomed};
 pub use backend::http::{Http, Seen, http};
+pub use backend::ledger::{Ledger, ledger};
 pub use backend::{Backend, echo, greeter, raw, silent, unreachable};
 pub use client::{Client, Tls};
 pub use client_authority::{ClientAuthority, Flaw};

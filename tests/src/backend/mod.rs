@@ -3,7 +3,9 @@
 //! Owns the sockets. A backend lives in the runtime of its test and ends with it. Refuses to know
 //! HTTP, which is `http`'s, and TLS, which no backend has.
 
+pub(crate) mod doomed;
 pub(crate) mod http;
+pub(crate) mod ledger;
 
 use std::net::TcpListener as StdListener;
 use std::sync::Arc;

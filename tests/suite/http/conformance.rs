@@ -1,8 +1,8 @@
 //! HTTP/2, frame by frame: what RFC 9113 and RFC 7541 demand of a server, section by section.
 //!
-//! The cases are in `tests/foreign/http2`, in Python, since codecs that others wrote read there what
-//! we write; each names its section. Here they are run, a group a test, and the backend is asked
-//! whether anything reached it that was to be refused.
+//! The cases are in `tests/foreign/http2`, in Python, since codecs that others wrote read there
+//! what we write; each names its section. Here they are run, a group a test, and the backend is
+//! asked whether anything reached it that was to be refused.
 
 use portunus_tests::foreign::{program, python_with};
 use portunus_tests::{Http, Proxy, http, https};

@@ -3,9 +3,11 @@
 //! `forward` is about messages that pass, `header` about what is taken out of them and put in,
 //! `framing` about messages that mean two things, `limits` about time and size, `failure` about
 //! backends that fail, `upgrade` about other protocols, `reuse` about connections to backends,
-//! `access` about the log, `conformance` about HTTP/2 frame by frame.
+//! `access` about the log, `chaos` about endpoints that come and go, `conformance` about HTTP/2
+//! frame by frame, `transfer` about very much content.
 
 mod access;
+mod chaos;
 mod conformance;
 mod failure;
 mod forward;
@@ -13,6 +15,7 @@ mod framing;
 mod header;
 mod limits;
 mod reuse;
+mod transfer;
 mod upgrade;
 
 use portunus_tests::{Proxy, Response, Tls, read_response};
