@@ -17,6 +17,7 @@ mod limits;
 mod reuse;
 mod transfer;
 mod upgrade;
+mod websocket;
 
 use portunus_tests::{Proxy, Response, Tls, read_response};
 

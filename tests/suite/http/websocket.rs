@@ -1,0 +1,82 @@
+//! WebSocket, spoken by `websockets` on both sides: the tunnel between them is not to be noticed.
+
+use portunus_tests::foreign::{Conversation, program, python_with};
+use portunus_tests::{Proxy, https};
+
+use super::NAME;
+
+/// A service behind a proxy with these keys.
+async fn service(keys: &[(&str, &str)]) -> Option<(Proxy, Conversation)> {
+    let python = python_with(&["websockets"])?;
+    let mut service = python.arg(program("websocket/serve.py")).start();
+    service.hear("\n").await;
+    let endpoint = format!("127.0.0.1:{}", service.heard().trim());
+    let proxy = Proxy::builder().listener(https(NAME)).endpoints("app", &[&endpoint]);
+    let proxy = keys.iter().fold(proxy, |proxy, (key, value)| proxy.set(key, value));
+    Some((proxy.start().await, service))
+}
+
+/// Has the client do `what`, after which nothing of it is left in the proxy.
+async fn ask(keys: &[(&str, &str)], what: &[&str]) {
+    let Some((proxy, service)) = service(keys).await else { return };
+    let Some(python) = python_with(&["websockets"]) else { return };
+    let address = proxy.first_address();
+    let python = python.arg(program("websocket/ask.py"));
+    let python = python.args([address.ip().to_string(), address.port().to_string()]);
+    python.arg(proxy.ca()).args(what).run().await.expect_success();
+    proxy.wait_for_metric("portunus_connections_active", &[], |count| count == 0.0).await;
+    proxy.wait_for_metric("portunus_backend_connections_active", &[], |n| n == 0.0).await;
+    drop(service);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_of_every_size_come_back_compressed_or_not() {
+    ask(&[], &["echo"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_in_fragments_come_back() {
+    ask(&[], &["fragments"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pings_of_both_sides_are_answered_by_the_other() {
+    ask(&[], &["pings"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_side_hears_the_code_of_the_others_farewell() {
+    ask(&[], &["closes"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn both_sides_agree_on_protocols_through_the_head() {
+    ask(&[], &["heads"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hundred_sockets_talk_at_once() {
+    // All of them come from one address.
+    ask(&[("limits.handshakes_per_source", "1000")], &["many"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn both_sides_may_send_at_once_and_without_end() {
+    ask(&[], &["both"]).await;
+}
+
+/// Every limit is a 600th of its default, or more where that would be nothing: ten minutes are a
+/// second, and the hour of silence that ends a tunnel is six.
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_minutes_of_silence_end_no_socket_and_an_hour_does() {
+    let scaled = [
+        ("limits.tunnel_idle_timeout", "\"6s\""),
+        ("limits.http.keepalive_timeout", "\"125ms\""),
+        ("limits.http.request_head_timeout", "\"500ms\""),
+        ("limits.http.request_body_timeout", "\"50ms\""),
+        ("limits.http.response_head_timeout", "\"500ms\""),
+        ("limits.http.response_body_timeout", "\"500ms\""),
+        ("limits.http.write_timeout", "\"50ms\""),
+    ];
+    ask(&scaled, &["silence", "1", "6"]).await;
+}
