@@ -79,7 +79,7 @@ impl Client {
                 }
             })
         };
-        let sender = within("a connection for requests", connected).await?;
+        let sender = within("a connection for requests", Box::pin(connected)).await?;
         Ok(Asker { name: name.to_owned(), sender })
     }
 }

@@ -83,6 +83,16 @@ pub fn shell() -> Option<Foreign> {
     find("bash", "--version")
 }
 
+/// Our own load generator, which is talked with as the others are, with as many files as it may
+/// have.
+pub fn load() -> Foreign {
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", "ulimit -n $(ulimit -Hn) && exec \"$0\" \"$@\""])
+        .arg(crate::process::load());
+    Foreign { command, input: Vec::new(), patience: PATIENCE }
+}
+
 /// `nghttp`, the HTTP/2 client, if it is here.
 pub fn nghttp() -> Option<Foreign> {
     find("nghttp", "--version")
@@ -218,7 +228,12 @@ impl Conversation {
 
     /// Waits until `text` stands in its stdout.
     pub async fn hear(&mut self, text: &str) {
-        self.out.contains(text).await;
+        let what = format!("{text:?} from a foreign program");
+        let heard = tokio::time::timeout(self.patience, self.out.comes(text)).await;
+        let heard = heard.unwrap_or_else(|_| panic!("{what}: not within {:?}", self.patience));
+        let (out, err) = (self.out.bytes(), self.err.bytes());
+        let said = [String::from_utf8_lossy(&out), String::from_utf8_lossy(&err)];
+        assert!(heard, "ended without {what}: {said:?}");
     }
 
     /// Waits until `text` stands in its stdout, or until it has ended by itself; says which.

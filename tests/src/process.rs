@@ -15,18 +15,22 @@ use crate::wait::{eventually, within};
 
 /// A command that runs the binary under test.
 pub fn command() -> Command {
-    Command::new(binary())
+    Command::new(binary("portunus-under-test"))
 }
 
-/// Cargo says where the binary is; a suite that was started by hand finds it beside itself.
-fn binary() -> PathBuf {
-    const NAME: &str = "portunus-under-test";
-    if let Some(told) = std::env::var_os(format!("CARGO_BIN_EXE_{NAME}")) {
+/// The path of the load generator.
+pub(crate) fn load() -> PathBuf {
+    binary("portunus-load")
+}
+
+/// Cargo says where a binary is; a suite that was started by hand finds it beside itself.
+fn binary(name: &str) -> PathBuf {
+    if let Some(told) = std::env::var_os(format!("CARGO_BIN_EXE_{name}")) {
         return told.into();
     }
     let suite = std::env::current_exe().expect("the suite is a file");
     let folder = suite.parent().and_then(|deps| deps.parent()).expect("cargo's folders");
-    folder.join(NAME)
+    folder.join(name)
 }
 
 /// A running process.

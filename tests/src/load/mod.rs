@@ -6,7 +6,7 @@
 //! leg does a fixed amount of work under a limit of time, checks that it got the protocol,
 //! cipher and kind of handshake that it is about, and fails as a whole if it once did not.
 //! Refuses to know which server it talks to and what that costs. Read next: `tls` and `pinned`,
-//! then the legs `handshake`, `bulk`, `http`, `idle`, then `backend`.
+//! then the legs `handshake`, `bulk`, `http`, `idle`, `slow`, then `backend`.
 
 mod backend;
 mod bulk;
@@ -15,6 +15,7 @@ mod http;
 mod idle;
 mod options;
 mod pinned;
+mod slow;
 mod tls;
 
 use std::fmt;
@@ -42,6 +43,7 @@ pub(crate) fn run(arguments: impl Iterator<Item = String>) -> Result<(), LoadErr
             "http1" => http::run_http1(&options).await,
             "http2" => http::run_http2(&options).await,
             "idle" => idle::run(&options).await,
+            "slow" => slow::run(&options).await,
             other => Err(LoadError::Usage(format!("no leg is called `{other}`"))),
         }
     })

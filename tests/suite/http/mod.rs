@@ -4,7 +4,8 @@
 //! `framing` about messages that mean two things, `limits` about time and size, `failure` about
 //! backends that fail, `upgrade` about other protocols, `reuse` about connections to backends,
 //! `access` about the log, `chaos` about endpoints that come and go, `conformance` about HTTP/2
-//! frame by frame, `transfer` about very much content.
+//! frame by frame, `slow` about very many clients, `transfer` about very much content, `websocket`
+//! about what runs through tunnels.
 
 mod access;
 mod chaos;
@@ -15,6 +16,7 @@ mod framing;
 mod header;
 mod limits;
 mod reuse;
+mod slow;
 mod transfer;
 mod upgrade;
 mod websocket;
