@@ -51,6 +51,23 @@ pub struct DrainWatch {
     tasks: Arc<AtomicUsize>,
 }
 
+/// A watch that nothing waits for, for what outlives tasks and starts them now and then.
+#[derive(Clone, Debug)]
+pub struct WeakWatch {
+    heard: watch::Receiver<bool>,
+    guard: mpsc::WeakSender<()>,
+    tasks: Arc<AtomicUsize>,
+}
+
+impl WeakWatch {
+    /// A watch, unless everything that the drain waits for has ended.
+    pub fn upgrade(&self) -> Option<DrainWatch> {
+        let Self { heard, guard, tasks } = self;
+        let guard = guard.upgrade()?;
+        Some(DrainWatch { heard: heard.clone(), guard, tasks: Arc::clone(tasks) })
+    }
+}
+
 pin_project! {
     /// A task among those that the drain waits for. An `async` block in its place would hold its
     /// future twice.
@@ -87,6 +104,12 @@ impl DrainWatch {
         self.tasks.fetch_add(1, Ordering::Relaxed);
         let tasks = Arc::clone(&self.tasks);
         tokio::spawn(Task { future, tasks, _guard: self.guard.clone() });
+    }
+
+    /// The same, without making the drain wait.
+    pub fn downgrade(&self) -> WeakWatch {
+        let Self { heard, guard, tasks } = self;
+        WeakWatch { heard: heard.clone(), guard: guard.downgrade(), tasks: Arc::clone(tasks) }
     }
 
     /// Waits for the signal to finish; returns at once if it was already given.

@@ -150,11 +150,17 @@ labels! {
         ConnectRefused => "connect_refused",
         /// An endpoint did not answer to the connection attempt in time.
         ConnectTimeout => "connect_timeout",
+        /// As many connections as an endpoint may have were in use, and none came free in time.
+        Full => "full",
         /// There is no endpoint to choose from.
         NoEndpoint => "no_endpoint",
+        /// This machine had no port left to connect from.
+        PortsExhausted => "ports_exhausted",
         /// A name of an endpoint could not be resolved.
         Resolve => "resolve",
         /// The response, or its next part, did not come in time.
         Timeout => "timeout",
+        /// TLS with an endpoint was not established.
+        Tls => "tls",
     }
 }

@@ -9,19 +9,21 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use prometheus::IntGauge;
+use rustls::pki_types::ServerName;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::balance::Candidate;
-use super::connect::{DialError, dial};
+use super::connect::{DialError, Secure, dial};
+use super::connections::Connections;
 use super::key::digest;
+use super::link::Link;
 use super::members::Members;
-use super::pool::Pool;
-use super::upstream::Upstream;
-use crate::config::Limits;
+use super::tls::{Alpn, Encryption};
+use crate::config::{Limits, PoolBounds};
 use crate::log::Chain;
 use crate::metrics::BackendMetrics;
-use crate::net::{EndpointAddr, Socket};
+use crate::net::EndpointAddr;
 
 /// An endpoint after resolution.
 #[derive(Debug)]
@@ -29,7 +31,9 @@ pub(super) struct Endpoint {
     /// The place of its name in the configuration of the backend.
     pub(super) place: usize,
     pub(super) addr: EndpointAddr,
-    pub(super) pool: Pool<Box<Upstream>>,
+    pub(super) connections: Connections,
+    /// The name that its certificate has to be for, if it has TLS.
+    server_name: Option<ServerName<'static>>,
     /// Who is told how it did.
     members: Weak<Members>,
     /// Whether something speaks against it: only then a success is worth telling.
@@ -40,6 +44,14 @@ pub(super) struct Endpoint {
     up: IntGauge,
     /// What the log was last told, and when.
     told: Mutex<Option<(Standing, Instant)>>,
+}
+
+/// How the endpoints of a backend are reached.
+#[derive(Debug)]
+pub(super) struct Means {
+    pub(super) limits: Arc<Limits>,
+    pub(super) pool: PoolBounds,
+    pub(super) encryption: Option<Encryption>,
 }
 
 /// Whether an endpoint can be connected to.
@@ -55,16 +67,18 @@ impl Endpoint {
         name: &str,
         addr: EndpointAddr,
         members: &Weak<Members>,
-        limits: &Limits,
+        means: &Means,
         metrics: &BackendMetrics,
     ) -> Arc<Self> {
+        let encryption = means.encryption.as_ref();
         Arc::new(Self {
             place,
             mark: digest(addr.to_string().as_bytes()),
             addr,
             members: Weak::clone(members),
             is_suspect: AtomicBool::new(false),
-            pool: Pool::new(limits.http.pool_idle_max, limits.http.pool_idle_timeout),
+            connections: Connections::new(&means.limits.http, means.pool),
+            server_name: encryption.and_then(|encryption| encryption.server_name(name)),
             in_flight: AtomicUsize::new(0),
             up: metrics.endpoint_up(name),
             told: Mutex::default(),
@@ -74,11 +88,14 @@ impl Endpoint {
     /// Connects, and remembers whether that worked.
     pub(super) async fn dial(
         &self,
-        limits: &Limits,
+        means: &Means,
         metrics: &BackendMetrics,
-    ) -> Result<Socket, DialError> {
+        alpn: Alpn,
+    ) -> Result<Link, DialError> {
         let start = Instant::now();
-        let result = dial(&self.addr, limits.connect_timeout, &limits.keepalive).await;
+        let Limits { connect_timeout, keepalive, .. } = &*means.limits;
+        let secure = self.secure(means, alpn);
+        let result = dial(&self.addr, *connect_timeout, keepalive, secure).await;
         match &result {
             Ok(_) => {
                 metrics.connect_duration.observe(start.elapsed().as_secs_f64());
@@ -96,6 +113,12 @@ impl Endpoint {
         }
         self.tell_up(result.is_ok());
         result
+    }
+
+    /// How TLS is established, if it is.
+    pub(super) fn secure<'a>(&'a self, means: &'a Means, alpn: Alpn) -> Option<Secure<'a>> {
+        let name = self.server_name.as_ref();
+        means.encryption.as_ref().map(|encryption| Secure { encryption, name, alpn })
     }
 
     /// Has the metric say whether the last attempt to use the endpoint succeeded.
@@ -135,7 +158,7 @@ impl Candidate for Arc<Endpoint> {
 
 /// How an endpoint did in one exchange or connection.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Verdict {
+pub enum Verdict {
     /// It did not connect, did not answer in time, broke off before the head of the response, gave
     /// a bad one, or said itself that it cannot (502, 503, 504).
     Failed,

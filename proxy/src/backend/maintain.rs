@@ -3,6 +3,7 @@
 //! Owns that all of it goes on at the same time, and ends together; and the sweeping of the pools.
 //! Refuses to know what the rest of it is. Read next: `resolve`, `health`.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,23 +14,31 @@ use crate::drain::DrainWatch;
 
 impl Backend {
     /// Keeps addresses fresh, the pool small, and an eye on health, until the process finishes.
-    pub async fn maintain(self: Arc<Self>, resolver: Arc<Resolver>, mut watch: DrainWatch) {
-        tokio::select! {
-            () = watch.finish() => {}
-            () = self.refresh(&resolver) => {}
-            () = self.sweep() => {}
-            () = self.watch_health() => {}
+    pub fn maintain(
+        self: Arc<Self>,
+        resolver: Arc<Resolver>,
+        mut watch: DrainWatch,
+    ) -> impl Future<Output = ()> {
+        // A backend is maintained once.
+        let _ = self.watch.set(watch.downgrade());
+        async move {
+            tokio::select! {
+                () = watch.finish() => {}
+                () = self.refresh(&resolver) => {}
+                () = self.sweep() => {}
+                () = self.watch_health() => {}
+            }
         }
     }
 
     async fn sweep(&self) {
-        let period = (self.limits.http.pool_idle_timeout / 4).max(PERIOD_MIN);
+        let period = (self.means.limits.http.pool_idle_timeout / 4).max(PERIOD_MIN);
         let mut ticks = interval_at(Instant::now() + period, period);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let now = ticks.tick().await;
             for (endpoint, _) in self.members.all() {
-                endpoint.pool.sweep(now);
+                endpoint.connections.sweep(now);
             }
         }
     }

@@ -17,12 +17,12 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::balance::{Candidate as _, Group};
-use super::endpoint::{Endpoint, Load, Verdict};
+use super::endpoint::{Endpoint, Load, Means, Verdict};
 use super::report::EndpointReport;
 use super::resolve::Ledger;
 use super::standing::{Draining, Roster, Rules, Share};
 use super::{key, random};
-use crate::config::{self, Balance, Limits};
+use crate::config::{self, Balance};
 use crate::metrics::{BackendMetrics, Standing};
 use crate::net::{ClientAddr, EndpointAddr};
 use crate::outcome::Label as _;
@@ -37,7 +37,7 @@ pub(super) struct Members {
     book: Mutex<Book>,
     changed: Notify,
     ledger: Mutex<Ledger>,
-    limits: Arc<Limits>,
+    means: Arc<Means>,
     metrics: BackendMetrics,
 }
 
@@ -53,7 +53,7 @@ impl Members {
     /// Endpoints with literal addresses; the others follow when their names are resolved.
     pub(super) fn new(
         config: &config::Backend,
-        limits: &Arc<Limits>,
+        means: &Arc<Means>,
         metrics: &BackendMetrics,
     ) -> Arc<Self> {
         let roster = Roster::new(Rules::new(config));
@@ -65,7 +65,7 @@ impl Members {
             book: Mutex::new(Book { roster, draining: BTreeSet::new() }),
             changed: Notify::new(),
             ledger: Mutex::new(Ledger::new(config, Instant::now())),
-            limits: Arc::clone(limits),
+            means: Arc::clone(means),
             metrics: metrics.clone(),
         });
         members.replace_by_ledger();
@@ -104,7 +104,7 @@ impl Members {
     /// A new endpoint at the address that the name at `place` has.
     pub(super) fn endpoint(&self, place: usize, addr: EndpointAddr) -> Arc<Endpoint> {
         let name = self.name(place);
-        Endpoint::new(place, &name, addr, &self.myself, &self.limits, &self.metrics)
+        Endpoint::new(place, &name, addr, &self.myself, &self.means, &self.metrics)
     }
 
     /// From now on, the addresses that are believed are the endpoints. Those that were are kept, with
@@ -297,7 +297,8 @@ mod tests {
         let config = config::Config::parse(text, "config.toml", Path::new("/")).unwrap();
         let backend = config.backends.into_iter().next().unwrap();
         let backend = config::Backend { balance, ..backend };
-        Members::new(&backend, &Arc::default(), &Metrics::new().unwrap().backend("app"))
+        let means = Means { limits: Arc::default(), pool: backend.pool, encryption: None };
+        Members::new(&backend, &Arc::new(means), &Metrics::new().unwrap().backend("app"))
     }
 
     fn chosen(members: &Members, key: Option<u64>) -> String {

@@ -1,52 +1,62 @@
 //! A named group of endpoints, and the way to one of them.
 //!
-//! Owns [`Backend`]: which addresses there are (`members`, kept current by `maintain`), which one is
-//! next (`balance`), how it is reached (`connect`), and which connections wait for their next request
-//! (`pool`, `upstream`). A raw connection is [`Dedicated`] and is never shared; a [`Lease`] is for
-//! one HTTP exchange. Refuses to know clients, TLS and headers. Read next: `endpoint`.
+//! Owns [`Backend`]: which addresses there are (`members`, kept current by `maintain`), which one
+//! is next (`balance`), and how it is reached (`reach`): over a connection that waits or is shared
+//! (`connections`, `upstream`), or over a new one (`connect`, `tls`). A raw connection is
+//! [`Dedicated`] and is never shared; a [`Lease`] is for one HTTP exchange. Refuses to know
+//! clients and headers. Read next: `endpoint`, then `reach`.
 
 mod alarm;
 mod balance;
 mod connect;
+mod connections;
 mod endpoint;
 mod health;
 mod interim;
 mod key;
+mod link;
 mod maintain;
 mod members;
 mod pool;
 mod random;
+mod reach;
 mod report;
 mod resolve;
 mod standing;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod upload;
 mod upstream;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use http::HeaderMap;
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, timeout};
 
 pub(crate) use alarm::Alarm;
 pub use connect::DialError;
+pub use connections::Speech;
+pub use endpoint::Verdict;
 pub use interim::{INTERIMS_MAX, Interims};
+pub use link::Link;
 pub(crate) use random::random;
+pub use reach::{Dedicated, Reuse};
 pub use report::{BackendReport, EndpointReport};
 pub use resolve::Resolver;
 pub use standing::Draining;
+pub use tls::TrustError;
 pub use upload::{Upload, UploadBounds, UploadError, UploadProgress, UploadState};
-pub use upstream::{Guards, Lease, Tunnel};
+pub use upstream::{Guards, Lease, SendError, SendFault, Tunnel};
 
-use crate::config::{self, Limits};
-use crate::metrics::{Active, BackendMetrics};
-use crate::net::{ClientAddr, EndpointAddr, Socket};
+use crate::config::{self, BackendProtocol, Limits};
+use crate::drain::{DrainWatch, WeakWatch};
+use crate::metrics::BackendMetrics;
+use crate::net::{ClientAddr, EndpointAddr};
 use crate::outcome::BackendFailure;
-use endpoint::{Endpoint, Load, Verdict};
+use endpoint::{Endpoint, Load, Means};
 use members::Members;
-use upstream::Upstream;
+use tls::Encryption;
 
 /// A named group of endpoints.
 #[derive(Debug)]
@@ -55,7 +65,10 @@ pub struct Backend {
     members: Arc<Members>,
     /// Turns to connect: a backend that does not answer must not collect attempts without end.
     turns: Semaphore,
-    limits: Arc<Limits>,
+    protocol: BackendProtocol,
+    means: Arc<Means>,
+    /// Runs what goes on behind shared connections; there is none before the backend is maintained.
+    watch: OnceLock<WeakWatch>,
     metrics: BackendMetrics,
 }
 
@@ -66,14 +79,19 @@ impl Backend {
         config: &config::Backend,
         limits: Arc<Limits>,
         metrics: BackendMetrics,
-    ) -> Arc<Self> {
-        Arc::new(Self {
+    ) -> Result<Arc<Self>, TrustError> {
+        let turns = Semaphore::new(limits.connects_max);
+        let encryption = config.tls.as_ref().map(Encryption::open).transpose()?;
+        let means = Arc::new(Means { limits, pool: config.pool, encryption });
+        Ok(Arc::new(Self {
             name: Arc::clone(&config.name),
-            members: Members::new(config, &limits, &metrics),
-            turns: Semaphore::new(limits.connects_max),
-            limits,
+            members: Members::new(config, &means, &metrics),
+            turns,
+            protocol: config.protocol,
+            means,
+            watch: OnceLock::new(),
             metrics,
-        })
+        }))
     }
 
     /// The name in the configuration.
@@ -104,36 +122,9 @@ impl Backend {
         self.members.key(client, headers)
     }
 
-    /// A new connection that nobody else will ever use, to an endpoint that `key` may name.
-    pub async fn connect(&self, key: Option<u64>) -> Result<Dedicated, ConnectError> {
-        let dedicated = self.connect_from(self.choose(key, &[])?, key).await?;
-        // What follows is not ours to judge.
-        dedicated.load.note(Verdict::Good);
-        Ok(dedicated)
-    }
-
-    /// A connection for one HTTP exchange: one that waits, if `reuse` allows and there is one at
-    /// the endpoint whose turn it is, else a new one. `key` is that of [`Backend::balance_key`].
-    pub async fn lease(&self, key: Option<u64>, reuse: Reuse) -> Result<Lease, ConnectError> {
-        let load = self.choose(key, &[])?;
-        if reuse == Reuse::Allowed {
-            let now = Instant::now();
-            while let Some(mut upstream) = load.endpoint().pool.take(now) {
-                if upstream.is_usable().await {
-                    return Ok(Lease::new(upstream, load));
-                }
-            }
-        }
-        // Rare beside reuse, and large: kept out of the future of each request.
-        Box::pin(self.open_from(load, key)).await
-    }
-
-    async fn open_from(&self, load: Load, key: Option<u64>) -> Result<Lease, ConnectError> {
-        let Dedicated { socket, active, load } = self.connect_from(load, key).await?;
-        let upstream = Upstream::open(socket, active)
-            .await
-            .map_err(|source| ConnectError::Http { backend: Arc::clone(&self.name), source })?;
-        Ok(Lease::new(upstream, load))
+    /// Runs what goes on behind shared connections, unless the process is about to end.
+    fn watch(&self) -> Option<DrainWatch> {
+        self.watch.get()?.upgrade()
     }
 
     /// The endpoint whose turn it is, without those in `tried`.
@@ -145,69 +136,6 @@ impl Backend {
             ConnectError::NoEndpoint { backend: Arc::clone(&self.name) }
         })
     }
-
-    /// Connects to the endpoint of `load`, or to others if that fails.
-    async fn connect_from(
-        &self,
-        mut load: Load,
-        key: Option<u64>,
-    ) -> Result<Dedicated, ConnectError> {
-        let mut tried = Vec::new();
-        loop {
-            let error = match self.dial(load.endpoint()).await {
-                Ok(socket) => {
-                    let active = Active::new(&self.metrics.connections_active);
-                    return Ok(Dedicated { socket, active, load });
-                }
-                Err(error) => error,
-            };
-            load.note(Verdict::Failed);
-            tried.push(Arc::clone(load.endpoint()));
-            let next = self.choose(key, &tried).ok();
-            let all_tried = next.is_none();
-            match next.filter(|_| tried.len() < self.limits.connect_attempts_max) {
-                Some(next) => load = next,
-                None => {
-                    return Err(ConnectError::Dial {
-                        backend: Arc::clone(&self.name),
-                        endpoint: load.endpoint().addr.clone(),
-                        all_tried,
-                        source: error,
-                    });
-                }
-            }
-            self.metrics.retries.inc();
-        }
-    }
-
-    /// Dials when it is this attempt's turn.
-    async fn dial(&self, endpoint: &Endpoint) -> Result<Socket, DialError> {
-        let limit = self.limits.connect_timeout;
-        // The semaphore is never closed.
-        let Ok(_turn) = timeout(limit, self.turns.acquire()).await else {
-            self.metrics.errors.of(BackendFailure::ConnectTimeout).inc();
-            return Err(DialError::Timeout(limit));
-        };
-        endpoint.dial(&self.limits, &self.metrics).await
-    }
-}
-
-/// A connection to an endpoint for one use; what is counted is counted until this is dropped.
-#[derive(Debug)]
-pub struct Dedicated {
-    /// The connection, tuned.
-    pub socket: Socket,
-    active: Active,
-    load: Load,
-}
-
-/// Whether a connection that waits may be used.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Reuse {
-    /// Yes.
-    Allowed,
-    /// No: only a connection that was just made.
-    Forbidden,
 }
 
 /// Why no endpoint of a backend could be reached.
@@ -225,14 +153,6 @@ pub enum ConnectError {
         /// Why.
         source: DialError,
     },
-    /// A new connection could not be set up for HTTP.
-    #[error("cannot speak HTTP with backend `{backend}`")]
-    Http {
-        /// The name of the backend.
-        backend: Arc<str>,
-        /// Why.
-        source: hyper::Error,
-    },
     /// No endpoint has an address, or none that has one can be used.
     #[error("backend `{backend}` has no endpoint that can be used")]
     NoEndpoint {
@@ -246,7 +166,6 @@ impl ConnectError {
     pub fn failure(&self) -> BackendFailure {
         match self {
             Self::Dial { source, .. } => source.failure(),
-            Self::Http { .. } => BackendFailure::Connect,
             Self::NoEndpoint { .. } => BackendFailure::NoEndpoint,
         }
     }

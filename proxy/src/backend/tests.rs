@@ -10,6 +10,7 @@ use super::*;
 use crate::config::Balance;
 use crate::drain::Drain;
 use crate::metrics::Metrics;
+use crate::net::Socket;
 
 async fn listening() -> (TcpListener, String) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -25,12 +26,13 @@ async fn refusing() -> String {
 fn backend(endpoints: &[String], balance: Balance) -> (Arc<Backend>, Metrics) {
     let metrics = Metrics::new().unwrap();
     let config = config(endpoints, balance);
-    (Backend::new(&config, Arc::default(), metrics.backend("app")), metrics)
+    (Backend::new(&config, Arc::default(), metrics.backend("app")).unwrap(), metrics)
 }
 
 fn config(endpoints: &[String], balance: Balance) -> config::Backend {
     let text = format!(
-        "[listener.a]\nlisten = ['[::]:1']\nbackend = 'app'\n[backend.app]\nendpoints = {endpoints:?}\n",
+        "[listener.a]\nlisten = ['[::]:1']\nbackend = 'app'\n\
+         [backend.app]\nendpoints = {endpoints:?}\n",
     );
     let config = config::Config::parse(&text, "config.toml", Path::new("/")).unwrap();
     config::Backend { balance, ..config.backends.into_iter().next().unwrap() }
@@ -41,7 +43,9 @@ fn text(metrics: &Metrics) -> String {
 }
 
 fn peer(dedicated: &Dedicated) -> SocketAddr {
-    let Socket::Tcp(tcp) = &dedicated.socket else { unreachable!("all endpoints are TCP") };
+    let Link::Clear(Socket::Tcp(tcp)) = &dedicated.link else {
+        unreachable!("all endpoints are TCP")
+    };
     tcp.peer_addr().unwrap()
 }
 
@@ -116,7 +120,7 @@ async fn unix_sockets_are_endpoints() {
     let error = backend.connect(None).await.unwrap_err();
     assert_eq!(error.failure(), BackendFailure::ConnectRefused);
     let _listener = UnixListener::bind(&path).unwrap();
-    assert!(matches!(backend.connect(None).await.unwrap().socket, Socket::Unix(_)));
+    assert!(matches!(backend.connect(None).await.unwrap().link, Link::Clear(Socket::Unix(_))));
 }
 
 #[tokio::test]
@@ -146,7 +150,7 @@ async fn an_attempt_waits_its_turn_to_connect_but_not_for_ever() {
     let connect_timeout = Duration::from_millis(50);
     let limits = Limits { connects_max: 1, connect_timeout, ..Limits::default() };
     let metrics = Metrics::new().unwrap();
-    let backend = Backend::new(&config, Arc::new(limits), metrics.backend("app"));
+    let backend = Backend::new(&config, Arc::new(limits), metrics.backend("app")).unwrap();
     let turn = backend.turns.acquire().await.unwrap();
     let error = backend.connect(None).await.unwrap_err();
     assert_eq!(error.failure(), BackendFailure::ConnectTimeout);

@@ -17,7 +17,7 @@ use http::HeaderMap;
 use tokio::io::AsyncWrite;
 use tokio::time::{Instant, Sleep, sleep, timeout};
 
-use crate::backend::{Backend, ConnectError, Dedicated};
+use crate::backend::{Backend, ConnectError, Dedicated, Link};
 use crate::config::Limits;
 use crate::handshake::tls::{TlsError, TlsStream};
 use crate::metrics::BackendMetrics;
@@ -133,7 +133,7 @@ impl Relay {
                 }
                 Half::Ending => {
                     // A backend that is gone already has no use for the end of the stream.
-                    let _ = ready!(Pin::new(&mut self.backend.socket).poll_shutdown(cx));
+                    let _ = ready!(Pin::new(&mut self.backend.link).poll_shutdown(cx));
                     self.upstream = Half::Ended;
                     self.moved = true;
                 }
@@ -174,7 +174,8 @@ impl Relay {
         let ready = client.poll_clear_text(cx).map_err(End::ClientBroke)?;
         if ready.is_pending() {
             if std::mem::take(is_ahead) {
-                backend.socket.push();
+                // What TLS cannot send now is still ahead.
+                *is_ahead = backend.link.poll_push(cx).map_err(End::BackendBroke)?.is_pending();
             }
             return Poll::Pending;
         }
@@ -184,12 +185,12 @@ impl Relay {
             return Poll::Ready(Ok(0));
         }
         let count = if has_more {
-            ready!(backend.socket.poll_write_ahead(cx, &[IoSlice::new(clear)]))
+            ready!(backend.link.poll_write_ahead(cx, &[IoSlice::new(clear)]))
         } else {
-            ready!(Pin::new(&mut backend.socket).poll_write(cx, clear))
+            ready!(Pin::new(&mut backend.link).poll_write(cx, clear))
         };
         let count = count.map_err(End::BackendBroke)?;
-        *is_ahead = has_more;
+        *is_ahead = has_more || matches!(backend.link, Link::Tls(_));
         client.consume(count);
         Poll::Ready(Ok(count))
     }
@@ -198,7 +199,7 @@ impl Relay {
     /// be sent, rustls takes at least as much at once as the scratch buffer holds.
     fn poll_transfer_down(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, End>> {
         with_scratch(|scratch| {
-            let count = ready!(self.backend.socket.poll_fill(cx, scratch));
+            let count = ready!(self.backend.link.poll_fill(cx, scratch));
             let count = count.map_err(End::BackendBroke)?;
             let mut rest = scratch.get(..count).unwrap_or_default();
             while !rest.is_empty() {
@@ -234,7 +235,7 @@ impl Relay {
                 CloseReason::BackendError
             }
             End::ClientBroke(error) => {
-                self.backend.socket.reset_on_close();
+                self.backend.link.reset_on_close();
                 if error.is_reset() { CloseReason::ClientReset } else { CloseReason::ClientError }
             }
         }

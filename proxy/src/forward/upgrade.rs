@@ -33,8 +33,8 @@ pub(super) async fn join<I>(
 where
     I: Read + Write + Unpin,
 {
-    let Tunnel { socket, early: answer, guards: _guards } = tunnel;
-    let mut backend = TokioIo::new(socket);
+    let Tunnel { link, early: answer, guards: _guards } = tunnel;
+    let mut backend = TokioIo::new(link);
     let mut upstream = Direction::new(early);
     let mut downstream = Direction::new(answer);
     let mut alarm = Alarm::default();

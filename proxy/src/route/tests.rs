@@ -16,7 +16,7 @@ fn backends(names: &[&str]) -> Vec<Arc<Backend>> {
     }
     let config = config::Config::parse(&text, "config.toml", "/".as_ref()).unwrap();
     let backend = |backend: &config::Backend| {
-        Backend::new(backend, Arc::default(), metrics.backend(&backend.name))
+        Backend::new(backend, Arc::default(), metrics.backend(&backend.name)).unwrap()
     };
     config.backends.iter().map(backend).collect()
 }

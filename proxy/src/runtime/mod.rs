@@ -23,6 +23,7 @@ use tracing::{info, warn};
 
 use crate::access::AccessLogError;
 use crate::admin;
+use crate::backend::TrustError;
 use crate::config::Config;
 use crate::drain::Drain;
 use crate::metrics::Metrics;
@@ -228,6 +229,15 @@ pub enum RunError {
         /// Why.
         #[source]
         cause: rustls::Error,
+    },
+    /// The files that a backend's TLS needs are missing or bad.
+    #[error("backend `{backend}`: its endpoints cannot be trusted")]
+    Trust {
+        /// The name of the backend.
+        backend: Arc<str>,
+        /// Which file, and why.
+        #[source]
+        cause: TrustError,
     },
 }
 

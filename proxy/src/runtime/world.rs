@@ -85,7 +85,9 @@ impl World {
         let mut backends = Vec::new();
         for backend in &config.backends {
             let limits = Arc::clone(&config.limits);
-            let backend = Backend::new(backend, limits, metrics.backend(&backend.name));
+            let name = &backend.name;
+            let backend = Backend::new(backend, limits, metrics.backend(name))
+                .map_err(|cause| RunError::Trust { backend: Arc::clone(name), cause })?;
             let told = Arc::downgrade(&backend);
             metrics.on_scrape(move || told.upgrade().iter().for_each(|one| one.refresh_metrics()));
             backends.push(backend);

@@ -21,6 +21,7 @@ use tokio::time::timeout;
 use crate::backend::Backend;
 use crate::backend::connect::{DialError, dial};
 use crate::backend::endpoint::Endpoint;
+use crate::backend::tls::Alpn;
 use crate::config::{BackendProtocol, Health, HealthCheck};
 use crate::metrics::CheckResult;
 
@@ -32,14 +33,23 @@ impl Backend {
         health: &Health,
     ) -> Result<(), CheckError> {
         let asked = timeout(health.timeout, async {
-            let keepalive = &self.limits.keepalive;
-            let link = dial(&endpoint.addr, health.timeout, keepalive).await?;
+            let keepalive = &self.means.limits.keepalive;
+            let protocol = self.members.config().protocol;
+            let alpn = match protocol {
+                BackendProtocol::Http2 => Alpn::Http2,
+                BackendProtocol::Http1 | BackendProtocol::Auto => Alpn::Http1,
+            };
+            let secure = match &health.check {
+                HealthCheck::Tcp => None,
+                HealthCheck::Http { .. } => endpoint.secure(&self.means, alpn),
+            };
+            let link = dial(&endpoint.addr, health.timeout, keepalive, secure).await?;
             let HealthCheck::Http { path, host, expect } = &health.check else { return Ok(()) };
             let config = self.members.config();
             let name =
                 config.endpoints.get(endpoint.place).map(|endpoint| endpoint.name.authority());
             let host = host.as_deref().or(name.as_deref()).unwrap_or_default();
-            let status = match config.protocol {
+            let status = match protocol {
                 BackendProtocol::Http2 => ask_http2(link, path, host).await?,
                 BackendProtocol::Http1 | BackendProtocol::Auto => {
                     ask_http1(link, path, host).await?

@@ -79,7 +79,7 @@ fn backend(endpoints: &[&str], health: Health, protocol: BackendProtocol) -> Arc
     let config = config::Config::parse(&text, "config.toml", Path::new("/")).unwrap();
     let config = config.backends.into_iter().next().unwrap();
     let config = config::Backend { health: Some(health), protocol, ..config };
-    Backend::new(&config, Arc::default(), Metrics::new().unwrap().backend("app"))
+    Backend::new(&config, Arc::default(), Metrics::new().unwrap().backend("app")).unwrap()
 }
 
 /// The answer of the first endpoint to one question.

@@ -1,8 +1,9 @@
 //! A request on its way to an endpoint, and the head of the response on its way back.
 //!
-//! Owns the attempts: a request is sent a second time only if nothing of it was sent the first time;
-//! and the wait for the response. Whatever goes wrong ends in a [`Refusal`] that says so. Refuses to
-//! know routes and how bytes get to the client. Read next: `download`, for what follows the head.
+//! Owns the attempts: a request is sent a second time only if nothing of it was sent the first
+//! time; and the wait for the response. Whatever goes wrong ends in a [`Refusal`] that says so.
+//! Refuses to know routes and how bytes get to the client. Read next: `download`, for what follows
+//! the head.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -17,9 +18,12 @@ use tokio::time::Instant;
 use super::download::{Manner, Relay};
 use super::plan::Forwarding;
 use super::state::InFlight;
-use crate::backend::{Alarm, ConnectError, DialError, INTERIMS_MAX, Lease, Reuse, UploadState};
+use crate::backend::{
+    Alarm, ConnectError, DialError, INTERIMS_MAX, Lease, Reuse, SendFault, Speech, UploadState,
+    Verdict,
+};
 use crate::body::Incoming;
-use crate::forward::header::{self, Refusal};
+use crate::forward::header::{self, Protocol, Refusal};
 use crate::outcome::BackendFailure;
 
 impl Forwarding {
@@ -32,18 +36,18 @@ impl Forwarding {
         let metrics = self.backend.metrics();
         metrics.request_duration.observe(self.start.elapsed().as_secs_f64());
         if in_flight.interims.as_ref().is_some_and(|interims| interims.are_too_many()) {
+            lease.note(Verdict::Failed);
             self.report(BackendFailure::BadResponse, &InterimStorm);
             return Err(BAD_RESPONSE);
         }
         let (mut head, body) = response.into_parts();
         if let Err(error) = header::clean(&mut head, self.protocol, self.trailers) {
+            lease.note(Verdict::Failed);
             self.report(BackendFailure::BadResponse, &error);
             return Err(BAD_RESPONSE);
         }
+        lease.note(verdict(head.status));
         let is_read = self.upload_state().is_none_or(|state| state == UploadState::Sent);
-        if !is_read {
-            in_flight.connection().leave_unread();
-        }
         // HTTP/1.0 would make hyper speak it in the next request, where a body without length is
         // lost. A response that overtook its request leaves the rest of it where the next one is
         // expected.
@@ -67,32 +71,35 @@ impl Forwarding {
         limit: Duration,
         in_flight: &mut InFlight,
     ) -> Result<(Response<Incoming>, Lease), Refusal> {
+        let speech = match self.protocol {
+            Protocol::Http => Speech::Any,
+            Protocol::WebSocket => Speech::Http1,
+        };
         let InFlight { alarm, interims, record, .. } = in_flight;
         let mut reuse = Reuse::Allowed;
         loop {
-            let mut lease = self.backend.lease(self.key, reuse).await.map_err(|error| {
+            let mut lease = self.backend.lease(self.key, speech, reuse).await.map_err(|error| {
                 let cause: &(dyn std::error::Error + 'static) = &error;
                 tracing::debug!(error = cause, "no connection");
                 unreachable(&error)
             })?;
-            record.note(|entry| entry.endpoint = Some(lease.endpoint().clone()));
+            record.note(|entry| entry.endpoint = Some(lease.addr().clone()));
             // Taken only now: the future of a lease needs no room for it.
-            let mut request = self.request.take().ok_or(BROKEN_OFF)?;
-            if let Some(interims) = interims {
-                interims.listen(&mut request);
-            }
-            let Some(result) = self.wait(lease.send(request), limit, alarm).await else {
+            let request = self.request.take().ok_or(BROKEN_OFF)?;
+            let sent = lease.send(request, interims.as_ref());
+            let Some(result) = self.wait(sent, limit, alarm).await else {
+                lease.note(Verdict::Failed);
                 self.backend.metrics().errors.of(BackendFailure::Timeout).inc();
                 return Err(SILENT);
             };
-            let mut error = match result {
+            let error = match result {
                 Ok(response) => return Ok((response, lease)),
                 Err(error) => error,
             };
-            // The connection ended before anything was sent: as if it had never been there.
-            match error.take_message() {
-                Some(unsent) if reuse == Reuse::Allowed => self.request = Some(unsent),
-                _ => return Err(self.refuse(&error.into_error())),
+            // The endpoint did nothing about the request: as if it had never been sent.
+            match error.unsent {
+                Some(unsent) if reuse == Reuse::Allowed => self.request = Some(*unsent),
+                _ => return Err(self.refuse(&error.cause, &lease)),
             }
             self.backend.metrics().retries.inc();
             reuse = Reuse::Forbidden;
@@ -127,14 +134,15 @@ impl Forwarding {
     }
 
     /// Why there is no response.
-    fn refuse(&self, error: &hyper::Error) -> Refusal {
+    fn refuse(&self, error: &SendFault, lease: &Lease) -> Refusal {
         let (failure, refusal) = match self.upload_state() {
             Some(UploadState::Broken) => return BROKEN_BODY,
             Some(UploadState::Late) => return LATE_BODY,
             Some(UploadState::TooLarge) => return header::TOO_LARGE,
-            _ if error.is_parse() => (BackendFailure::BadResponse, BAD_RESPONSE),
+            _ if error.is_bad_response() => (BackendFailure::BadResponse, BAD_RESPONSE),
             _ => (BackendFailure::Broken, BROKEN_OFF),
         };
+        lease.note(Verdict::Failed);
         self.report(failure, error);
         refusal
     }
@@ -154,13 +162,27 @@ impl Forwarding {
 #[error("more than {INTERIMS_MAX} interim responses to one request")]
 struct InterimStorm;
 
+/// What a response says of its endpoint.
+fn verdict(status: StatusCode) -> Verdict {
+    match status {
+        StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => {
+            Verdict::Failed
+        }
+        _ => Verdict::Good,
+    }
+}
+
 /// The answer if no endpoint could be reached.
 fn unreachable(error: &ConnectError) -> Refusal {
     let (status, words) = match error {
         ConnectError::Dial { source: DialError::Timeout(_), .. } => {
             (StatusCode::GATEWAY_TIMEOUT, "The backend cannot be reached in time.")
         }
-        ConnectError::Dial { all_tried: false, .. } | ConnectError::Http { .. } => {
+        ConnectError::Dial { source: DialError::Full(_) | DialError::Ports(_), .. } => {
+            (StatusCode::SERVICE_UNAVAILABLE, "The backend has no connection to spare.")
+        }
+        ConnectError::Dial { source: DialError::Tls(_) | DialError::Http(_), .. }
+        | ConnectError::Dial { all_tried: false, .. } => {
             (StatusCode::BAD_GATEWAY, "The backend cannot be reached.")
         }
         ConnectError::Dial { all_tried: true, .. } | ConnectError::NoEndpoint { .. } => {

@@ -13,7 +13,9 @@ mod malformed;
 mod reuse;
 mod routes;
 mod smoke;
+mod tls;
 mod upgrade;
+mod upstream;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -287,19 +289,31 @@ pub(super) fn service_of(
     behind: &config::Behind,
     listen: impl FnOnce(&mut config::HttpListener),
 ) -> (Arc<HttpService>, Metrics) {
+    let keys = format!("endpoints = ['{addr}']");
+    let (service, metrics, _) = service_before(&keys, tweak, places, behind, listen);
+    (service, metrics)
+}
+
+/// The same for the only backend as `keys` of the configuration describe it.
+pub(super) fn service_before(
+    keys: &str,
+    tweak: impl FnOnce(&mut Limits),
+    places: &[Place],
+    behind: &config::Behind,
+    listen: impl FnOnce(&mut config::HttpListener),
+) -> (Arc<HttpService>, Metrics, Arc<Backend>) {
     let metrics = Metrics::new().unwrap();
     let mut limits = Limits::default();
     tweak(&mut limits);
     let limits = Arc::new(limits);
-    let text = format!(
-        "[listener.a]\nlisten = ['[::]:1']\nbackend = 'app'\n\
-         [backend.app]\nendpoints = ['{addr}']\n"
-    );
+    let text =
+        format!("[listener.a]\nlisten = ['[::]:1']\nbackend = 'app'\n[backend.app]\n{keys}\n");
     let config = config::Config::parse(&text, "config.toml", "/".as_ref()).unwrap();
     let mut listener = config.listeners.first().unwrap().http.clone();
     listen(&mut listener);
     let config = config.backends.first().unwrap();
-    let backends = [Backend::new(config, Arc::clone(&limits), metrics.backend("app"))];
+    let backend = Backend::new(config, Arc::clone(&limits), metrics.backend("app")).unwrap();
+    let backends = [Arc::clone(&backend)];
     let site = |place: &Place| {
         Site::new(behind, place.client_auth, place.forward, &backends, &limits.http)
     };
@@ -308,7 +322,7 @@ pub(super) fn service_of(
     let access = AccessLog::default();
     let (name, handles) = ("https".into(), metrics.listener("https"));
     let service = HttpService { name, limits, metrics: handles, routes, access, listener };
-    (Arc::new(service), metrics)
+    (Arc::new(service), metrics, backend)
 }
 
 pub(super) fn facts() -> ConnectionFacts {

@@ -1,0 +1,187 @@
+//! The connections to one endpoint: those that wait, those that are shared, and how many there are.
+//!
+//! Owns the cap on all of them together, which counts what is being connected too, and the wait for
+//! a place under it: whoever gives a connection back, or leaves a shared one, lets the next one
+//! look. At most one exchange at a time opens a connection that others will share. Refuses to know
+//! how a connection is made. Read next: `upstream`, for what a connection is.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use prometheus::IntGauge;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, SemaphorePermit};
+use tokio::time::{Instant, timeout};
+
+use super::pool::Pool;
+use super::upstream::{Held, Http1, SharedList};
+use crate::config::{HttpLimits, PoolBounds};
+use crate::metrics::Active;
+
+/// The connections to one endpoint.
+#[derive(Debug)]
+pub(super) struct Connections {
+    waiting: Pool<Box<Http1>>,
+    pub(super) shared: Arc<SharedList>,
+    room: Arc<Room>,
+    opening: Semaphore,
+    /// Whether the endpoint chose HTTP/1.1 when it was last asked.
+    chose_http1: AtomicBool,
+    age_max: Duration,
+}
+
+/// What an exchange can be carried out on.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Speech {
+    /// Whatever the backend speaks.
+    Any,
+    /// HTTP/1.1 alone: what follows is another protocol.
+    Http1,
+}
+
+impl Connections {
+    pub(super) fn new(limits: &HttpLimits, bounds: PoolBounds) -> Self {
+        let connections_max = bounds.connections_max.min(Semaphore::MAX_PERMITS);
+        let room = Arc::new(Room {
+            seats: Arc::new(Semaphore::new(connections_max)),
+            seekers: AtomicUsize::new(0),
+            freed: Notify::new(),
+        });
+        Self {
+            waiting: Pool::new(limits.pool_idle_max, limits.pool_idle_timeout),
+            shared: Arc::new(SharedList::new(bounds, Arc::clone(&room))),
+            room,
+            opening: Semaphore::new(1),
+            chose_http1: AtomicBool::new(false),
+            age_max: bounds.age_max,
+        }
+    }
+
+    /// A connection that is there already.
+    pub(super) async fn take(&self, speech: Speech) -> Option<Held> {
+        if speech == Speech::Any
+            && let Some(stream) = self.shared.reserve()
+        {
+            return Some(Held::Http2(Box::new(stream)));
+        }
+        let now = Instant::now();
+        while let Some(mut connection) = self.waiting.take(now) {
+            if connection.age(now) < self.age_max && connection.is_usable().await {
+                return Some(Held::Http1(connection));
+            }
+        }
+        None
+    }
+
+    /// Keeps a connection for the next exchange.
+    pub(super) fn put(&self, connection: Box<Http1>) {
+        let now = Instant::now();
+        if connection.age(now) < self.age_max {
+            self.waiting.put(connection, now);
+            self.room.tell();
+        }
+    }
+
+    /// A place for a new connection, if there is one within `limit`.
+    pub(super) async fn seat(&self, active: &IntGauge, limit: Duration) -> Option<Seat> {
+        timeout(limit, self.room.seat(active)).await.ok()
+    }
+
+    /// A place for a new connection, or a connection that came free while one was waited for.
+    pub(super) async fn seat_or_take(
+        &self,
+        active: &IntGauge,
+        speech: Speech,
+        limit: Duration,
+    ) -> Option<Result<Seat, Held>> {
+        if let Ok(permit) = Arc::clone(&self.room.seats).try_acquire_owned() {
+            return Some(Ok(Seat { _permit: permit, _active: Active::new(active) }));
+        }
+        timeout(limit, async {
+            let _seeker = Seeker::new(&self.room);
+            loop {
+                let mut freed = pin!(self.room.freed.notified());
+                // Whatever comes free from now on is told, so that nothing is missed by looking.
+                freed.as_mut().enable();
+                if let Some(held) = self.take(speech).await {
+                    return Err(held);
+                }
+                tokio::select! {
+                    seat = self.room.seat(active) => return Ok(seat),
+                    () = freed => {}
+                }
+            }
+        })
+        .await
+        .ok()
+    }
+
+    /// The turn to open a connection that others will share.
+    pub(super) fn turn_to_open(&self) -> impl Future<Output = Option<SemaphorePermit<'_>>> {
+        let turn = self.opening.acquire();
+        // The semaphore is never closed.
+        async { turn.await.ok() }
+    }
+
+    /// Whether the endpoint chose HTTP/1.1 when it was last asked.
+    pub(super) fn chose_http1(&self) -> bool {
+        self.chose_http1.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn note_chosen(&self, is_http1: bool) {
+        self.chose_http1.store(is_http1, Ordering::Relaxed);
+    }
+
+    /// Closes what has waited too long.
+    pub(super) fn sweep(&self, now: Instant) {
+        self.waiting.sweep(now);
+    }
+}
+
+/// How many connections there may be, and who waits for one.
+#[derive(Debug)]
+pub(super) struct Room {
+    seats: Arc<Semaphore>,
+    seekers: AtomicUsize,
+    freed: Notify,
+}
+
+impl Room {
+    async fn seat(&self, active: &IntGauge) -> Seat {
+        let permit = Arc::clone(&self.seats).acquire_owned().await;
+        let permit = permit.expect("the semaphore is never closed");
+        Seat { _permit: permit, _active: Active::new(active) }
+    }
+
+    /// Lets whoever waits look again.
+    pub(super) fn tell(&self) {
+        if self.seekers.load(Ordering::SeqCst) > 0 {
+            self.freed.notify_one();
+        }
+    }
+}
+
+/// Somebody who waits for a connection to come free.
+struct Seeker<'a>(&'a Room);
+
+impl<'a> Seeker<'a> {
+    fn new(room: &'a Room) -> Self {
+        room.seekers.fetch_add(1, Ordering::SeqCst);
+        Self(room)
+    }
+}
+
+impl Drop for Seeker<'_> {
+    fn drop(&mut self) {
+        self.0.seekers.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// The place of a connection under the cap, and in the gauge.
+#[derive(Debug)]
+pub(super) struct Seat {
+    _permit: OwnedSemaphorePermit,
+    _active: Active,
+}

@@ -1,0 +1,181 @@
+//! TLS towards endpoints: whom we believe, what we show, and which protocol is agreed on.
+//!
+//! Owns [`Encryption`], made once for a backend from its files, with sessions that its connections
+//! share. Nothing is read from an endpoint as clear text before the handshake is done: what comes
+//! earlier is part of the handshake or breaks it. Refuses to know sockets' addresses and what is
+//! sent later. Read next: `connect`.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem};
+use rustls::{ClientConfig, RootCertStore};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use crate::config::BackendTls;
+use crate::net::{EndpointName, Socket};
+
+/// How the connections of a backend are encrypted.
+#[derive(Debug)]
+pub(super) struct Encryption {
+    config: Arc<ClientConfig>,
+    server_name: Option<ServerName<'static>>,
+}
+
+/// Which protocols are offered in the handshake (RFC 7301).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Alpn {
+    /// None: it is not HTTP.
+    None,
+    Http1,
+    Http2,
+    /// HTTP/2, or else HTTP/1.1.
+    Either,
+}
+
+impl Alpn {
+    fn names(self) -> Vec<Vec<u8>> {
+        let names: &[&[u8]] = match self {
+            Self::None => &[],
+            Self::Http1 => &[HTTP1],
+            Self::Http2 => &[HTTP2],
+            Self::Either => &[HTTP2, HTTP1],
+        };
+        names.iter().map(|name| name.to_vec()).collect()
+    }
+}
+
+impl Encryption {
+    /// Reads the files that `config` names.
+    pub(super) fn open(config: &BackendTls) -> Result<Self, TrustError> {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(TrustError::Tls)?
+            .with_root_certificates(authorities(config.ca.as_deref())?);
+        let config_of_tls = match &config.credential {
+            None => builder.with_no_client_auth(),
+            Some(path) => {
+                let (chain, key) = credential(path)?;
+                builder
+                    .with_client_auth_cert(chain, key)
+                    .map_err(|source| TrustError::Credential { path: path.clone(), source })?
+            }
+        };
+        Ok(Self { config: Arc::new(config_of_tls), server_name: config.server_name.clone() })
+    }
+
+    /// The name that the certificate of an endpoint has to be for.
+    pub(super) fn server_name(&self, endpoint: &str) -> Option<ServerName<'static>> {
+        self.server_name.clone().or_else(|| match endpoint.parse() {
+            Ok(EndpointName::Host { host, .. }) => ServerName::try_from(host.to_string()).ok(),
+            // The name that was asked for is the one that is believed (RFC 6125 §6.2.1): what DNS
+            // answers to it anybody could have said.
+            Ok(EndpointName::Service(name)) => {
+                let labels = name.split('.').skip_while(|label| label.starts_with('_'));
+                ServerName::try_from(labels.collect::<Vec<_>>().join(".")).ok()
+            }
+            Ok(EndpointName::Unix(_)) | Err(_) => None,
+        })
+    }
+
+    /// Establishes TLS on a socket that is connected.
+    pub(super) async fn establish(
+        &self,
+        socket: Socket,
+        name: Option<ServerName<'static>>,
+        alpn: Alpn,
+    ) -> io::Result<Box<TlsStream<Socket>>> {
+        let Some(name) = name else {
+            let words = "there is no name that the certificate could be for";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, words));
+        };
+        let connector = TlsConnector::from(Arc::clone(&self.config));
+        let stream = connector.with_alpn(alpn.names()).connect(name, socket).await?;
+        if alpn == Alpn::Http2 && !speaks_http2(&stream) {
+            let words = "the endpoint does not speak HTTP/2";
+            return Err(io::Error::new(io::ErrorKind::Unsupported, words));
+        }
+        Ok(Box::new(stream))
+    }
+}
+
+/// Whether the endpoint chose HTTP/2.
+pub(super) fn speaks_http2(stream: &TlsStream<Socket>) -> bool {
+    stream.get_ref().1.alpn_protocol() == Some(HTTP2)
+}
+
+fn authorities(bundle: Option<&Path>) -> Result<RootCertStore, TrustError> {
+    let mut roots = RootCertStore::empty();
+    let Some(path) = bundle else {
+        let found = rustls_native_certs::load_native_certs();
+        roots.add_parsable_certificates(found.certs);
+        return if roots.is_empty() { Err(TrustError::NoAuthorities) } else { Ok(roots) };
+    };
+    for certificate in certificates(path)? {
+        roots
+            .add(certificate)
+            .map_err(|source| TrustError::Authority { path: path.to_owned(), source })?;
+    }
+    Ok(roots)
+}
+
+fn credential(
+    path: &Path,
+) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), TrustError> {
+    let key = PrivateKeyDer::from_pem_file(path)
+        .map_err(|source| TrustError::Pem { path: path.to_owned(), source })?;
+    Ok((certificates(path)?, key))
+}
+
+/// At least one.
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TrustError> {
+    let bad = |source| TrustError::Pem { path: path.to_owned(), source };
+    let found: Result<Vec<_>, _> = CertificateDer::pem_file_iter(path).map_err(bad)?.collect();
+    match found.map_err(bad)? {
+        found if found.is_empty() => Err(bad(pem::Error::NoItemsFound)),
+        found => Ok(found),
+    }
+}
+
+/// Why a backend has no TLS.
+#[derive(Debug, thiserror::Error)]
+pub enum TrustError {
+    /// A certificate of the bundle cannot be an authority.
+    #[error("{}: a certificate cannot be used as an authority", path.display())]
+    Authority {
+        /// The bundle.
+        path: PathBuf,
+        /// Why.
+        source: rustls::Error,
+    },
+    /// Chain and key do not belong together, or the key is of no known kind.
+    #[error("{}: the credential cannot be used", path.display())]
+    Credential {
+        /// The file with both.
+        path: PathBuf,
+        /// Why.
+        source: rustls::Error,
+    },
+    /// The system trusts nobody.
+    #[error("there are no authorities of the system; name a file in `tls.ca`")]
+    NoAuthorities,
+    /// A file cannot be read, or has nothing of what it should have.
+    #[error("{}", path.display())]
+    Pem {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: pem::Error,
+    },
+    /// The provider lacks a version of TLS.
+    #[error("TLS cannot be set up")]
+    Tls(#[source] rustls::Error),
+}
+
+const HTTP1: &[u8] = b"http/1.1";
+const HTTP2: &[u8] = b"h2";
