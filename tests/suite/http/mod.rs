@@ -1,11 +1,11 @@
 //! HTTP: what passes, what is refused, and what the other side is told.
 //!
 //! `forward` is about messages that pass, `header` about what is taken out of them and put in,
-//! `framing` about messages that mean two things, `limits` about time and size, `failure` about
-//! backends that fail, `upgrade` about other protocols, `reuse` about connections to backends,
-//! `access` about the log, `chaos` about endpoints that come and go, `conformance` about HTTP/2
-//! frame by frame, `slow` about very many clients, `transfer` about very much content, `websocket`
-//! about what runs through tunnels.
+//! `framing` and `grammar` about messages that mean two things, `limits` about time and size,
+//! `failure` about backends that fail, `upgrade` about other protocols, `reuse` about connections
+//! to backends, `access` about the log, `chaos` about endpoints that come and go, `conformance`
+//! about HTTP/2 frame by frame, `slow` about very many clients, `transfer` about very much content,
+//! `websocket` about what runs through tunnels.
 
 mod access;
 mod chaos;
@@ -13,6 +13,7 @@ mod conformance;
 mod failure;
 mod forward;
 mod framing;
+mod grammar;
 mod header;
 mod limits;
 mod reuse;

@@ -1,9 +1,9 @@
 //! HTTP on one connection of a client, from the first request to the last.
 //!
 //! Owns [`serve`], which has the connection served in the version that ALPN chose: by `h1` or by
-//! `h2`, which own the framing, the deadlines between requests, and the end of the connection. What
-//! happens to a request is in `exchange`, the same for both. Refuses to know TLS and accepting. Read
-//! next: `h1`, then `exchange`.
+//! `h2`, which own the framing, the deadlines between requests, and the end of the connection.
+//! What happens to a request is in `exchange`, the same for both. Refuses to know TLS and
+//! accepting. Read next: `h1`, then `exchange`.
 
 mod date;
 mod download;

@@ -1,8 +1,8 @@
 //! The head of a response as bytes of HTTP/1.1, and how its body is framed.
 //!
-//! Owns [`Framing`]: by its length if that is known, else in chunks, else, for a client of HTTP/1.0,
-//! by the end of the connection. Values cannot have line ends in them, by their types. Refuses to
-//! know where the response comes from.
+//! Owns [`Framing`]: by its length if that is known, else in chunks, else, for a client of
+//! HTTP/1.0, by the end of the connection. Values cannot have line ends in them, by their types.
+//! Refuses to know where the response comes from.
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use http::header::{CONNECTION, CONTENT_LENGTH, DATE, TRANSFER_ENCODING};
