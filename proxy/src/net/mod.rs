@@ -336,7 +336,11 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.stream().poll_write_vectored(cx, bufs)
+        match bufs {
+            // send(2) is cheaper than writev(2).
+            [one] => self.stream().poll_write(cx, one),
+            _ => self.stream().poll_write_vectored(cx, bufs),
+        }
     }
 
     fn is_write_vectored(&self) -> bool {

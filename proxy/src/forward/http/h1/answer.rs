@@ -4,7 +4,7 @@
 //! HTTP/1.0, by the end of the connection. Values cannot have line ends in them, by their types.
 //! Refuses to know where the response comes from.
 
-use bytes::{BufMut as _, Bytes, BytesMut};
+use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, DATE, TRANSFER_ENCODING};
 use http::response::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Version};
@@ -62,7 +62,7 @@ impl Framing {
 
 /// Writes `head` into `text`.
 pub(super) fn write_head(
-    text: &mut BytesMut,
+    text: &mut Vec<u8>,
     head: &Parts,
     framing: Framing,
     asked: &Asked,
@@ -102,22 +102,22 @@ pub(super) fn write_head(
     if let Some(connection) = connection {
         write_field(text, &CONNECTION, &HeaderValue::from_static(connection));
     }
-    text.put_slice(b"\r\n");
+    text.extend_from_slice(b"\r\n");
 }
 
 /// Writes interim responses into `text`, one behind the other.
-pub(super) fn write_interims(text: &mut BytesMut, interims: Vec<Response<()>>) {
+pub(super) fn write_interims(text: &mut Vec<u8>, interims: Vec<Response<()>>) {
     for interim in interims {
         let (mut head, ()) = interim.into_parts();
         clean_interim(&mut head.headers);
         write_line(text, Version::HTTP_11, head.status, None);
         write_fields(text, &head.headers);
-        text.put_slice(b"\r\n");
+        text.extend_from_slice(b"\r\n");
     }
 }
 
 /// Writes what comes before `data` in a chunk of its own.
-pub(super) fn write_size(text: &mut BytesMut, data: &Bytes) {
+pub(super) fn write_size(text: &mut Vec<u8>, data: &Bytes) {
     let mut digits = [0; SIZE_DIGITS];
     let mut rest = data.len();
     let mut from = digits.len();
@@ -130,37 +130,39 @@ pub(super) fn write_size(text: &mut BytesMut, data: &Bytes) {
             break;
         }
     }
-    text.put_slice(digits.get(from..).unwrap_or_default());
-    text.put_slice(b"\r\n");
+    text.extend_from_slice(digits.get(from..).unwrap_or_default());
+    text.extend_from_slice(b"\r\n");
 }
 
 /// Writes the end of a body in chunks, with the fields that stand there.
-pub(super) fn write_end(text: &mut BytesMut, trailers: &HeaderMap) {
-    text.put_slice(b"0\r\n");
+pub(super) fn write_end(text: &mut Vec<u8>, trailers: &HeaderMap) {
+    text.extend_from_slice(b"0\r\n");
     write_fields(text, trailers);
-    text.put_slice(b"\r\n");
+    text.extend_from_slice(b"\r\n");
 }
 
 /// `reason` is what the backend calls the status, if that is not its usual name.
-fn write_line(text: &mut BytesMut, version: Version, status: StatusCode, reason: Option<&[u8]>) {
-    text.put_slice(if version == Version::HTTP_10 { b"HTTP/1.0 " } else { b"HTTP/1.1 " });
-    text.put_slice(status.as_str().as_bytes());
-    text.put_slice(b" ");
-    text.put_slice(reason.unwrap_or(status.canonical_reason().unwrap_or_default().as_bytes()));
-    text.put_slice(b"\r\n");
+fn write_line(text: &mut Vec<u8>, version: Version, status: StatusCode, reason: Option<&[u8]>) {
+    text.extend_from_slice(if version == Version::HTTP_10 { b"HTTP/1.0 " } else { b"HTTP/1.1 " });
+    text.extend_from_slice(status.as_str().as_bytes());
+    text.extend_from_slice(b" ");
+    text.extend_from_slice(
+        reason.unwrap_or(status.canonical_reason().unwrap_or_default().as_bytes()),
+    );
+    text.extend_from_slice(b"\r\n");
 }
 
-fn write_fields(text: &mut BytesMut, fields: &HeaderMap) {
+fn write_fields(text: &mut Vec<u8>, fields: &HeaderMap) {
     for (name, value) in fields {
         write_field(text, name, value);
     }
 }
 
-fn write_field(text: &mut BytesMut, name: &HeaderName, value: &HeaderValue) {
-    text.put_slice(name.as_str().as_bytes());
-    text.put_slice(b": ");
-    text.put_slice(value.as_bytes());
-    text.put_slice(b"\r\n");
+fn write_field(text: &mut Vec<u8>, name: &HeaderName, value: &HeaderValue) {
+    text.extend_from_slice(name.as_str().as_bytes());
+    text.extend_from_slice(b": ");
+    text.extend_from_slice(value.as_bytes());
+    text.extend_from_slice(b"\r\n");
 }
 
 /// What most heads are smaller than.

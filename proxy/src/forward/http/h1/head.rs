@@ -5,6 +5,8 @@
 //! is repaired. Refuses to know what the request asks for: `header` decides whether it may pass.
 //! Read next: `chunks`, for the body that may follow.
 
+use std::io::BufRead as _;
+
 use bytes::{Bytes, BytesMut};
 use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, TE, TRANSFER_ENCODING};
 use http::request::Parts;
@@ -55,9 +57,9 @@ impl Scan {
         limits: &HttpLimits,
     ) -> Result<Option<Head>, StatusCode> {
         let Some(end) = self.end(buffer, limits)? else { return Ok(None) };
-        let start = std::mem::take(self).start;
+        let Self { start, lines, .. } = std::mem::take(self);
         let bytes = if end == buffer.len() { std::mem::take(buffer) } else { buffer.split_to(end) };
-        parse(&bytes.freeze(), start).map(Some)
+        parse(&bytes.freeze(), start, lines + FIELDS_OF_OURS).map(Some)
     }
 
     /// Where the head ends, with the empty line.
@@ -106,12 +108,12 @@ impl Scan {
 }
 
 /// The head in `bytes`, whose lines all end as they must, the last one being empty.
-fn parse(bytes: &Bytes, start: usize) -> Result<Head, StatusCode> {
+fn parse(bytes: &Bytes, start: usize, capacity: usize) -> Result<Head, StatusCode> {
     let line_end = find(bytes, start, b'\n').ok_or(StatusCode::BAD_REQUEST)? + start;
     let mut request = Request::new(());
     read_line(bytes, start, line_end - 1, &mut request)?;
     let (mut parts, ()) = request.into_parts();
-    parts.headers = fields(bytes, line_end + 1)?;
+    parts.headers = fields(bytes, line_end + 1, capacity)?;
     framed(parts)
 }
 
@@ -145,8 +147,13 @@ fn read_line(
 }
 
 /// The fields in `bytes` from `start` to the empty line (RFC 9112 §5): of a head, or of trailers.
-pub(super) fn fields(bytes: &Bytes, start: usize) -> Result<HeaderMap, StatusCode> {
-    let mut fields = HeaderMap::with_capacity(FIELDS_EXPECTED);
+/// There will be room for `capacity`.
+pub(super) fn fields(
+    bytes: &Bytes,
+    start: usize,
+    capacity: usize,
+) -> Result<HeaderMap, StatusCode> {
+    let mut fields = HeaderMap::with_capacity(capacity);
     let mut start = start;
     while let Some(length) = find(bytes, start, b'\n') {
         let end = start + length;
@@ -249,7 +256,10 @@ fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
 
 /// How far behind `from` the first `byte` is.
 fn find(bytes: &[u8], from: usize, byte: u8) -> Option<usize> {
-    bytes.get(from..)?.iter().position(|&other| other == byte)
+    let mut rest = bytes.get(from..)?;
+    // Searches faster than an iterator; reading from memory does not fail.
+    let length = rest.skip_until(byte).ok()?;
+    (bytes.get(from + length.checked_sub(1)?) == Some(&byte)).then(|| length - 1)
 }
 
 /// `tchar` of RFC 9110 §5.6.2.
@@ -267,4 +277,5 @@ const fn is_target(byte: u8) -> bool {
 const LINE_BYTES_MORE: usize = 64;
 /// No number of them is beyond 63 bits.
 const LENGTH_DIGITS_MAX: usize = 18;
-const FIELDS_EXPECTED: usize = 16;
+/// What is added to a head on its way to a backend.
+const FIELDS_OF_OURS: usize = 6;

@@ -53,14 +53,13 @@ where
     let mut patience = Alarm::default();
     let start = Instant::now();
     let end = loop {
-        let head = match next(&mut wire, &mut patience, &mut finish, &connection).await {
+        let (head, since) = match next(&mut wire, &mut patience, &mut finish, &connection).await {
             Ok(head) => head,
             Err(end) => break end,
         };
-        let age_max = connection.service.limits.http.connection_age_max;
-        let is_last = |cx: &mut Context<'_>| finish.poll(cx) || start.elapsed() >= age_max;
-        // Boxed, so that a connection without a request does not hold the space for one.
-        if let Err(end) = Box::pin(turn(&mut wire, head, &connection, is_last)).await {
+        let is_old = since - start >= connection.service.limits.http.connection_age_max;
+        let is_last = |cx: &mut Context<'_>| is_old || finish.poll(cx);
+        if let Err(end) = turn(&mut wire, head, &connection, is_last).await {
             break end;
         }
     };
@@ -69,13 +68,13 @@ where
     Box::pin(close(io.stream, buffer.freeze(), end, &connection)).await
 }
 
-/// Waits for the head of the next request.
+/// Waits for the head of the next request; since when, or since when it came.
 async fn next<I: Read + Unpin>(
     wire: &mut Wire<I>,
     patience: &mut Alarm,
     finish: &mut Finish<'_, impl Future<Output = ()>>,
     connection: &Connection,
-) -> Result<Head, End> {
+) -> Result<(Head, Instant), End> {
     let limits = &connection.service.limits.http;
     let is_first = connection.requests() == 0;
     let mut since = Instant::now();
@@ -84,7 +83,7 @@ async fn next<I: Read + Unpin>(
         loop {
             if !wire.buffer.is_empty() {
                 match scan.take(&mut wire.buffer, limits) {
-                    Ok(Some(head)) => return Poll::Ready(Ok(head)),
+                    Ok(Some(head)) => return Poll::Ready(Ok((head, since))),
                     Ok(None) => {}
                     Err(status) => return Poll::Ready(Err(End::Refused(status))),
                 }

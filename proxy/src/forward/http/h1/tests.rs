@@ -1,7 +1,9 @@
 //! The grammar of heads, as a table: what is one, and what is refused with which status.
 
 use bytes::BytesMut;
+use proptest::prelude::*;
 
+use super::chunks::{Chunks, Part};
 use super::head::{Head, Length, Scan};
 use crate::config::HttpLimits;
 
@@ -117,4 +119,64 @@ fn a_head_is_refused_as_soon_as_it_is_too_large() {
     assert_eq!(read(&field, 0).map(|head| head.is_some()), Err(431));
     let fields = [&b"GET / HTTP/1.1\r\n"[..], &b"X: 1\r\n".repeat(limits.header_fields_max + 1)];
     assert_eq!(read(&fields.concat(), 0).map(|head| head.is_some()), Err(431));
+}
+
+proptest! {
+    #[test]
+    fn what_is_a_head_in_one_piece_is_the_same_head_in_two(
+        changes in prop::collection::vec((0..HEAD.len(), byte()), 0..4), cut in 0..HEAD.len(),
+    ) {
+        let mut bytes = HEAD.to_vec();
+        for (place, byte) in changes {
+            bytes[place] = byte;
+        }
+        let whole = read(&bytes, 0).map(|head| head.map(|head| format!("{head:?}")));
+        let halves = read(&bytes, cut).map(|head| head.map(|head| format!("{head:?}")));
+        prop_assert_eq!(whole, halves);
+    }
+
+    #[test]
+    fn content_in_chunks_comes_out_wherever_it_is_cut(
+        parts in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..40), 0..5),
+        extension in "(;[ -~]{0,9})?",
+        cut in 0_usize..400,
+    ) {
+        let mut bytes = Vec::new();
+        for part in &parts {
+            bytes.extend_from_slice(format!("{:x}{extension}\r\n", part.len()).as_bytes());
+            bytes.extend_from_slice(part);
+            bytes.extend_from_slice(b"\r\n");
+        }
+        bytes.extend_from_slice(b"0\r\n\r\nnext");
+        let cut = cut.min(bytes.len());
+        let (mut chunks, mut buffer, mut content) = (Chunks::new(), BytesMut::new(), Vec::new());
+        let mut is_over = false;
+        for bytes in [&bytes[..cut], &bytes[cut..]] {
+            buffer.extend_from_slice(bytes);
+            while let Some(part) = chunks.next(&mut buffer).unwrap() {
+                match part {
+                    Part::Data(data) => content.extend_from_slice(&data),
+                    Part::End(_) => is_over = true,
+                }
+            }
+        }
+        prop_assert!(is_over);
+        prop_assert_eq!(content, parts.concat());
+        prop_assert_eq!(&buffer[..], b"next");
+    }
+}
+
+const HEAD: &[u8] = b"PUT /a?b HTTP/1.1\r\nHost: app.example\r\nContent-Length: 12\r\n\r\n";
+
+/// Bytes that heads are made of, and some that they are not.
+fn byte() -> impl Strategy<Value = u8> {
+    prop_oneof![
+        Just(b'\r'),
+        Just(b'\n'),
+        Just(b' '),
+        Just(b':'),
+        Just(b'/'),
+        Just(b'G'),
+        any::<u8>(),
+    ]
 }

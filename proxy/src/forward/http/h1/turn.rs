@@ -43,9 +43,11 @@ where
     let (supply, body) = Supply::new(length, awaits_leave);
     // RFC 9110 §15.2: a client of HTTP/1.0 has never heard of interim responses.
     let interims = (version > Version::HTTP_10).then(|| Arc::clone(&connection.interims));
-    let exchange = exchange(connection, Request::from_parts(parts, body), interims);
+    let request = Request::from_parts(parts, body);
+    // Boxed, so that a connection without a request does not hold the space for one.
+    let exchange = Box::pin(exchange(connection, request, interims));
     let mut turn = Turn { wire, supply, asked, connection };
-    let (response, is_last) = turn.wait(pin!(exchange), is_last).await?;
+    let (response, is_last) = turn.wait(exchange, is_last).await?;
     let is_tunnel = response.status() == StatusCode::SWITCHING_PROTOCOLS;
     let (sequel, framing, body) = turn.begin(response, is_last);
     turn.relay(pin!(body), framing).await?;
@@ -70,7 +72,7 @@ where
     /// Waits for the response.
     async fn wait(
         &mut self,
-        mut exchange: Pin<&mut impl Future<Output = Response<Download>>>,
+        mut exchange: Pin<Box<impl Future<Output = Response<Download>>>>,
         mut is_last: impl FnMut(&mut Context<'_>) -> bool,
     ) -> Result<(Response<Download>, bool), End> {
         poll_fn(|cx| {

@@ -25,7 +25,9 @@ pub(super) struct Wire<I> {
 /// What is to be written: text of ours, a part of a body, and what ends that part.
 #[derive(Default)]
 struct Out {
-    text: BytesMut,
+    text: Vec<u8>,
+    /// How much of it is written.
+    written: usize,
     data: Bytes,
     end: &'static [u8],
     /// Whether the system may not have all that was written.
@@ -38,7 +40,7 @@ impl<I> Wire<I> {
     }
 
     /// Where text is put that is to be written before anything that is put there later.
-    pub(super) fn text(&mut self) -> &mut BytesMut {
+    pub(super) fn text(&mut self) -> &mut Vec<u8> {
         debug_assert!(self.out.data.is_empty() && self.out.end.is_empty(), "text goes first");
         &mut self.out.text
     }
@@ -77,7 +79,8 @@ impl<I: Write + Progress + Unpin> Wire<I> {
     pub(super) fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.out.is_empty() {
             let written = {
-                let Out { text, data, end, .. } = &self.out;
+                let Out { data, end, .. } = &self.out;
+                let text = self.out.text();
                 let slices = [IoSlice::new(text), IoSlice::new(data), IoSlice::new(end)];
                 let first = if text.is_empty() { 1 } else { 0 };
                 let last = if end.is_empty() { 2 } else { 3 };
@@ -105,19 +108,23 @@ impl<I: Write + Progress + Unpin> Wire<I> {
 }
 
 impl Out {
+    fn text(&self) -> &[u8] {
+        self.text.get(self.written..).unwrap_or_default()
+    }
+
     fn is_empty(&self) -> bool {
-        self.text.is_empty() && self.data.is_empty() && self.end.is_empty()
+        self.text().is_empty() && self.data.is_empty() && self.end.is_empty()
     }
 
     fn advance(&mut self, written: usize) {
-        let text = written.min(self.text.len());
-        self.text.advance(text);
+        let text = written.min(self.text().len());
+        self.written += text;
         let data = (written - text).min(self.data.len());
         self.data.advance(data);
         self.end = self.end.get(written - text - data..).unwrap_or_default();
-        if self.text.is_empty() {
+        if self.text().is_empty() {
             // A connection at rest keeps nothing.
-            self.text = BytesMut::new();
+            (self.text, self.written) = (Vec::new(), 0);
         }
     }
 }

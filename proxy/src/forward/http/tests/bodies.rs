@@ -121,6 +121,39 @@ async fn a_client_that_waits_for_leave_gets_it_from_us() {
 }
 
 #[tokio::test]
+async fn a_client_that_waits_for_leave_in_vain_is_answered_and_left() {
+    // It will not send the body now, or it will; nobody can tell where the next request begins.
+    let head = "PUT / HTTP/1.1\r\nHost: elsewhere.example\r\nContent-Length: 5\r\n";
+    let mut client = Client::new(vec![say(OK)]).await;
+    client.send(&format!("{head}Expect: 100-continue\r\n\r\n")).await;
+    let answer = client.read_to_end().await;
+    assert!(answer.starts_with("HTTP/1.1 421 Misdirected Request\r\n"), "{answer}");
+    assert_lines(&answer, &["connection: close"]);
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_wait_for_leave_needs_none() {
+    let head = "PUT / HTTP/1.1\r\nHost: app.example\r\nContent-Length: 5\r\nExpect: 100-continue";
+    let mut client = Client::new(vec![say(OK).after("hello"), say(OK)]).await;
+    client.send(&format!("{head}\r\n\r\nhello")).await;
+    assert!(client.read_until("ok").await.starts_with("HTTP/1.1 200 OK\r\n"));
+    client.send("GET / HTTP/1.1\r\nHost: app.example\r\n\r\n").await;
+    assert!(client.read_until("ok").await.starts_with("HTTP/1.1 200 OK\r\n"));
+}
+
+#[tokio::test]
+async fn a_refused_request_whose_body_is_here_does_not_end_the_connection() {
+    let mut client = Client::new(vec![say(OK)]).await;
+    let head = "POST / HTTP/1.1\r\nHost: elsewhere.example\r\n";
+    for body in ["Content-Length: 5\r\n\r\nhello", "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"] {
+        client.send(&format!("{head}{body}")).await;
+        assert!(client.read_until("\n").await.starts_with("HTTP/1.1 421 "));
+    }
+    client.send("GET / HTTP/1.1\r\nHost: app.example\r\n\r\n").await;
+    assert!(client.read_until("ok").await.starts_with("HTTP/1.1 200 OK\r\n"));
+}
+
+#[tokio::test]
 async fn a_slow_reader_slows_the_backend() {
     // The backend has far more to say than all buffers on the way can hold.
     let body: &'static str = "x".repeat(64 * 1024 * 1024).leak();

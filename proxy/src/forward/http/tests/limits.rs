@@ -161,3 +161,19 @@ async fn requests_that_are_answered_at_once_keep_a_connection_alive_too() {
         tokio::time::sleep(Duration::from_secs(60)).await;
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_of_age_ends_after_the_request_that_comes_then() {
+    let mut client = Client::new(vec![say(OK); 200]).await;
+    let start = Instant::now();
+    let age_max = Limits::default().http.connection_age_max;
+    while start.elapsed() < age_max {
+        client.send(GET).await;
+        assert!(!client.read_until("ok").await.contains("close"));
+        tokio::time::sleep(Duration::from_secs(60)).await;
+    }
+    client.send(GET).await;
+    let text = client.read_to_end().await;
+    assert_lines(&text, &["connection: close"]);
+    assert!(text.ends_with("ok"), "{text}");
+}
