@@ -13,10 +13,10 @@
 //! listener; the host that was asked for; the time from the request head to the end; the time to
 //! the head of the response; the backend and the endpoint, `-` if none was asked; the id that the
 //! backend has got as well; and how it ended: `complete`, `cut` (the client went away, or we did),
-//! `backend` (it broke the response off) or `timeout` (it fell silent within the response). JSON has
-//! the same as `time`, `client`, `method`, `path`, `version`, `status`, `sent`, `listener`, `host`,
-//! `duration_ms`, `head_ms`, `backend`, `endpoint`, `request_id`, `end`; what there is none of is
-//! null. A request that becomes a tunnel ends with the head of the response.
+//! `backend` (it broke the response off) or `timeout` (it fell silent within the response). JSON
+//! has the same as `time`, `client`, `method`, `path`, `version`, `status`, `sent`, `listener`,
+//! `host`, `duration_ms`, `head_ms`, `backend`, `endpoint`, `request_id`, `end`; what there is none
+//! of is null. A request that becomes a tunnel ends with the head of the response.
 //!
 //! A query string may hold secrets, and is never there; nor is any other field of the request.
 //! Whatever a client has written is escaped, so that a line is a line. Refuses to know requests

@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::time::UNIX_EPOCH;
 
 use http::HeaderValue;
+use http::uri::PathAndQuery;
 use proptest::prelude::*;
 
 use super::*;
@@ -112,7 +113,8 @@ proptest! {
         prop_assert_eq!(plain.matches('"').count(), 2);
         prop_assert_eq!(plain.split(' ').count(), 15);
         let json: serde_json::Value = serde_json::from_str(&line(&entry, Format::Json)).unwrap();
-        prop_assert_eq!(json["path"].as_str(), Some(entry.target.as_ref().map_or("", |t| t.path())));
+        let path = entry.target.as_ref().map_or("", PathAndQuery::path);
+        prop_assert_eq!(json["path"].as_str(), Some(path));
         prop_assert_eq!(json["host"].as_str(), Some(host.as_str()));
     }
 }

@@ -18,7 +18,7 @@ use crate::runtime::resumption;
 
 use super::clients::Clients;
 use super::finding::{Findings, Severity, is_covered};
-use super::{ConfigFile, FAILED, date, output};
+use super::{ConfigFile, FAILED, date, output, traffic};
 
 /// Checks the configuration, then the certificates that it names.
 pub(super) fn run(file: &ConfigFile) -> u8 {
@@ -43,6 +43,7 @@ pub(super) fn run(file: &ConfigFile) -> u8 {
         let text = format!("{}: others than its owner can read these keys", path.display());
         findings.warning(text, Some("chmod 600 it"));
     }
+    traffic::add(&config, &mut findings);
     findings.say();
     let errors = findings.count(Severity::Error);
     let told = output::print(format_args!(

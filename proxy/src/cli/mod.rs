@@ -18,6 +18,7 @@ mod name;
 mod output;
 mod run;
 mod status;
+mod traffic;
 
 use std::error::Error;
 use std::ffi::{OsStr, OsString};

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use portunus_tests::foreign::openssl;
-use portunus_tests::{Key, Proxy, authority, echo, tls, write};
+use portunus_tests::{Key, Proxy, authority, echo, https, tls, write};
 
 use super::{err, out, portunus};
 
@@ -75,6 +75,37 @@ async fn check_says_every_error_with_its_line_and_a_hint() {
         let place = said.find(&place).unwrap_or_else(|| panic!("line {line}: {said}"));
         assert!(said[place..].contains(word), "line {line}, {word}: {said}");
     }
+}
+
+#[tokio::test]
+async fn check_says_what_will_hurt_requests() {
+    let route = "[[listener.https.site.routes]]\npath = \"/old\"\n\
+                 redirect = { to = \"https://{host}{path}\" }\n";
+    let listener = https("app.example")
+        .site_with("b.example", "app", route)
+        .with("trusted_peers", "[\"0.0.0.0/0\", \"10.0.0.0/8\"]")
+        .with("redirect_http", "{ listen = [\"127.0.0.1:0\"], challenges = \"acme\" }");
+    let folder = Proxy::builder()
+        .listener(listener)
+        .backend(echo())
+        .endpoints("spare", &["127.0.0.1:1"])
+        .set("backend.spare.tls", "{}")
+        .set("log.access", "\"logs/access.log\"")
+        .write();
+    let output = portunus(folder.path(), &["check"]);
+    assert_eq!(output.status.code(), Some(1), "{}", err(&output));
+    for (severity, words) in [
+        ("error", "logs/access.log: there is no folder for the access log"),
+        ("warning", "`trusted_peers` has `0.0.0.0/0`, so everybody is believed"),
+        ("warning", "acme` for challenges"),
+        ("warning", "the redirect of `/old` leads to where the client has come from"),
+        ("warning", "backend `spare`: nothing leads to it"),
+        ("warning", "backend `spare`: the certificate of `127.0.0.1:1` must bear that address"),
+    ] {
+        let said = |line: &str| line.starts_with(severity) && line.contains(words);
+        assert!(err(&output).lines().any(said), "{words}: {}", err(&output));
+    }
+    assert!(!err(&output).contains("10.0.0.0/8"), "{}", err(&output));
 }
 
 fn in_folder(folder: &Path) -> String {
