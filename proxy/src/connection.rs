@@ -13,7 +13,9 @@ use tracing::debug;
 
 use crate::drain::DrainWatch;
 use crate::forward::header::TlsFacts;
+use crate::forward::http::HttpService;
 use crate::forward::{http, tcp};
+use crate::handshake::sites::SiteId;
 use crate::handshake::{self, Established, Facts, HandshakeError, Protocol};
 use crate::limit::HandshakePermit;
 use crate::log::Chain;
@@ -36,11 +38,56 @@ pub struct Accepted {
     pub at: Instant,
     /// Its place among all connections.
     pub slot: OwnedSemaphorePermit,
+    /// Which way it came.
+    pub entrance: Entrance,
+}
+
+/// Which way a connection comes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Entrance {
+    /// In the clear, only to be sent on.
+    Clear,
+    /// By a handshake.
+    Tls,
 }
 
 /// Serves a connection to its end.
 pub async fn serve(accepted: Accepted, snapshot: Arc<Snapshot>, watch: DrainWatch) {
-    let Accepted { socket, peer, port, at, slot: _slot } = accepted;
+    match (accepted.entrance, &snapshot.clear) {
+        (Entrance::Clear, Some(service)) => {
+            let service = Arc::clone(service);
+            Box::pin(serve_in_the_clear(accepted, &snapshot, service, watch)).await;
+        }
+        (Entrance::Clear, None) => {}
+        (Entrance::Tls, _) => serve_tls(accepted, snapshot, watch).await,
+    }
+}
+
+/// Sends the requests of a connection on to TLS.
+async fn serve_in_the_clear(
+    accepted: Accepted,
+    snapshot: &Snapshot,
+    service: Arc<HttpService>,
+    watch: DrainWatch,
+) {
+    let Accepted { socket, peer, port, at, slot: _slot, entrance: _ } = accepted;
+    let client = ClientAddr::from(peer);
+    let report = Report::open(snapshot, peer, client, at);
+    let stream = http::ClearStream::new(socket, Arc::clone(&report.meter));
+    let facts = http::ConnectionFacts {
+        peer,
+        client,
+        local_port: port,
+        server_name: None,
+        site: SiteId::FIRST,
+        identity: None,
+        tls: None,
+    };
+    report.close(http::serve(stream, HttpVersion::H1, service, facts, watch).await);
+}
+
+async fn serve_tls(accepted: Accepted, snapshot: Arc<Snapshot>, watch: DrainWatch) {
+    let Accepted { socket, peer, port, at, slot: _slot, entrance: _ } = accepted;
     let client = ClientAddr::from(peer);
     let mut report = Report::open(&snapshot, peer, client, at);
     let permit = match admit(&snapshot, client, &socket) {
@@ -70,7 +117,11 @@ pub async fn serve(accepted: Accepted, snapshot: Arc<Snapshot>, watch: DrainWatc
                 server_name: facts.server_name.as_ref().map(|name| name.as_str().into()),
                 site: facts.site,
                 identity: facts.client,
-                tls: TlsFacts { version: facts.version, suite: facts.suite, kind: facts.kind },
+                tls: Some(TlsFacts {
+                    version: facts.version,
+                    suite: facts.suite,
+                    kind: facts.kind,
+                }),
             };
             Box::pin(http::serve(stream, version, Arc::clone(service), facts, watch)).await
         }

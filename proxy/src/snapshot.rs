@@ -12,7 +12,7 @@ use portunus_certs::store::CertificateStore;
 
 use crate::access::AccessLog;
 use crate::backend::Backend;
-use crate::config::{self, ClientCertForward, Config, Mode, ResumptionMode};
+use crate::config::{self, ClientCertForward, Config, Mode, RedirectListener, ResumptionMode};
 use crate::forward::http::HttpService;
 use crate::handshake::policy::{Means, Policy};
 use crate::handshake::resume::Resumption;
@@ -34,6 +34,8 @@ pub struct Snapshot {
     pub policy: Policy,
     /// The forwarding half of the listener.
     pub service: Service,
+    /// What sends requests in the clear on to this listener, if there are any.
+    pub clear: Option<Arc<HttpService>>,
     /// The handles of the listener.
     pub metrics: ListenerMetrics,
     /// The handles of the process.
@@ -85,6 +87,8 @@ impl Snapshot {
             resumption: resumption(listener.resumption),
         };
         let policy = Policy::new(listener, Arc::clone(&sites), means)?;
+        let clear = listener.http.redirect.as_ref();
+        let clear = clear.map(|redirect| Arc::new(in_the_clear(listener, redirect, shared)));
         let routes = Routes::new(sites, behind(listener, shared));
         let limits = Arc::clone(&config.limits);
         let handles = metrics.listener(&listener.name);
@@ -108,9 +112,32 @@ impl Snapshot {
             handshakes: Arc::clone(shared.handshakes),
             policy,
             service,
+            clear,
             metrics: handles,
             process: metrics.process(),
         }))
+    }
+}
+
+/// What serves requests in the clear.
+fn in_the_clear(
+    listener: &config::Listener,
+    redirect: &RedirectListener,
+    shared: &Shared<'_>,
+) -> HttpService {
+    let limits = &shared.config.limits;
+    let names = Arc::new(Sites::in_the_clear(&listener.sites, shared.certificates));
+    let count = match &listener.sites {
+        config::Sites::Any(_) => 1,
+        config::Sites::Named(sites) => sites.len(),
+    };
+    HttpService {
+        name: Arc::clone(&listener.name),
+        limits: Arc::clone(limits),
+        metrics: shared.metrics.listener(&listener.name),
+        routes: Arc::new(Routes::in_the_clear(names, count, redirect, &limits.http)),
+        access: shared.access.clone(),
+        listener: listener.http.clone(),
     }
 }
 

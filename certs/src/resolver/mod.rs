@@ -102,6 +102,12 @@ impl CertificateIndex {
         (index, conflicts)
     }
 
+    /// Whether there is a certificate for `name`.
+    #[must_use]
+    pub fn has(&self, name: &HostName) -> bool {
+        self.names.get_exact(name).is_some() || self.names.get_wildcard(name).is_some()
+    }
+
     /// The credential for a client that asked for `name` and offers `offer`; for one that asked
     /// for none, the default. `None` if nobody serves the name.
     ///

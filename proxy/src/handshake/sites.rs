@@ -4,8 +4,10 @@
 //! Refuses to know what a site is good for: `policy` keeps its TLS half, `route` its backend.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use portunus_certs::name::{HostName, NameMap, NamePattern};
+use portunus_certs::store::CertificateStore;
 
 use crate::config;
 
@@ -16,6 +18,7 @@ pub struct Sites(Names);
 #[derive(Debug)]
 enum Names {
     Any,
+    Certified(Arc<CertificateStore>),
     Named(NameMap<SiteId>),
 }
 
@@ -46,15 +49,25 @@ impl Sites {
         Self(Names::Named(names))
     }
 
+    /// The same for requests in the clear: without a handshake nothing else has seen to it that
+    /// there is a certificate for the name.
+    pub fn in_the_clear(sites: &config::Sites, certificates: &Arc<CertificateStore>) -> Self {
+        match Self::new(sites) {
+            Self(Names::Any) => Self(Names::Certified(Arc::clone(certificates))),
+            named => named,
+        }
+    }
+
     /// Whether every name is served that there is a certificate for.
     pub fn is_any(&self) -> bool {
-        matches!(self.0, Names::Any)
+        matches!(self.0, Names::Any | Names::Certified(_))
     }
 
     /// The site that has `name`.
     pub fn of_name(&self, name: &HostName) -> Option<SiteId> {
         match &self.0 {
             Names::Any => Some(SiteId::FIRST),
+            Names::Certified(store) => store.load().has(name).then_some(SiteId::FIRST),
             Names::Named(names) => names.get(name).copied(),
         }
     }
@@ -64,8 +77,8 @@ impl Sites {
     pub fn of_host(&self, host: &str) -> Option<SiteId> {
         match &self.0 {
             Names::Any => Some(SiteId::FIRST),
-            Names::Named(_) if host.parse::<IpAddr>().is_ok() => None,
-            Names::Named(names) => names.get(&HostName::parse(host).ok()?).copied(),
+            Names::Certified(_) | Names::Named(_) if host.parse::<IpAddr>().is_ok() => None,
+            Names::Certified(_) | Names::Named(_) => self.of_name(&HostName::parse(host).ok()?),
         }
     }
 }

@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep};
 use tracing::warn;
 
-use crate::connection::{self, Accepted};
+use crate::connection::{self, Accepted, Entrance};
 use crate::drain::DrainWatch;
 use crate::metrics::Limit;
 use crate::net::listen::ListenSocket;
@@ -24,6 +24,7 @@ use crate::snapshot::Snapshot;
 pub async fn accept(
     socket: &ListenSocket,
     snapshot: Arc<Snapshot>,
+    entrance: Entrance,
     slots: Arc<Semaphore>,
     watch: DrainWatch,
 ) {
@@ -42,7 +43,7 @@ pub async fn accept(
         match socket.accept().await {
             Ok((socket, peer)) => {
                 trouble.over();
-                let accepted = Accepted { socket, peer, port, at: Instant::now(), slot };
+                let accepted = Accepted { socket, peer, port, at: Instant::now(), slot, entrance };
                 let serve = connection::serve(accepted, Arc::clone(&snapshot), watch.clone());
                 watch.spawn(serve);
             }

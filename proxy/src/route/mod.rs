@@ -11,6 +11,7 @@ mod paths;
 mod redirect;
 mod rewrite;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,7 +24,7 @@ pub use self::rewrite::Rewrite;
 
 use self::paths::Paths;
 use crate::backend::Backend;
-use crate::config::{self, ClientCertForward, FieldEdit, HttpLimits};
+use crate::config::{self, ClientCertForward, FieldEdit, HttpLimits, PathMatch, RedirectListener};
 use crate::handshake::sites::{SiteId, Sites};
 
 /// The routes of a listener.
@@ -31,6 +32,8 @@ use crate::handshake::sites::{SiteId, Sites};
 pub struct Routes {
     names: Arc<Sites>,
     sites: Vec<Site>,
+    /// For challenges of authorities, whatever the host.
+    challenges: Option<Arc<Route>>,
 }
 
 /// What lies behind the names of a site.
@@ -70,6 +73,8 @@ pub struct Route {
 /// Where a request goes, or who answers instead.
 #[derive(Debug)]
 pub enum Action {
+    /// The answer is in a file of this folder.
+    Challenge(Arc<Path>),
     /// To an endpoint of a backend.
     Forward {
         /// Who serves it.
@@ -95,7 +100,44 @@ pub enum Action {
 impl Routes {
     /// `sites` are in the order of the configuration; one where every name is served.
     pub fn new(names: Arc<Sites>, sites: Vec<Site>) -> Self {
-        Self { names, sites }
+        Self { names, sites, challenges: None }
+    }
+
+    /// For requests in the clear: each of `count` sites sends them to the same path of `port`, and
+    /// `challenges` is the folder with the answers to authorities.
+    pub fn in_the_clear(
+        names: Arc<Sites>,
+        count: usize,
+        redirect: &RedirectListener,
+        limits: &HttpLimits,
+    ) -> Self {
+        let to = match redirect.port {
+            443 => "https://{host}{path}".to_owned(),
+            port => format!("https://{{host}}:{port}{{path}}"),
+        };
+        // 308 keeps the method: whoever has sent something is not asked to send nothing.
+        let status = StatusCode::PERMANENT_REDIRECT;
+        let site = || Site {
+            client_auth: None,
+            forward: ClientCertForward::None,
+            routes: Vec::new(),
+            paths: Paths::new(std::iter::empty()),
+            elsewhere: Arc::new(Route {
+                action: Action::Redirect(Redirect::new(status, &to, "/", PathMatch::Prefix)),
+                ..Route::elsewhere(None, limits)
+            }),
+        };
+        let challenges = redirect.challenges.as_deref().map(|folder| {
+            let action = Action::Challenge(folder.into());
+            Arc::new(Route { action, ..Route::elsewhere(None, limits) })
+        });
+        Self { names, sites: std::iter::repeat_with(site).take(count).collect(), challenges }
+    }
+
+    /// The route of `path` if it is a challenge of an authority. It comes before there is a
+    /// certificate, and thus before anything is served for its host.
+    pub fn challenge(&self, path: &str) -> Option<&Arc<Route>> {
+        self.challenges.as_ref().filter(|_| path.starts_with(CHALLENGES))
     }
 
     /// What lies behind a site of this listener.
@@ -219,6 +261,9 @@ impl Route {
 fn fields(hsts: Option<&HeaderValue>) -> impl Iterator<Item = FieldEdit> {
     hsts.map(|value| FieldEdit::Set(STRICT_TRANSPORT_SECURITY, value.clone())).into_iter()
 }
+
+/// RFC 8555 §8.3.
+pub const CHALLENGES: &str = "/.well-known/acme-challenge/";
 
 #[cfg(test)]
 mod tests;

@@ -5,7 +5,7 @@ use http::header::SERVER;
 use portunus_certs::name::NamePattern;
 
 use super::*;
-use crate::config::{Behind, PathMatch};
+use crate::config::Behind;
 use crate::metrics::Metrics;
 
 fn backends(names: &[&str]) -> Vec<Arc<Backend>> {

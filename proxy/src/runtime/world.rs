@@ -16,7 +16,8 @@ use tracing::{debug, warn};
 
 use crate::access::AccessLog;
 use crate::backend::{Backend, Resolver};
-use crate::config::{Config, Mode};
+use crate::config::{self, Config, Mode};
+use crate::connection::Entrance;
 use crate::drain::DrainWatch;
 use crate::limit::HandshakeLimit;
 use crate::listener;
@@ -46,6 +47,7 @@ pub(super) struct World {
 /// An address that is bound, and what its connections need.
 pub(super) struct Listening {
     socket: ListenSocket,
+    entrance: Entrance,
     snapshot: Arc<Snapshot>,
     slots: Arc<Semaphore>,
 }
@@ -100,7 +102,7 @@ impl World {
             process.handshakes_pending.clone(),
         );
         // Each accept loop holds a slot while it waits, and must not keep it from the others.
-        let loops: usize = config.listeners.iter().map(|listener| listener.addresses.len()).sum();
+        let loops = config.listeners.iter().flat_map(entrances).count();
         let slots = config.server.connections_max.saturating_add(loops.saturating_sub(1));
         let slots = Arc::new(Semaphore::new(slots.min(Semaphore::MAX_PERMITS)));
         Ok(Self {
@@ -147,7 +149,7 @@ impl World {
             let name = &listener.name;
             let snapshot = Snapshot::build(listener, &shared)
                 .map_err(|cause| RunError::Tls { listener: Arc::clone(name), cause })?;
-            for addr in &listener.addresses {
+            for (addr, entrance) in entrances(listener) {
                 let socket = ListenSocket::bind(addr, &config.limits.keepalive)
                     .map_err(|cause| RunError::Bind { listener: Arc::clone(name), cause })?;
                 if listener.mode == Mode::Http
@@ -156,7 +158,8 @@ impl World {
                     debug!(listener = &**name, %error, "the kernel has no limit on unsent bytes");
                 }
                 let snapshot = Arc::clone(&snapshot);
-                bound.push(Listening { socket, snapshot, slots: Arc::clone(&self.slots) });
+                let slots = Arc::clone(&self.slots);
+                bound.push(Listening { socket, entrance, snapshot, slots });
             }
         }
         Ok(bound)
@@ -172,6 +175,13 @@ impl World {
     }
 }
 
+/// Every address of a listener, those for requests in the clear last.
+fn entrances(listener: &config::Listener) -> impl Iterator<Item = (&ListenAddr, Entrance)> {
+    let clear = listener.http.redirect.iter().flat_map(|redirect| &redirect.addresses);
+    let tls = listener.addresses.iter().map(|addr| (addr, Entrance::Tls));
+    tls.chain(clear.map(|addr| (addr, Entrance::Clear)))
+}
+
 impl Listening {
     /// The name of the listener and the address.
     pub(super) fn addr(&self) -> (Arc<str>, ListenAddr) {
@@ -180,12 +190,12 @@ impl Listening {
 
     /// Accepts until the phase is one in which nothing new is.
     pub(super) fn spawn(self, phase: &PhaseWatch, watch: &DrainWatch) {
-        let Self { socket, snapshot, slots } = self;
+        let Self { socket, entrance, snapshot, slots } = self;
         let mut phase = phase.clone();
         let for_connections = watch.clone();
         watch.spawn(async move {
             tokio::select! {
-                () = listener::accept(&socket, snapshot, slots, for_connections) => {}
+                () = listener::accept(&socket, snapshot, entrance, slots, for_connections) => {}
                 () = phase.reached(Phase::Draining) => {}
             }
         });

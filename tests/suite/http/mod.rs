@@ -5,7 +5,7 @@
 //! `failure` about backends that fail, `upgrade` about other protocols, `reuse` about connections
 //! to backends, `access` about the log, `chaos` about endpoints that come and go, `conformance`
 //! about HTTP/2 frame by frame, `slow` about very many clients, `transfer` about very much content,
-//! `websocket` about what runs through tunnels.
+//! `websocket` about what runs through tunnels, `redirect` about requests in the clear.
 
 mod access;
 mod chaos;
@@ -16,6 +16,7 @@ mod framing;
 mod grammar;
 mod header;
 mod limits;
+mod redirect;
 mod reuse;
 mod slow;
 mod transfer;

@@ -64,6 +64,7 @@ impl Exchange {
                 self.in_flight.record.note(|entry| entry.backend = Some(Arc::clone(backend)));
                 forwarding.carry_out(&mut self.in_flight).await.map_err(Reply::Refusal)
             }
+            Plan::Challenge(challenge) => Err(challenge.answer().await),
             Plan::Reply(reply) => Err(reply),
         };
         let connection = Arc::clone(self.in_flight.connection());

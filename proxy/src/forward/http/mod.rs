@@ -5,6 +5,8 @@
 //! What happens to a request is in `exchange`, the same for both. Refuses to know TLS and
 //! accepting. Read next: `h1`, then `exchange`.
 
+mod challenge;
+mod clear;
 mod date;
 mod download;
 mod exchange;
@@ -23,6 +25,7 @@ use std::sync::Arc;
 use hyper::rt::{Read, Write};
 use portunus_certs::client_auth::ClientIdentity;
 
+pub use self::clear::ClearStream;
 use crate::access::AccessLog;
 use crate::config::{HttpListener, Limits};
 use crate::drain::DrainWatch;
@@ -66,8 +69,8 @@ pub struct ConnectionFacts {
     pub site: SiteId,
     /// Who the client is, if it was authenticated.
     pub identity: Option<Arc<ClientIdentity>>,
-    /// How TLS was established.
-    pub tls: TlsFacts,
+    /// How TLS was established; `None` in the clear.
+    pub tls: Option<TlsFacts>,
 }
 
 /// Serves requests that come over `io` until there are no more, and closes it.

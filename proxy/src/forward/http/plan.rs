@@ -13,6 +13,7 @@ use http::{HeaderValue, Request, StatusCode, Uri};
 use http_body::Body as _;
 use tokio::time::Instant;
 
+use super::challenge::Challenge;
 use super::page::{Reply, request_id};
 use super::state::Connection;
 use crate::backend::{Backend, Upload, UploadBounds, UploadProgress};
@@ -41,6 +42,8 @@ pub(super) struct Decision {
 pub(super) enum Plan {
     /// It goes to a backend.
     Forward(Box<Forwarding>),
+    /// The answer is in a file.
+    Challenge(Challenge),
     /// It is answered here.
     Reply(Reply),
 }
@@ -88,9 +91,14 @@ fn find(connection: &Connection, request: Request<Incoming>) -> Result<Found, Re
     let (parts, body) = request.into_parts();
     let name = connection.server_name.as_deref();
     let vetted = header::vet(&parts, name, &service.limits.http, &service.listener)?;
+    let path = parts.uri.path();
+    if let Some(route) = service.routes.challenge(path) {
+        let route = Arc::clone(route);
+        return Ok(Found { parts, body, vetted, route });
+    }
     let site = service.routes.of_host(vetted.host.name(), connection.site);
     let site = site.map_err(|error| misdirected(error, service.listener.unknown_host))?;
-    let route = Arc::clone(site.route(parts.uri.path()));
+    let route = Arc::clone(site.route(path));
     Ok(Found { parts, body, vetted, route })
 }
 
@@ -106,6 +114,10 @@ impl Found {
             Action::Forward { backend, rewrite } => {
                 let forwarding = self.forward(connection, client, id, backend, rewrite.as_ref())?;
                 return Ok(Plan::Forward(Box::new(forwarding)));
+            }
+            Action::Challenge(folder) => {
+                let (path, method) = (self.parts.uri.path(), &self.parts.method);
+                return Ok(Plan::Challenge(Challenge::new(folder, path, method)?));
             }
             Action::NotFound => return Err(NOTHING),
             Action::Redirect(redirect) => self.redirect(redirect)?,

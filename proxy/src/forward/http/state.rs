@@ -51,9 +51,9 @@ impl Connection {
         let client_cert = ClientCert::new(chain, forward.unwrap_or(ClientCertForward::None));
         let listener = &service.listener;
         let sender = Sender::new(facts.peer, facts.client, &listener.trusted_peers);
-        let tls = match listener.tls_fields {
-            true => TlsFields::new(&facts.tls, facts.server_name.as_deref()),
-            false => TlsFields::default(),
+        let tls = match &facts.tls {
+            Some(tls) if listener.tls_fields => TlsFields::new(tls, facts.server_name.as_deref()),
+            Some(_) | None => TlsFields::default(),
         };
         Arc::new(Self {
             service,

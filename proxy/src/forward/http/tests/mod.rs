@@ -334,11 +334,11 @@ pub(super) fn facts() -> ConnectionFacts {
         server_name: Some("app.example".into()),
         site: SiteId::FIRST,
         identity: None,
-        tls: TlsFacts {
+        tls: Some(TlsFacts {
             version: TlsVersion::V1_3,
             suite: Suite::Tls13Aes128,
             kind: HandshakeKind::Full,
-        },
+        }),
     }
 }
 
