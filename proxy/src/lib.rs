@@ -14,9 +14,9 @@
 //! 7. [`outcome`] says how it ended, and [`metrics`], [`log`] and [`admin`] tell.
 //!
 //! [`snapshot`] is what a connection takes with it, [`drain`] how everything ends, [`limit`] what
-//! is capped, [`phase`] where the process stands, [`net`] what an address and a socket are, [`body`]
-//! what follows the head of a message, [`field`] what a name of a field means, [`access`] how each
-//! request is told of.
+//! is capped, [`phase`] where the process stands, [`net`] what an address and a socket are,
+//! [`body`] what follows the head of a message, [`field`] what the name of a field means,
+//! [`access`] how each request is told of.
 
 pub mod access;
 pub mod admin;

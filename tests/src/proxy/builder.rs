@@ -77,7 +77,8 @@ impl Listener {
         self.site_with(host, backend, "")
     }
 
-    /// Serves one more host, with further keys of its site, as lines of TOML.
+    /// Serves one more host, with further keys of its site, as lines of TOML. Without a name of a
+    /// backend the site has none but those of its routes.
     #[must_use]
     pub fn site_with(mut self, host: &str, backend: &str, keys: &str) -> Self {
         let (host, backend, keys) = (host.to_owned(), backend.to_owned(), keys.to_owned());
@@ -269,10 +270,11 @@ impl Builder {
                 let _ = writeln!(toml, "{key} = {value}");
             }
             for Site { host, backend, keys } in sites {
-                let _ = writeln!(
-                    toml,
-                    "[[listener.{name}.site]]\nhosts = [{host:?}]\nbackend = {backend:?}\n{keys}"
-                );
+                let _ = writeln!(toml, "[[listener.{name}.site]]\nhosts = [{host:?}]");
+                if !backend.is_empty() {
+                    let _ = writeln!(toml, "backend = {backend:?}");
+                }
+                let _ = writeln!(toml, "{keys}");
             }
         }
         for (name, endpoints) in &self.backends {

@@ -1,11 +1,12 @@
 //! HTTP: what passes, what is refused, and what the other side is told.
 //!
-//! `forward` is about messages that pass, `header` about what is taken out of them and put in,
-//! `framing` and `grammar` about messages that mean two things, `limits` about time and size,
-//! `failure` about backends that fail, `upgrade` about other protocols, `reuse` about connections
-//! to backends, `access` about the log, `chaos` about endpoints that come and go, `conformance`
-//! about HTTP/2 frame by frame, `slow` about very many clients, `transfer` about very much content,
-//! `websocket` about what runs through tunnels, `redirect` about requests in the clear.
+//! `forward` is about messages that pass, `routing` about where they go, `header` about what is
+//! taken out of them and put in, `identity` about who the client is said to be, `framing` and
+//! `grammar` about messages that mean two things, `limits` about time and size, `failure` about
+//! backends that fail, `reuse` about connections to backends, `upgrade` and `websocket` about other
+//! protocols, `grpc` about calls, `redirect` about requests in the clear, `access` about the log,
+//! `conformance` about HTTP/2 frame by frame, `chaos` about endpoints that come and go, `slow` about
+//! very many clients, `transfer` about very much content.
 
 mod access;
 mod chaos;
@@ -15,9 +16,11 @@ mod forward;
 mod framing;
 mod grammar;
 mod header;
+mod identity;
 mod limits;
 mod redirect;
 mod reuse;
+mod routing;
 mod slow;
 mod transfer;
 mod upgrade;

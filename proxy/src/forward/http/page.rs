@@ -1,8 +1,8 @@
-//! Answers of our own: redirects, what the configuration says, and refusals, which are a status, one
-//! sentence, and the id of the request.
+//! Answers of our own: redirects, what the configuration says, and refusals, which are a status,
+//! one sentence, and the id of the request.
 //!
-//! Owns what they look like. The fields that a route adds to every response are not here: `exchange`
-//! adds them. Refuses to know why something is answered.
+//! Owns what they look like. What a route changes in every response is not here: `exchange` does
+//! it. Refuses to know why something is answered.
 
 use bytes::Bytes;
 use http::header::{ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, RETRY_AFTER};

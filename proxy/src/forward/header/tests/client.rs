@@ -311,7 +311,8 @@ proptest! {
         let strangers = told_of.split(", ").filter(|one| !one.contains("192.0.2.7"));
         prop_assert!(strangers.count() <= 1, "{}", of(&told));
         // What was written is understood in the same way by whoever comes next.
-        let next = Sender::new(peer("10.0.0.1:1"), peer("10.0.0.1:1").into(), &[OURS.parse().unwrap()]);
+        let here = peer("10.0.0.1:1");
+        let next = Sender::new(here, here.into(), &[OURS.parse().unwrap()]);
         let beyond = listener(&[OURS, "192.0.2.7/32"], family);
         let opened = peer("192.0.2.7:1");
         let first = Sender::new(opened, opened.into(), &trusting.trusted_peers);

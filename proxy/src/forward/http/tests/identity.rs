@@ -130,7 +130,8 @@ async fn a_certificate_is_told_in_a_websocket_handshake_and_not_in_trailers() {
     client
         .send(
             "POST / HTTP/1.1\r\nHost: app.example\r\nTransfer-Encoding: chunked\r\n\
-             Content-Type: application/grpc\r\nTrailer: x-sum, client-cert\r\n\r\n0\r\nx-sum: 1\r\nClient-Cert: :Zm9yZ2Vk:\r\n\
+             Content-Type: application/grpc\r\n\
+             Trailer: x-sum, client-cert\r\n\r\n0\r\nx-sum: 1\r\nClient-Cert: :Zm9yZ2Vk:\r\n\
              client_cert_chain: :Zm9yZ2Vk:\r\n\r\n",
         )
         .await;
