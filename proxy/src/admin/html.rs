@@ -23,6 +23,7 @@ pub(super) fn page(status: &Value, now: i64) -> String {
          <title>Portunus: {phase}</title><style>{STYLE}</style>\
          <h1>Portunus {version} <small class=\"{phase}\">{phase}</small></h1>"
     );
+    backends(&mut page, status);
     resumption(&mut page, status);
     certificates(&mut page, status, now);
     page.push_str(
@@ -39,6 +40,34 @@ pub(super) fn policy() -> String {
         "default-src 'none'; style-src 'sha256-{style}'; base-uri 'none'; form-action 'none'; \
          frame-ancestors 'none'"
     )
+}
+
+fn backends(page: &mut String, status: &Value) {
+    page.push_str("<h2>Where requests go</h2>");
+    let all = status.pointer("/backends").and_then(Value::as_array);
+    let mut shown = Vec::new();
+    for backend in all.into_iter().flatten() {
+        let endpoints = rows(backend, "/endpoints", |endpoint| {
+            let is_backup = endpoint.get("backup").and_then(Value::as_bool).unwrap_or_default();
+            [
+                text(backend, "/backend"),
+                text(endpoint, "/endpoint"),
+                text(endpoint, "/address"),
+                text(endpoint, "/standing"),
+                number(endpoint, "/weight").unwrap_or_default().to_string(),
+                if is_backup { "backup".to_owned() } else { String::new() },
+                number(endpoint, "/load").unwrap_or_default().to_string(),
+            ]
+        });
+        if endpoints.is_empty() {
+            let none = String::new;
+            let words = "no address".to_owned();
+            shown.push([text(backend, "/backend"), words, none(), none(), none(), none(), none()]);
+        }
+        shown.extend(endpoints);
+    }
+    let heads = ["backend", "endpoint", "address", "standing", "weight", "", "load"];
+    table(page, heads, &shown);
 }
 
 fn resumption(page: &mut String, status: &Value) {
@@ -179,10 +208,11 @@ mod tests {
                 "skipped": [{ "file": evil, "reason": evil }],
             },
             "resumption": { "listeners": [{ "listener": evil, "handshakes": { "full": 1 } }] },
+            "backends": [{ "backend": evil, "endpoints": [{ "endpoint": evil, "address": evil }] }],
         });
         let page = page(&status, 0);
         assert!(!page.contains("<script") && !page.contains("alert('"), "{page}");
-        assert_eq!(page.matches("&lt;script&gt;").count(), 5);
+        assert_eq!(page.matches("&lt;script&gt;").count(), 8);
         assert!(page.contains("1 full"));
     }
 

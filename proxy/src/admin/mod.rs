@@ -6,6 +6,7 @@
 
 mod html;
 mod page;
+mod query;
 pub mod status;
 
 use std::convert::Infallible;
@@ -24,13 +25,14 @@ use tokio::task::LocalSet;
 use tokio::time::timeout;
 use tracing::debug;
 
+use crate::backend::Backend;
 use crate::config;
 use crate::metrics::Metrics;
 use crate::net::listen::{BindError, ListenSocket};
 use crate::net::{Keepalive, ListenAddr, Socket};
 use crate::phase::PhaseWatch;
 
-use page::Pages;
+use page::{Pages, Place};
 use status::ClientPolicy;
 
 /// The running admin listener; it ends when this is dropped.
@@ -52,6 +54,8 @@ pub struct About {
     pub client_policies: Vec<ClientPolicy>,
     /// Who came back.
     pub resumption: status::Resumption,
+    /// Where requests go.
+    pub backends: Vec<Arc<Backend>>,
 }
 
 impl About {
@@ -82,7 +86,11 @@ pub fn start(
         }
     };
     let addr = socket.addr().clone();
-    let pages = Arc::new(Pages::new(about, config.token.clone()));
+    let place = match addr {
+        ListenAddr::Tcp(_) => Place::Port,
+        ListenAddr::Unix(_) => Place::File,
+    };
+    let pages = Arc::new(Pages::new(about, config.token.clone(), place));
     let (stop, stopped) = oneshot::channel();
     thread::Builder::new()
         .name("admin".to_owned())

@@ -2,7 +2,8 @@
 //!
 //! Owns the paths, and the rules that keep a web page in somebody's browser from asking: a request
 //! that a page sends has an `Origin`, and one to a name that an attacker points at this machine has
-//! a foreign `Host`. Every path reads; none changes anything. Refuses to know sockets.
+//! a foreign `Host`. What changes something is asked for by POST, and only by those who show the
+//! token, or who may open the unix socket. Refuses to know sockets.
 
 use std::net::IpAddr;
 
@@ -10,41 +11,63 @@ use http::header::{
     AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, ORIGIN,
     WWW_AUTHENTICATE,
 };
-use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use rustls::pki_types::UnixTime;
 use serde_json::{Value, json};
 
+use crate::backend::Draining;
 use crate::config::Secret;
 use crate::log::Chain;
 use crate::phase::Phase;
 
-use super::{About, html, status};
+use super::{About, html, query, status};
 
 /// What the paths answer from.
 #[derive(Debug)]
 pub(super) struct Pages {
     about: About,
     token: Option<Secret>,
+    place: Place,
+}
+
+/// Where the admin listener listens.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Place {
+    /// Where every process that reaches the port can ask.
+    Port,
+    /// Where only those can ask who may open the file.
+    File,
 }
 
 impl Pages {
-    pub(super) fn new(about: About, token: Option<Secret>) -> Self {
-        Self { about, token }
+    pub(super) fn new(about: About, token: Option<Secret>, place: Place) -> Self {
+        Self { about, token, place }
     }
 
     /// The answer to a request; its body is not read.
     pub(super) fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
-        self.answer_to(request.method(), request.uri().path(), request.headers())
+        self.answer_to(request.method(), request.uri(), request.headers())
     }
 
-    fn answer_to(&self, method: &Method, path: &str, headers: &HeaderMap) -> Response<Full<Bytes>> {
+    fn answer_to(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Response<Full<Bytes>> {
         if headers.contains_key(ORIGIN) || (self.token.is_none() && !is_local(headers)) {
             return text(StatusCode::FORBIDDEN, "not for web pages\n");
         }
-        if method != Method::GET && method != Method::HEAD {
-            return text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n");
+        let path = uri.path();
+        match (path, method) {
+            ("/endpoints/drain", &Method::POST) => {
+                return self.set_draining(uri, headers, Draining::On);
+            }
+            ("/endpoints/resume", &Method::POST) => {
+                return self.set_draining(uri, headers, Draining::Off);
+            }
+            ("/endpoints/drain" | "/endpoints/resume", _) => {
+                return text(StatusCode::METHOD_NOT_ALLOWED, "only POST\n");
+            }
+            (_, &Method::GET | &Method::HEAD) => {}
+            _ => return text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n"),
         }
         match path {
             "/livez" => text(StatusCode::OK, "alive\n"),
@@ -55,6 +78,34 @@ impl Pages {
             "/status" => self.status(),
             "/" => self.page(),
             _ => text(StatusCode::NOT_FOUND, "paths: / /livez /metrics /readyz /status\n"),
+        }
+    }
+
+    /// Has endpoints drain, or no longer, if whoever asks may say so.
+    fn set_draining(
+        &self,
+        uri: &Uri,
+        headers: &HeaderMap,
+        draining: Draining,
+    ) -> Response<Full<Bytes>> {
+        if !self.has_token(headers) {
+            return unauthorized();
+        }
+        if self.token.is_none() && self.place == Place::Port {
+            return text(StatusCode::FORBIDDEN, "only with `admin.token` or over a unix socket\n");
+        }
+        let (backend, endpoint) = (query::value(uri, "backend"), query::value(uri, "endpoint"));
+        let (Some(backend), Some(endpoint)) = (backend, endpoint) else {
+            return text(StatusCode::BAD_REQUEST, "expected ?backend=NAME&endpoint=NAME\n");
+        };
+        let meant = self.about.backends.iter().find(|one| **one.name() == *backend);
+        match meant.and_then(|meant| meant.set_draining(&endpoint, draining)) {
+            Some(addresses) => {
+                tracing::info!(backend, endpoint, ?draining, "the operator wants it so");
+                let answer = format!("{}\n", json!({ "addresses": addresses }));
+                respond(StatusCode::OK, "application/json", Bytes::from(answer))
+            }
+            None => text(StatusCode::NOT_FOUND, "there is no such backend or endpoint\n"),
         }
     }
 
@@ -98,6 +149,7 @@ impl Pages {
             "certificates": status::certificates(&index, &report, now(), ENTRIES_SHOWN_MAX),
             "client_auth": status::client_auth(&self.about.client_policies),
             "resumption": self.about.resumption.facts(),
+            "backends": status::backends(&self.about.backends, ENTRIES_SHOWN_MAX),
         })
     }
 
@@ -163,6 +215,7 @@ mod tests {
     use rustls::pki_types::UnixTime;
 
     use super::*;
+    use crate::backend::Backend;
     use crate::config::Config;
     use crate::metrics::Metrics;
     use crate::phase::{Phase, PhaseTeller, PhaseWatch};
@@ -175,7 +228,7 @@ mod tests {
             let name = http::HeaderName::from_static(name);
             (name, http::HeaderValue::from_static(value))
         });
-        pages.answer_to(&Method::GET, path, &headers.collect()).status().as_u16()
+        pages.answer_to(&Method::GET, &path.parse().unwrap(), &headers.collect()).status().as_u16()
     }
 
     fn pages(token: Option<Secret>) -> (Pages, PhaseTeller) {
@@ -184,7 +237,7 @@ mod tests {
         let ca = DevelopmentCa::new(UnixTime::now()).expect("an authority");
         let issued = ca.issue(&["localhost"], UnixTime::now()).expect("a certificate");
         issued.write(folder.path(), "localhost").expect("the folder can be written");
-        (Pages::new(about(phase, folder.path()), token), teller)
+        (Pages::new(about(phase, folder.path()), token, Place::Port), teller)
     }
 
     fn about(phase: PhaseWatch, certificates: &Path) -> About {
@@ -198,14 +251,19 @@ mod tests {
         let certificates = Arc::new(certificates);
         let config = Config::parse(CONFIG, "config.toml", Path::new("/")).expect("it is good");
         let resumption = status::Resumption::new(&config, &metrics);
-        About { metrics, phase, certificates, client_policies: Vec::new(), resumption }
+        let backend = |backend: &crate::config::Backend| {
+            Backend::new(backend, Arc::default(), metrics.backend(&backend.name))
+                .expect("nothing is encrypted")
+        };
+        let backends = config.backends.iter().map(backend).collect();
+        About { metrics, phase, certificates, client_policies: Vec::new(), resumption, backends }
     }
 
     #[test]
     fn without_a_certificate_nobody_should_come() {
         let (teller, phase) = PhaseTeller::new();
         let folder = tempfile::tempdir().expect("a folder");
-        let pages = Pages::new(about(phase, folder.path()), None);
+        let pages = Pages::new(about(phase, folder.path()), None, Place::Port);
         teller.enter(Phase::Running);
         assert_eq!(status(&pages, "/readyz", &[]), 503);
     }
@@ -247,5 +305,49 @@ mod tests {
         assert_eq!(status(&pages, "/metrics", &[]), 401);
         assert_eq!(status(&pages, "/metrics", &[("authorization", "Bearer let me")]), 401);
         assert_eq!(status(&pages, "/metrics", &[("authorization", "Bearer let me in")]), 200);
+    }
+
+    fn post(pages: &Pages, target: &str, headers: &[(&'static str, &'static str)]) -> u16 {
+        let headers = headers.iter().map(|(name, value)| {
+            let name = http::HeaderName::from_static(name);
+            (name, http::HeaderValue::from_static(value))
+        });
+        let target = target.parse().expect("it is one");
+        pages.answer_to(&Method::POST, &target, &headers.collect()).status().as_u16()
+    }
+
+    const DRAIN: &str = "/endpoints/drain?backend=b&endpoint=h%3A1";
+
+    #[test]
+    fn only_who_shows_the_token_or_has_the_socket_changes_anything() {
+        let (open, _teller) = pages(None);
+        assert_eq!(post(&open, DRAIN, &[]), 403);
+        let (guarded, _teller) = pages(Some(Secret::new("let me in")));
+        assert_eq!(post(&guarded, DRAIN, &[]), 401);
+        let token = ("authorization", "Bearer let me in");
+        assert_eq!(post(&guarded, DRAIN, &[token, ("origin", "http://localhost")]), 403);
+        assert_eq!(post(&guarded, DRAIN, &[token]), 200);
+        let (mut filed, _teller) = pages(None);
+        filed.place = Place::File;
+        assert_eq!(post(&filed, DRAIN, &[]), 200);
+        assert_eq!(post(&filed, DRAIN, &[("host", "evil.example")]), 403);
+        assert_eq!(status(&filed, DRAIN, &[]), 405);
+        assert_eq!(post(&filed, "/status", &[]), 405);
+    }
+
+    #[test]
+    fn an_endpoint_that_is_not_there_is_not_found() {
+        let (mut pages, _teller) = pages(None);
+        pages.place = Place::File;
+        for (query, code) in [
+            ("backend=b&endpoint=h:1", 200),
+            ("endpoint=h:1&backend=b", 200),
+            ("backend=c&endpoint=h:1", 404),
+            ("backend=b&endpoint=h:2", 404),
+            ("backend=b", 400),
+            ("", 400),
+        ] {
+            assert_eq!(post(&pages, &format!("/endpoints/resume?{query}"), &[]), code, "{query}");
+        }
     }
 }

@@ -33,6 +33,7 @@ use std::sync::{Arc, OnceLock};
 
 use http::HeaderMap;
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 pub(crate) use alarm::Alarm;
 pub use connect::DialError;
@@ -106,7 +107,11 @@ impl Backend {
 
     /// What the backend says of itself.
     pub fn report(&self) -> BackendReport {
-        BackendReport { name: Arc::clone(&self.name), endpoints: self.members.report() }
+        BackendReport {
+            name: Arc::clone(&self.name),
+            endpoints: self.members.report(),
+            resolve_age: self.members.ledger().age(Instant::now()),
+        }
     }
 
     /// Has nothing new go to the endpoints with this name or address, or something again; what is

@@ -3,6 +3,7 @@
 //! Owns the values; how they look is up to `admin`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::metrics::Standing;
 use crate::net::EndpointAddr;
@@ -14,6 +15,8 @@ pub struct BackendReport {
     pub name: Arc<str>,
     /// Every endpoint that has an address.
     pub endpoints: Vec<EndpointReport>,
+    /// How old the oldest answer for a name is, if there are names.
+    pub resolve_age: Option<Duration>,
 }
 
 /// An endpoint, as it is now.

@@ -5,11 +5,13 @@
 //! people go to standard error. One file for each command that does more than call something.
 //! Refuses to know how anything is done. Read next: `run`.
 
+mod ask;
 mod certs;
 mod check;
 mod clients;
 mod date;
 mod demo;
+mod endpoint;
 mod explain;
 mod finding;
 mod issue;
@@ -55,6 +57,9 @@ fn main_from(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Check { config } => check::run(&config),
         Command::Completions { shell } => manual::completions(shell, Portunus::command()),
         Command::Demo { port, admin_port } => demo::run(port, admin_port),
+        Command::Endpoint { wish, backend, endpoint, config } => {
+            endpoint::run(wish, &backend, &endpoint, &config)
+        }
         Command::Issue { names, out } => issue::run(&names, &out),
         Command::Man => manual::man(Portunus::command()),
         Command::Run { config } => run::run(&config),
@@ -119,6 +124,17 @@ enum Command {
         /// Port of the admin listener
         #[arg(long, default_value_t = 9090)]
         admin_port: u16,
+    },
+    /// Tell the running process that an endpoint gets nothing new, or its share again
+    Endpoint {
+        /// What is wanted
+        wish: endpoint::Wish,
+        /// The name of a backend
+        backend: String,
+        /// The name of an endpoint in the configuration, or one of its addresses
+        endpoint: String,
+        #[command(flatten)]
+        config: ConfigFile,
     },
     /// Issue a certificate for development, from a certificate authority that is made for it
     Issue {

@@ -1,22 +1,16 @@
 //! `portunus status`: what the running process says of itself.
 //!
-//! Owns the asking, over the admin listener of the configuration, and the words for people; JSON is
-//! passed on as it came. Refuses to know how the facts come about; that is `admin::status`.
+//! Owns the words for people; JSON is passed on as it came. Refuses to know how the process is
+//! asked, which is `ask`, and how the facts come about, which is `admin::status`.
 
 use std::fmt::Write as _;
-use std::io::{self, Read as _, Write as _};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
-use std::os::unix::net::UnixStream;
-use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::admin::status::{counts, percent};
-use crate::config::{Admin, Config};
-use crate::net::ListenAddr;
 
 use super::output::{count, plain};
-use super::{ConfigFile, fail, output};
+use super::{ConfigFile, ask, fail, output};
 
 /// Asks the running process, and prints what it says.
 pub(super) fn run(json: bool, file: &ConfigFile) -> u8 {
@@ -24,59 +18,28 @@ pub(super) fn run(json: bool, file: &ConfigFile) -> u8 {
         Ok(config) => config,
         Err(code) => return code,
     };
-    match ask(&config) {
+    match ask::ask(&config, "GET", "/status") {
         Ok(status) if json => output::print(status),
         Ok(status) => output::print(text(&status).trim_end()),
         Err(error) => fail(&error, error.hint()),
     }
 }
 
-fn ask(config: &Config) -> Result<Value, StatusError> {
-    let admin = config.admin.as_ref().ok_or(StatusError::NoAdmin)?;
-    let address = || admin.listen.to_string();
-    let answer = exchange(admin).map_err(|cause| StatusError::Ask { address: address(), cause })?;
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
-    let code = head.split(' ').nth(1).unwrap_or_default();
-    if code != "200" {
-        return Err(StatusError::Refused { address: address(), code: plain(code) });
-    }
-    serde_json::from_str(body).map_err(|_| StatusError::NotStatus { address: address() })
-}
-
-/// One request over one connection; the answer ends with it.
-fn exchange(admin: &Admin) -> io::Result<String> {
-    let token =
-        admin.token.as_ref().map(|token| format!("authorization: Bearer {}\r\n", token.expose()));
-    let request = format!(
-        "GET /status HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{}\r\n",
-        token.unwrap_or_default()
-    );
-    let mut answer = Vec::new();
-    match &admin.listen {
-        ListenAddr::Tcp(addr) => {
-            let mut stream = TcpStream::connect_timeout(&reachable(*addr), TIMEOUT)?;
-            stream.set_read_timeout(Some(TIMEOUT))?;
-            stream.write_all(request.as_bytes())?;
-            stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer)?;
-        }
-        ListenAddr::Unix(path) => {
-            let mut stream = UnixStream::connect(path)?;
-            stream.set_read_timeout(Some(TIMEOUT))?;
-            stream.write_all(request.as_bytes())?;
-            stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer)?;
+/// A backend in words: how many of its endpoints stand in which way, and which are not usable.
+fn backend_text(text: &mut String, backend: &Value) {
+    let word =
+        |value: &Value, key: &str| plain(value.get(key).and_then(Value::as_str).unwrap_or("?"));
+    let endpoints = backend.get("endpoints").and_then(Value::as_array);
+    let (mut usable, mut others) = (0, Vec::new());
+    for endpoint in endpoints.into_iter().flatten() {
+        match word(endpoint, "standing") {
+            standing if standing == "usable" => usable += 1,
+            standing => others.push(format!("{} {standing}", word(endpoint, "address"))),
         }
     }
-    String::from_utf8(answer).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
-}
-
-/// Where a listener on every address is asked.
-fn reachable(addr: SocketAddr) -> SocketAddr {
-    let ip = match addr.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
-    };
-    SocketAddr::new(ip, addr.port())
+    others.truncate(ENDPOINTS_SHOWN_MAX);
+    let (name, count) = (word(backend, "backend"), count(usable, "usable endpoint"));
+    let _ = writeln!(text, "backend {name}: {}", [vec![count], others].concat().join(", "));
 }
 
 /// The facts in words.
@@ -96,6 +59,8 @@ fn text(status: &Value) -> String {
         number("/certificates/skipped_total"),
         number("/certificates/kept"),
     );
+    let backends = status.pointer("/backends").and_then(Value::as_array);
+    backends.into_iter().flatten().for_each(|backend| backend_text(&mut text, backend));
     let listeners = status.pointer("/resumption/listeners").and_then(Value::as_array);
     for listener in listeners.into_iter().flatten() {
         listener_text(&mut text, listener);
@@ -138,39 +103,8 @@ fn listener_text(text: &mut String, listener: &Value) {
     }
 }
 
-/// Why the running process did not say.
-#[derive(Debug, thiserror::Error)]
-enum StatusError {
-    #[error("the admin listener at {address} does not answer")]
-    Ask {
-        address: String,
-        #[source]
-        cause: io::Error,
-    },
-    #[error("the configuration has `admin.listen = \"off\"`")]
-    NoAdmin,
-    #[error("what answers at {address} is not Portunus")]
-    NotStatus { address: String },
-    #[error("the admin listener at {address} refuses with status {code}")]
-    Refused { address: String, code: String },
-}
-
-impl StatusError {
-    fn hint(&self) -> Option<&'static str> {
-        match self {
-            Self::Ask { .. } => Some(
-                "is the process running, and with this configuration? `--config` names another one",
-            ),
-            Self::NoAdmin => Some("the running process can only be asked over `admin.listen`"),
-            Self::NotStatus { .. } => Some("another process has the address of `admin.listen`"),
-            Self::Refused { .. } => Some("`admin.token` has to be that of the running process"),
-        }
-    }
-}
-
-const TIMEOUT: Duration = Duration::from_secs(5);
-/// Some times what the largest status has.
-const ANSWER_BYTES_MAX: u64 = 16 << 20;
+/// Names of endpoints that are not usable.
+const ENDPOINTS_SHOWN_MAX: usize = 8;
 
 #[cfg(test)]
 mod tests {
@@ -192,10 +126,15 @@ mod tests {
                 "memory": { "sessions": 4, "bytes": 2048, "lookups": { "hit_rate": null } },
                 "shared": { "store": "redis", "up": false, "lookups": { "hit_rate": 0.5 } },
             },
+            "backends": [{ "backend": "app", "endpoints": [
+                { "address": "10.0.0.1:80", "standing": "usable" },
+                { "address": "10.0.0.2:80", "standing": "ejected" },
+            ] }],
         });
         let text = text(&status);
         for line in [
             "1 certificate: 0 pending, 2 skipped, 0 kept",
+            "backend app: 1 usable endpoint, 10.0.0.2:80 ejected",
             "listener a (both): 75.0 % of returning clients resumed; handshakes: 5 full, 3 ticket",
             "  not resumed: 1 policy",
             "sessions in memory: 4 (2 KiB), – of look-ups hit",
@@ -203,13 +142,5 @@ mod tests {
         ] {
             assert!(text.lines().any(|shown| shown == line), "{line:?} in {text}");
         }
-    }
-
-    #[test]
-    fn a_listener_on_every_address_is_asked_on_this_machine() {
-        let asked = |addr: &str| reachable(addr.parse().unwrap()).to_string();
-        assert_eq!(asked("0.0.0.0:9090"), "127.0.0.1:9090");
-        assert_eq!(asked("[::]:9090"), "[::1]:9090");
-        assert_eq!(asked("10.1.2.3:9090"), "10.1.2.3:9090");
     }
 }

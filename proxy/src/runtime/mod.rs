@@ -129,6 +129,7 @@ async fn live(
                 certificates: world.certificates(),
                 client_policies: admin::status::client_policies(world.client_auths(), config),
                 resumption: admin::status::Resumption::new(config, &metrics),
+                backends: world.backends(),
             };
             let started = admin::start(admin, config.limits.keepalive, about);
             let (admin, addr) = started.map_err(RunError::Admin)?;

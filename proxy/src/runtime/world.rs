@@ -128,6 +128,11 @@ impl World {
         self.client_auths.clone()
     }
 
+    /// Every backend, in the order of the configuration.
+    pub(super) fn backends(&self) -> Vec<Arc<Backend>> {
+        self.backends.clone()
+    }
+
     /// Binds every address of every listener.
     pub(super) fn bind(
         &self,

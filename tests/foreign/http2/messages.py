@@ -33,17 +33,17 @@ REFUSED = request("/refused")
 POST = request("/refused", "POST")
 
 
+# What is owed reaches the backend under another name, until it is paid.
+RENAMED = {"/refused": "/owed", "/refused#part": "/owed#part"}
+
+
 def refuse(section, what, fields, content=None, verdict=malformed, owed=False):
     """A request with these fields, and with this content if there is one, is malformed."""
 
     @case(section, f"{what} is malformed", owed=owed)
     def _(peer):
         stream = peer.stream()
-        if owed:
-            rename = {"/refused": "/owed", "/refused#part": "/owed#part"}
-            sent = [(name, rename.get(value, value)) for name, value in fields]
-        else:
-            sent = fields
+        sent = [(name, RENAMED.get(value, value) if owed else value) for name, value in fields]
         peer.send(headers(stream, sent, end=content is None))
         for place, piece in enumerate(content or ()):
             peer.send(data(stream, piece, end=place + 1 == len(content)))
@@ -154,7 +154,10 @@ def _(peer):
 refuse("8.1.1", "less content than its length says", POST + [("content-length", "6")], [b"hello"])
 refuse("8.1.1", "more content than its length says", POST + [("content-length", "4")], [b"hello"])
 refuse("8.1.1", "a length without content", POST + [("content-length", "1")])
-refuse("8.1.1", "content behind a length of 0", POST + [("content-length", "0")], [b"x"])
+# By then the backend may have had a complete request, of the length that was said.
+OVERRUN = request("/hold", "POST")
+refuse("8.1.1", "content behind a length of 0", OVERRUN + [("content-length", "0")], [b"x"])
+refuse("8.1.1", "content behind its length", OVERRUN + [("content-length", "4")], [b"hell", b"o"])
 refuse(
     "8.1.1",
     "content of two frames above its length",

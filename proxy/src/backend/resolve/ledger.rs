@@ -107,7 +107,7 @@ impl Ledger {
     }
 
     /// How old the oldest answer is, if there is anything to ask for.
-    pub(super) fn age(&self, now: Instant) -> Option<Duration> {
+    pub(in crate::backend) fn age(&self, now: Instant) -> Option<Duration> {
         let asked = self.entries.iter().filter(|entry| entry.due.is_some());
         let oldest = asked.map(|entry| entry.good_at).min()?;
         Some(now.saturating_duration_since(oldest))

@@ -1,0 +1,123 @@
+//! One question to the running process, over the admin listener of the configuration.
+//!
+//! Owns the asking and its bounds, and what can be done if there is no answer. Refuses to know what
+//! is asked. Read next: `status`, `endpoint`.
+
+use std::io::{self, Read as _, Write as _};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::config::{Admin, Config};
+use crate::net::ListenAddr;
+
+use super::output::plain;
+
+/// The answer of the running process, which is JSON.
+pub(super) fn ask(config: &Config, method: &str, target: &str) -> Result<Value, AskError> {
+    let admin = config.admin.as_ref().ok_or(AskError::NoAdmin)?;
+    let address = || admin.listen.to_string();
+    let answer = exchange(admin, method, target);
+    let answer = answer.map_err(|cause| AskError::Ask { address: address(), cause })?;
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
+    let code = head.split(' ').nth(1).unwrap_or_default();
+    match code {
+        "200" => serde_json::from_str(body).map_err(|_| AskError::NotOurs { address: address() }),
+        "403" => Err(AskError::Forbidden { address: address() }),
+        "404" => Err(AskError::NotFound),
+        code => Err(AskError::Refused { address: address(), code: plain(code) }),
+    }
+}
+
+/// One request over one connection; the answer ends with it.
+fn exchange(admin: &Admin, method: &str, target: &str) -> io::Result<String> {
+    let token =
+        admin.token.as_ref().map(|token| format!("authorization: Bearer {}\r\n", token.expose()));
+    let request = format!(
+        "{method} {target} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{}\r\n",
+        token.unwrap_or_default()
+    );
+    let mut answer = Vec::new();
+    match &admin.listen {
+        ListenAddr::Tcp(addr) => {
+            let mut stream = TcpStream::connect_timeout(&reachable(*addr), TIMEOUT)?;
+            stream.set_read_timeout(Some(TIMEOUT))?;
+            stream.write_all(request.as_bytes())?;
+            stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer)?;
+        }
+        ListenAddr::Unix(path) => {
+            let mut stream = UnixStream::connect(path)?;
+            stream.set_read_timeout(Some(TIMEOUT))?;
+            stream.write_all(request.as_bytes())?;
+            stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer)?;
+        }
+    }
+    String::from_utf8(answer).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+}
+
+/// Where a listener on every address is asked.
+fn reachable(addr: SocketAddr) -> SocketAddr {
+    let ip = match addr.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, addr.port())
+}
+
+/// Why the running process did not say.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum AskError {
+    #[error("the admin listener at {address} does not answer")]
+    Ask {
+        address: String,
+        #[source]
+        cause: io::Error,
+    },
+    #[error("the admin listener at {address} changes nothing for whoever asks")]
+    Forbidden { address: String },
+    #[error("the configuration has `admin.listen = \"off\"`")]
+    NoAdmin,
+    #[error("the running process has no such backend or endpoint")]
+    NotFound,
+    #[error("what answers at {address} is not Portunus")]
+    NotOurs { address: String },
+    #[error("the admin listener at {address} refuses with status {code}")]
+    Refused { address: String, code: String },
+}
+
+impl AskError {
+    pub(super) fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Ask { .. } => Some(
+                "is the process running, and with this configuration? `--config` names another one",
+            ),
+            Self::Forbidden { .. } => {
+                Some("set `admin.token`, or have `admin.listen` be a unix socket")
+            }
+            Self::NoAdmin => Some("the running process can only be asked over `admin.listen`"),
+            Self::NotFound => Some("`portunus status --json` shows names and addresses"),
+            Self::NotOurs { .. } => Some("another process has the address of `admin.listen`"),
+            Self::Refused { .. } => Some("`admin.token` has to be that of the running process"),
+        }
+    }
+}
+
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// Some times what the largest status has.
+const ANSWER_BYTES_MAX: u64 = 16 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listener_on_every_address_is_asked_on_this_machine() {
+        let asked = |addr: &str| reachable(addr.parse().unwrap()).to_string();
+        assert_eq!(asked("0.0.0.0:9090"), "127.0.0.1:9090");
+        assert_eq!(asked("[::]:9090"), "[::1]:9090");
+        assert_eq!(asked("10.1.2.3:9090"), "10.1.2.3:9090");
+    }
+}
