@@ -31,7 +31,9 @@ async fn a_drain_loses_no_request() {
     client.next_of(DATA).await;
     let (drain, tasks) = Drain::new();
     let drain = std::mem::replace(&mut client.drain, drain);
-    tasks.spawn(async move { drop(drain.drain(PATIENCE).await) });
+    tasks.spawn(async move {
+        drain.drain(PATIENCE).await;
+    });
     part(&mut client, 3).await;
     assert_eq!(client.closed.await.unwrap(), CloseReason::Done);
 }

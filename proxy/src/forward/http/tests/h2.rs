@@ -217,3 +217,24 @@ async fn a_stream_whose_client_grants_no_window_is_given_up() {
         tokio::task::yield_now().await;
     }
 }
+
+#[tokio::test]
+async fn interim_responses_come_before_the_final_one() {
+    let hints = "HTTP/1.1 103 Early Hints\r\nlink: </a.css>\r\nconnection: x-hop\r\nx-hop: 1\r\n\r\n\
+                 HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+    let mut client = frames::Raw::new(vec![vec![say(hints)]], |_| {}).await;
+    client.send(&frames::get(1)).await;
+    let mut heads = 0;
+    loop {
+        let frame = client.next().await.expect("an answer");
+        match frame.kind {
+            frames::HEADERS => {
+                assert_eq!((frame.stream, frame.flags), (1, frames::END_HEADERS));
+                heads += 1;
+            }
+            frames::DATA => break assert_eq!(frame.payload, b"ok"),
+            _ => {}
+        }
+    }
+    assert_eq!(heads, 2);
+}
