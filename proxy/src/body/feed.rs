@@ -141,6 +141,9 @@ impl FedBody {
             if let Ok(frame) = &part {
                 let length = frame.data_ref().map_or(0, Bytes::len) as u64;
                 state.rest = state.rest.map(|rest| rest.saturating_sub(length));
+            } else {
+                // Whoever asks again must not take what was cut for complete.
+                state.part = Some(Err(FeedError::Cut));
             }
             return Poll::Ready(Some(part));
         }
@@ -218,7 +221,10 @@ mod tests {
         let cx = Context::from_waker(Waker::noop());
         let (gone, body) = feed(None);
         drop(gone);
-        assert!(matches!(body.poll_part(&cx), Poll::Ready(Some(Err(FeedError::Cut)))));
+        for _ in 0..2 {
+            assert!(matches!(body.poll_part(&cx), Poll::Ready(Some(Err(FeedError::Cut)))));
+            assert!(!body.is_end());
+        }
         let (ended, body) = feed(None);
         ended.end(&cx);
         drop(ended);
