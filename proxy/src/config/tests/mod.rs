@@ -8,6 +8,7 @@ mod http;
 mod resumption;
 mod root_file;
 mod routes;
+mod whole;
 
 use std::num::NonZeroUsize;
 use std::path::Path;
