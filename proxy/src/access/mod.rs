@@ -172,7 +172,8 @@ impl Queue {
         });
     }
 
-    /// The life of the thread: takes all lines at once, so that many of them make one call.
+    /// The life of the thread: takes all lines of a moment at once, so that many of them make one
+    /// call and workers seldom have to wake it.
     fn write_to(&self, mut sink: Sink) {
         let mut lines = Vec::new();
         loop {
@@ -182,6 +183,9 @@ impl Queue {
                 state.is_resting = true;
                 state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
             }
+            let more = |state: &mut State| !state.reopen && !state.is_closed;
+            let gathered = self.changed.wait_timeout_while(state, GATHER, more);
+            (state, _) = gathered.unwrap_or_else(PoisonError::into_inner);
             let reopen = std::mem::take(&mut state.reopen);
             std::mem::swap(&mut lines, &mut state.lines);
             if lines.is_empty() && !reopen {
@@ -237,6 +241,9 @@ thread_local! {
 
 /// Some ten thousand lines: what comes in a second or so while the disk does not answer.
 const QUEUE_BYTES_MAX: usize = 4 << 20;
+
+/// How long lines gather.
+const GATHER: Duration = Duration::from_millis(10);
 
 /// What is kept of a buffer that was large once.
 const IDLE_BYTES_MAX: usize = 256 << 10;
