@@ -46,7 +46,7 @@ pub use reach::{Dedicated, Reuse};
 pub use report::{BackendReport, EndpointReport};
 pub use resolve::Resolver;
 pub use standing::Draining;
-pub use tls::TrustError;
+pub use tls::{TrustError, check_trust};
 pub use upload::{Upload, UploadBounds, UploadError, UploadProgress, UploadState};
 pub use upstream::{Guards, Lease, SendError, SendFault, Tunnel};
 

@@ -142,6 +142,12 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TrustError>
     }
 }
 
+/// Whether the files that `config` names are what they should be, for those who want to know it
+/// before anything is served.
+pub fn check_trust(config: &BackendTls) -> Result<(), TrustError> {
+    Encryption::open(config).map(drop)
+}
+
 /// Why a backend has no TLS.
 #[derive(Debug, thiserror::Error)]
 pub enum TrustError {

@@ -7,7 +7,9 @@
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
 
+use crate::backend::check_trust;
 use crate::config::{AccessLog, Action, BackendTls, Behind, Config, Listener, Mode, Sites};
+use crate::log::Chain;
 use crate::net::EndpointName;
 
 use super::finding::Findings;
@@ -21,6 +23,12 @@ pub(super) fn add(config: &Config, findings: &mut Findings) {
         add_peers(listener, findings);
         add_challenges(listener, findings);
         add_loops(listener, findings);
+    }
+    for backend in &config.backends {
+        if let Some(Err(error)) = backend.tls.as_ref().map(check_trust) {
+            let text = format!("backend `{}`: {}", backend.name, Chain(&error));
+            findings.error(text, Some("nothing starts without it"));
+        }
     }
     add_unused(config, findings);
     add_unnamed(config, findings);

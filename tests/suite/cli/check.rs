@@ -89,13 +89,15 @@ async fn check_says_what_will_hurt_requests() {
         .listener(listener)
         .backend(echo())
         .endpoints("spare", &["127.0.0.1:1"])
-        .set("backend.spare.tls", "{}")
+        .set("backend.spare.tls", "{ ca = \"backend-ca.pem\" }")
         .set("log.access", "\"logs/access.log\"")
         .write();
     let output = portunus(folder.path(), &["check"]);
     assert_eq!(output.status.code(), Some(1), "{}", err(&output));
     for (severity, words) in [
         ("error", "logs/access.log: there is no folder for the access log"),
+        ("error", "backend `spare`: "),
+        ("error", "backend-ca.pem: "),
         ("warning", "`trusted_peers` has `0.0.0.0/0`, so everybody is believed"),
         ("warning", "acme` for challenges"),
         ("warning", "the redirect of `/old` leads to where the client has come from"),
