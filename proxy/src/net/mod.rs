@@ -104,11 +104,6 @@ impl fmt::Display for PeerAddr {
 pub struct ClientAddr(PeerAddr);
 
 impl ClientAddr {
-    /// A client that somebody tells of; whoever does not know its port says 0.
-    pub fn told(addr: SocketAddr) -> Self {
-        Self(PeerAddr::new(addr))
-    }
-
     /// The IP address, if there is one.
     pub fn ip(self) -> Option<IpAddr> {
         self.0.ip()

@@ -154,8 +154,11 @@ async fn an_answer_of_the_configuration_is_a_whole_one() {
         assert_status(&empty, 204);
         assert!(!empty.contains("content-length"), "{empty}");
         assert!(empty.ends_with("\r\n\r\n"), "{empty}");
-        let posted = run(&proxy, &[version, "-d", "a=b"], "/gone").await.unwrap();
-        assert_status(&posted.text(), 410);
+        // What is sent along is taken, lest the client believe that the answer broke off.
+        for _ in 0..5 {
+            let gone = curl(&proxy, &[version, "-d", "a=b"], "/gone").await.unwrap();
+            assert_status(&gone, 410);
+        }
     }
     assert_eq!(app.seen().len() + api.seen().len(), 0);
 }
@@ -181,9 +184,7 @@ async fn every_answer_of_a_site_says_that_it_needs_tls() {
             (&[], "/set", 200),
         ] {
             let options = [&[version], options].concat();
-            // To some versions of curl a stream is broken whose request was not read to its end.
-            let Some(output) = run(&proxy, &options, path).await else { return };
-            let answer = output.text().to_lowercase();
+            let Some(answer) = curl(&proxy, &options, path).await else { return };
             assert_status(&answer, status);
             let line = "\r\nstrict-transport-security: max-age=31536000; includesubdomains\r\n";
             assert_eq!(answer.matches(line).count(), 1, "{version} {path}: {answer}");
@@ -241,6 +242,7 @@ async fn a_body_beyond_the_limit_of_its_route_is_refused() {
             (&beyond, "Transfer-Encoding: chunked", 413),
         ] {
             let options = [version, "--data-binary", body, "-H", coding];
+            // Over HTTP/2 a stream is reset whose body is cut, which curl says of it.
             let Some(output) = run(&proxy, &options, "/small").await else { return };
             assert_status(&output.text(), status);
         }

@@ -70,7 +70,7 @@ impl Sender {
             return client;
         }
         for hop in hops(headers, listener.forwarded).take(HOPS_MAX) {
-            client.addr = ClientAddr::told(hop.addr);
+            client.addr = PeerAddr::new(hop.addr).into();
             let is_trusted = is_among(&listener.trusted_peers, hop.addr.ip());
             client.chain.push(hop);
             if !is_trusted {

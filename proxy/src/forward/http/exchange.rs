@@ -16,6 +16,7 @@ use super::download::Download;
 use super::page::Reply;
 use super::plan::{Decision, Plan};
 use super::state::{Connection, InFlight};
+use super::unread::Unread;
 use crate::backend::Interims;
 use crate::body::Incoming;
 use crate::forward::header::edit;
@@ -37,12 +38,14 @@ pub(super) fn exchange(
         service.access.begin(&request, |entry| entry.listener = Arc::clone(&service.name));
     let has_body = !request.body().is_end_stream();
     let wants_body = *request.method() != Method::HEAD;
-    let Decision { plan, route, id, client } = Decision::new(connection, request);
+    let Decision { plan, route, unread, id, client } = Decision::new(connection, request);
     in_flight.record.note(|entry| {
         entry.client = Some(client);
         entry.request_id = Some(id.clone());
     });
-    Exchange { in_flight, id, route, has_body, wants_body }.answer(plan)
+    // Rare, and larger than all the rest.
+    let unread = unread.map(Box::new);
+    Exchange { in_flight, id, route, unread, has_body, wants_body }.answer(plan)
 }
 
 /// A request that is being answered.
@@ -50,6 +53,8 @@ struct Exchange {
     in_flight: InFlight,
     id: HeaderValue,
     route: Option<Arc<Route>>,
+    /// What is left of the request if it is answered here.
+    unread: Option<Box<Unread>>,
     /// Whether something follows the head of the request.
     has_body: bool,
     /// Whether something may follow the head of the response.
@@ -76,7 +81,11 @@ impl Exchange {
                 Response::from_parts(head, Download::text(Bytes::new(), self.in_flight))
             }
             Err(reply) => {
-                if self.has_body {
+                let is_read = match self.unread {
+                    Some(unread) => Box::pin(unread.discard(&mut self.in_flight.alarm)).await,
+                    None => !self.has_body,
+                };
+                if !is_read {
                     connection.leave_unread();
                 }
                 let wants_body = self.wants_body;

@@ -19,6 +19,7 @@ mod send;
 mod state;
 #[cfg(test)]
 mod tests;
+mod unread;
 
 use std::sync::Arc;
 

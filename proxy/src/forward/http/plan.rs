@@ -16,11 +16,12 @@ use tokio::time::Instant;
 use super::challenge::Challenge;
 use super::page::{Reply, request_id};
 use super::state::Connection;
+use super::unread::Unread;
 use crate::backend::{Backend, Upload, UploadBounds, UploadProgress};
 use crate::body::Incoming;
 use crate::config::UnknownHost;
 use crate::forward::header::{
-    self, Client, ClientCertError, Ours, Protocol, Refusal, TOO_LARGE, Trailers, Vetted,
+    self, Client, ClientCert, ClientCertError, Ours, Protocol, Refusal, TOO_LARGE, Trailers, Vetted,
 };
 use crate::net::ClientAddr;
 use crate::route::{Action, Misdirected, Redirect, Rewrite, Route};
@@ -32,6 +33,8 @@ pub(super) struct Decision {
     /// Which route it takes, if it got so far: its answer has the fields of that route, whoever
     /// gives it.
     pub(super) route: Option<Arc<Route>>,
+    /// What is left of it if it is answered here.
+    pub(super) unread: Option<Unread>,
     /// What it is called.
     pub(super) id: HeaderValue,
     /// On whose behalf it came.
@@ -65,91 +68,110 @@ pub(super) struct Forwarding {
 impl Decision {
     /// Decides about `request`.
     pub(super) fn new(connection: &Connection, request: Request<Incoming>) -> Self {
-        let sender = &connection.sender;
-        let client = sender.identify(request.headers(), &connection.service.listener);
-        let id = sender.request_id(request.headers()).unwrap_or_else(request_id);
-        let addr = client.addr;
-        let (route, plan) = match find(connection, request) {
-            Ok(found) => (Some(Arc::clone(&found.route)), found.plan(connection, &client, &id)),
-            Err(refusal) => (None, Err(refusal)),
+        let Connection { service, sender, .. } = connection;
+        let (parts, body) = request.into_parts();
+        let client = sender.identify(&parts.headers, &service.listener);
+        let id = sender.request_id(&parts.headers).unwrap_or_else(request_id);
+        let mut decision = Self::refusing(NOTHING, id, client.addr);
+        let name = connection.server_name.as_deref();
+        let vetted = match header::vet(&parts, name, &service.limits.http, &service.listener) {
+            Ok(vetted) => vetted,
+            // Nobody knows what would be read as its body.
+            Err(refusal) => return Self { plan: refusal.into(), ..decision },
         };
-        let plan = plan.unwrap_or_else(|refusal| Plan::Reply(Reply::Refusal(refusal)));
-        Self { plan, route, id, client: addr }
+        let route = find(connection, vetted.host.name(), parts.uri.path());
+        decision.route = route.ok().cloned();
+        let asked = Asked { connection, client: &client, id: &decision.id, vetted, parts, body };
+        match route.map_err(Plan::from).and_then(|route| asked.way(route)) {
+            Ok(way) => decision.plan = asked.forward(&way).unwrap_or_else(Plan::from),
+            Err(plan) => {
+                decision.unread = Unread::new(asked.body, &asked.parts.headers);
+                decision.plan = plan;
+            }
+        }
+        decision
+    }
+
+    fn refusing(refusal: Refusal, id: HeaderValue, client: ClientAddr) -> Self {
+        Self { plan: refusal.into(), route: None, unread: None, id, client }
     }
 }
 
-/// A request whose route is known.
-struct Found {
+impl From<Refusal> for Plan {
+    fn from(refusal: Refusal) -> Self {
+        Self::Reply(Reply::Refusal(refusal))
+    }
+}
+
+/// The route for `path` of `host`.
+fn find<'a>(connection: &'a Connection, host: &str, path: &str) -> Result<&'a Arc<Route>, Refusal> {
+    let service = &connection.service;
+    if let Some(route) = service.routes.challenge(path) {
+        return Ok(route);
+    }
+    let site = service.routes.of_host(host, connection.site);
+    let site = site.map_err(|error| misdirected(error, service.listener.unknown_host))?;
+    Ok(site.route(path))
+}
+
+/// A request that is what it seems, and who asks.
+struct Asked<'a> {
+    connection: &'a Connection,
+    client: &'a Client,
+    id: &'a HeaderValue,
+    vetted: Vetted,
     parts: Parts,
     body: Incoming,
-    vetted: Vetted,
-    route: Arc<Route>,
 }
 
-fn find(connection: &Connection, request: Request<Incoming>) -> Result<Found, Refusal> {
-    let service = &connection.service;
-    let (parts, body) = request.into_parts();
-    let name = connection.server_name.as_deref();
-    let vetted = header::vet(&parts, name, &service.limits.http, &service.listener)?;
-    let path = parts.uri.path();
-    if let Some(route) = service.routes.challenge(path) {
-        let route = Arc::clone(route);
-        return Ok(Found { parts, body, vetted, route });
-    }
-    let site = service.routes.of_host(vetted.host.name(), connection.site);
-    let site = site.map_err(|error| misdirected(error, service.listener.unknown_host))?;
-    let route = Arc::clone(site.route(path));
-    Ok(Found { parts, body, vetted, route })
+/// What is needed to forward a request.
+struct Way<'a> {
+    route: &'a Arc<Route>,
+    backend: &'a Arc<Backend>,
+    rewrite: Option<&'a Rewrite>,
+    client_cert: &'a ClientCert,
 }
 
-impl Found {
-    fn plan(
-        self,
-        connection: &Connection,
-        client: &Client,
-        id: &HeaderValue,
-    ) -> Result<Plan, Refusal> {
-        let route = Arc::clone(&self.route);
-        let reply = match &route.action {
-            Action::Forward { backend, rewrite } => {
-                let forwarding = self.forward(connection, client, id, backend, rewrite.as_ref())?;
-                return Ok(Plan::Forward(Box::new(forwarding)));
-            }
+impl<'a> Asked<'a> {
+    /// The way to the backend of `route`, or what is done instead.
+    fn way(&self, route: &'a Arc<Route>) -> Result<Way<'a>, Plan> {
+        let (backend, rewrite) = match &route.action {
+            Action::Forward { backend, rewrite } => (backend, rewrite.as_ref()),
             Action::Challenge(folder) => {
                 let (path, method) = (self.parts.uri.path(), &self.parts.method);
-                return Ok(Plan::Challenge(Challenge::new(folder, path, method)?));
+                return Err(
+                    Challenge::new(folder, path, method).map_or_else(Plan::from, Plan::Challenge)
+                );
             }
-            Action::NotFound => return Err(NOTHING),
-            Action::Redirect(redirect) => self.redirect(redirect)?,
-            Action::Respond { status, body, content_type } => Reply::Respond {
-                status: *status,
-                body: Bytes::clone(body),
-                content_type: content_type.clone(),
-            },
+            Action::NotFound => return Err(NOTHING.into()),
+            Action::Redirect(redirect) => return Err(self.redirect(redirect)),
+            Action::Respond { status, body, content_type } => {
+                let (status, content_type) = (*status, content_type.clone());
+                let body = Bytes::clone(body);
+                return Err(Plan::Reply(Reply::Respond { status, body, content_type }));
+            }
         };
-        Ok(Plan::Reply(reply))
-    }
-
-    fn redirect(&self, redirect: &Redirect) -> Result<Reply, Refusal> {
-        let target = self.parts.uri.path_and_query().map_or("/", PathAndQuery::as_str);
-        let location = redirect.location(self.vetted.host.name(), target).ok_or(NO_TARGET)?;
-        Ok(Reply::Redirect { status: redirect.status, location })
-    }
-
-    fn forward(
-        self,
-        connection: &Connection,
-        client: &Client,
-        id: &HeaderValue,
-        backend: &Arc<Backend>,
-        rewrite: Option<&Rewrite>,
-    ) -> Result<Forwarding, Refusal> {
-        let Self { mut parts, body, vetted, route } = self;
-        let service = &connection.service;
-        if route.body_bytes_max.is_some_and(|max| body.size_hint().lower() > max) {
-            return Err(TOO_LARGE);
+        if route.body_bytes_max.is_some_and(|max| self.body.size_hint().lower() > max) {
+            return Err(TOO_LARGE.into());
         }
-        let client_cert = connection.client_cert.as_ref().map_err(|error| untold(error, id))?;
+        match &self.connection.client_cert {
+            Ok(client_cert) => Ok(Way { route, backend, rewrite, client_cert }),
+            Err(error) => Err(untold(error, self.id).into()),
+        }
+    }
+
+    fn redirect(&self, redirect: &Redirect) -> Plan {
+        let target = self.parts.uri.path_and_query().map_or("/", PathAndQuery::as_str);
+        match redirect.location(self.vetted.host.name(), target) {
+            Some(location) => Plan::Reply(Reply::Redirect { status: redirect.status, location }),
+            None => NO_TARGET.into(),
+        }
+    }
+
+    fn forward(self, way: &Way<'_>) -> Result<Plan, Refusal> {
+        let Self { connection, client, id, vetted, mut parts, body } = self;
+        let Way { route, backend, rewrite, client_cert } = *way;
+        let service = &connection.service;
         let passes = route.has_trailers || header::is_grpc(&parts.headers);
         let trailers = if passes { Trailers::Pass } else { Trailers::Drop };
         let bounds = UploadBounds {
@@ -177,18 +199,18 @@ impl Found {
         {
             parts.uri = Uri::from(rewrite.apply(target).ok_or(NO_TARGET)?);
         }
-        // What hyper has attached concerns the connection of the client.
+        // What was attached concerns the connection of the client.
         parts.extensions.clear();
-        Ok(Forwarding {
+        Ok(Plan::Forward(Box::new(Forwarding {
             backend: Arc::clone(backend),
-            route,
+            route: Arc::clone(route),
             protocol: vetted.protocol,
             trailers,
             key,
             request: Some(Request::from_parts(parts, upload)),
             progress,
             start: Instant::now(),
-        })
+        })))
     }
 }
 

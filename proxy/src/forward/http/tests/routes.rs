@@ -92,6 +92,46 @@ async fn answers_of_the_configuration_need_no_backend() {
 }
 
 #[tokio::test]
+async fn a_short_body_that_nobody_wants_does_not_end_the_connection() {
+    let mut behind = Behind { routes: Vec::new(), hsts: None };
+    also(&mut behind, "/fixed", respond(200, "fixed\n"));
+    let mut client = client_of(vec![], behind).await;
+    let post = "POST /fixed HTTP/1.1\r\nHost: app.example\r\nContent-Length: 4\r\n\r\n";
+    for _ in 0..2 {
+        client.send(post).await;
+        // The rest of it comes a little later.
+        tokio::task::yield_now().await;
+        client.send("body").await;
+        let answer = client.read_until("fixed\n").await;
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+        assert!(!answer.contains("connection: close"), "{answer}");
+    }
+    // A body that waits for leave does not come, and one that is late is not waited for long.
+    for request in [
+        post.replace("\r\n\r\n", "\r\nExpect: 100-continue\r\n\r\n"),
+        post.replace("Content-Length: 4", "Content-Length: 40000"),
+    ] {
+        let mut behind = Behind { routes: Vec::new(), hsts: None };
+        also(&mut behind, "/fixed", respond(200, "fixed\n"));
+        let mut client = client_of(vec![], behind).await;
+        client.send(&request).await;
+        let answer = client.read_until("fixed\n").await;
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_does_not_wait_long_for_a_short_body() {
+    let mut behind = Behind { routes: Vec::new(), hsts: None };
+    also(&mut behind, "/fixed", respond(200, "fixed\n"));
+    let mut client = client_of(vec![], behind).await;
+    let start = tokio::time::Instant::now();
+    client.send("POST /fixed HTTP/1.1\r\nHost: app.example\r\nContent-Length: 4\r\n\r\nbod").await;
+    client.read_until("fixed\n").await;
+    assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+}
+
+#[tokio::test]
 async fn every_answer_of_a_route_has_its_fields() {
     let edits = |route: &mut config::Route| {
         let name = HeaderName::from_static("x-frame-options");
