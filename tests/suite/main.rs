@@ -15,6 +15,8 @@
 )]
 
 #[cfg(test)]
+mod balance;
+#[cfg(test)]
 mod certificates;
 #[cfg(test)]
 mod cli;

@@ -113,6 +113,8 @@ labels! {
         Status => "status",
         /// Not in time.
         Timeout => "timeout",
+        /// It was not asked, for lack of a port or a descriptor here.
+        Unasked => "unasked",
     }
 }
 

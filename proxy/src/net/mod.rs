@@ -220,8 +220,8 @@ pub enum AddressError {
     /// `unix:` without a path.
     #[error("`unix:` needs a path")]
     EmptyPath,
-    /// There is no port from 0 to 65535 behind the last colon.
-    #[error("expected `host:port` or `unix:/path`")]
+    /// There is no port from 0 to 65535 behind the last colon, and it is not a service.
+    #[error("expected `host:port`, `srv:_http._tcp.name` or `unix:/path`")]
     NoPort,
     /// The text is not a literal IP address with a port.
     #[error("expected an IP address with a port (`127.0.0.1:8443`, `[::]:8443`) or `unix:/path`")]

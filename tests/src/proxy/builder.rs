@@ -278,7 +278,11 @@ impl Builder {
             }
         }
         for (name, endpoints) in &self.backends {
-            let _ = writeln!(toml, "[backend.{name}]\nendpoints = {endpoints:?}");
+            let _ = writeln!(toml, "[backend.{name}]");
+            let said = format!("{name}.endpoints");
+            if self.keys.get("backend").is_none_or(|keys| !keys.contains_key(&said)) {
+                let _ = writeln!(toml, "endpoints = {endpoints:?}");
+            }
             // A table that was begun by one of its keys could not be opened here.
             for (key, value) in self.keys.get("backend").into_iter().flatten() {
                 if let Some(key) = key.strip_prefix(&format!("{name}.")) {

@@ -15,6 +15,7 @@ use http::{Request, StatusCode, Uri};
 use http_body_util::Empty;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use rustix::io::Errno;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 
@@ -140,6 +141,7 @@ impl CheckError {
     /// The word in metrics.
     pub(super) fn result(&self) -> CheckResult {
         match self {
+            Self::Dial(error) if is_ours(error) => CheckResult::Unasked,
             Self::Dial(DialError::Timeout(_)) | Self::Timeout(_) => CheckResult::Timeout,
             Self::Dial(_) => CheckResult::NoConnection,
             Self::Http1(_) | Self::Http2(_) | Self::Request(_) => CheckResult::NoResponse,
@@ -148,11 +150,37 @@ impl CheckError {
     }
 }
 
-/// The word in metrics for a good answer.
-pub(super) const GOOD: CheckResult = CheckResult::Good;
+/// Whether it is this machine that has no port or no descriptor left: that says nothing of an
+/// endpoint, and must not take all of them away.
+fn is_ours(error: &DialError) -> bool {
+    let DialError::System(error) = error else { return false };
+    let scarce = [Errno::ADDRNOTAVAIL, Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
+    scarce.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+}
 
 /// How we call ourselves.
 const AGENT: &str = concat!("portunus/", env!("CARGO_PKG_VERSION"), " (health check)");
 
 /// Bytes of the head of a response.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[test]
+    fn what_this_machine_lacks_says_nothing_of_an_endpoint() {
+        let result = |errno: Errno| {
+            let error = io::Error::from_raw_os_error(errno.raw_os_error());
+            CheckError::Dial(DialError::System(error)).result()
+        };
+        for errno in [Errno::ADDRNOTAVAIL, Errno::MFILE, Errno::NFILE] {
+            assert_eq!(result(errno), CheckResult::Unasked, "{errno}");
+        }
+        for errno in [Errno::HOSTUNREACH, Errno::NETUNREACH, Errno::CONNRESET] {
+            assert_eq!(result(errno), CheckResult::NoConnection, "{errno}");
+        }
+    }
+}

@@ -22,6 +22,7 @@ use super::endpoint::Endpoint;
 use super::{Backend, random};
 use crate::config::Health;
 use crate::log::Chain;
+use crate::metrics::CheckResult;
 use crate::net::EndpointAddr;
 
 impl Backend {
@@ -62,8 +63,11 @@ impl Backend {
     ) -> EndpointAddr {
         sleep(pause).await;
         let answer = self.check(&endpoint, health).await;
-        let result = answer.as_ref().map_or_else(check::CheckError::result, |()| check::GOOD);
+        let result = answer.as_ref().map_or_else(check::CheckError::result, |()| CheckResult::Good);
         self.metrics.health_checks.of(result).inc();
+        if result == CheckResult::Unasked {
+            return endpoint.addr.clone();
+        }
         endpoint.tell_up(answer.is_ok());
         let backend = self.metrics.name();
         match (self.members.check(&endpoint, answer.is_ok()), answer) {

@@ -8,8 +8,6 @@
 mod dns;
 mod ledger;
 #[cfg(test)]
-mod server;
-#[cfg(test)]
 mod tests;
 
 use std::net::{IpAddr, SocketAddr};

@@ -6,8 +6,6 @@
 //! else; an endpoint that is unhealthy or draining never is. Refuses to know sockets, clocks and
 //! chance. Read next: `state`, for one endpoint alone.
 
-#[cfg(test)]
-mod simulation;
 mod state;
 #[cfg(test)]
 mod tests;

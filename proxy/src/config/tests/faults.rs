@@ -239,8 +239,13 @@ fn backends_have_endpoints_that_can_be_dialled() {
         ("backend.x.endpoints = []", "1: backend.x.endpoints: at least one is needed"),
         (
             "backend.x.endpoints = ['h']",
-            "1: backend.x.endpoints[0]: `h` is not an address: expected `host:port` or \
-             `unix:/path`",
+            "1: backend.x.endpoints[0]: `h` is not an address: expected `host:port`, \
+             `srv:_http._tcp.name` or `unix:/path`",
+        ),
+        (
+            "backend.x.endpoints = ['srv:_http._tcp.a b']",
+            "1: backend.x.endpoints[0]: `srv:_http._tcp.a b` is not an address: the host is not a \
+             name or an IP address",
         ),
         (
             "backend.x.endpoints = ['h:0']",

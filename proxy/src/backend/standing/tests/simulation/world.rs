@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::super::{Draining, Roster, Rules, Share};
+use super::super::super::{Draining, Roster, Rules, Share};
 use super::{Habit, Outcome, Tally};
 use crate::backend::balance::{Candidate, Group};
 use crate::backend::random::mix;

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::super::{Draining, Share};
+use super::super::super::{Draining, Share};
 use super::Outcome;
 use super::world::World;
 use crate::config::Balance;

@@ -1,14 +1,16 @@
 //! Names that resolve, fail, change and lie, against a DNS server of our own.
 
+mod server;
+
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
 use super::dns::ResolveError;
-use super::server::{A, AAAA, NXDOMAIN, REFUSED, SERVFAIL, SRV, Say, Server};
 use super::*;
 use crate::config::{self, Resolve};
 use crate::metrics::{Metrics, ResolveResult};
+use server::{A, AAAA, NXDOMAIN, REFUSED, SERVFAIL, SRV, Say, Server};
 
 const NAME: &str = "app.example";
 

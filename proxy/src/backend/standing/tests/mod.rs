@@ -1,4 +1,6 @@
-//! Rules of standing, one at a time, on a clock that is a number.
+//! Rules of standing, one at a time, on a clock that is a number; `simulation` has all at once.
+
+mod simulation;
 
 use super::*;
 
