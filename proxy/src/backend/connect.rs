@@ -6,6 +6,7 @@
 use std::io;
 use std::time::Duration;
 
+use rustix::io::Errno;
 use rustls::pki_types::ServerName;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
@@ -31,6 +32,9 @@ pub enum DialError {
     /// As many connections as the endpoint may have are in use, and none came free in time.
     #[error("all connections are in use, and none came free within {0:?}")]
     Full(Duration),
+    /// As many attempts as the backend may have were going on all the time.
+    #[error("no turn to connect within {0:?}")]
+    NoTurn(Duration),
     /// This machine has no port left to connect from.
     #[error("no local port is free")]
     Ports(#[source] io::Error),
@@ -54,7 +58,20 @@ impl DialError {
             Self::Full(_) => BackendFailure::Full,
             Self::Ports(_) => BackendFailure::PortsExhausted,
             Self::Tls(_) => BackendFailure::Tls,
-            Self::Timeout(_) => BackendFailure::ConnectTimeout,
+            Self::NoTurn(_) | Self::Timeout(_) => BackendFailure::ConnectTimeout,
+        }
+    }
+
+    /// Whether it is we who lack something: a port, a descriptor, room or time. That says nothing of
+    /// the endpoint, and must not have all of them left out.
+    pub(super) fn is_ours(&self) -> bool {
+        match self {
+            Self::Finishing | Self::Full(_) | Self::NoTurn(_) | Self::Ports(_) => true,
+            Self::System(error) => {
+                let scarce = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
+                scarce.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+            }
+            Self::Http(_) | Self::Refused(_) | Self::Timeout(_) | Self::Tls(_) => false,
         }
     }
 }
@@ -101,5 +118,24 @@ fn classify(error: io::Error, limit: Duration) -> DialError {
         io::ErrorKind::NotFound => DialError::Refused(error),
         io::ErrorKind::AddrNotAvailable => DialError::Ports(error),
         _ => DialError::System(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_this_machine_lacks_says_nothing_of_an_endpoint() {
+        let is_ours = |errno: Errno| {
+            let error = io::Error::from_raw_os_error(errno.raw_os_error());
+            classify(error, Duration::from_secs(1)).is_ours()
+        };
+        for errno in [Errno::ADDRNOTAVAIL, Errno::MFILE, Errno::NFILE] {
+            assert!(is_ours(errno), "{errno}");
+        }
+        for errno in [Errno::CONNREFUSED, Errno::TIMEDOUT, Errno::HOSTUNREACH, Errno::CONNRESET] {
+            assert!(!is_ours(errno), "{errno}");
+        }
     }
 }

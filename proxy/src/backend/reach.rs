@@ -100,7 +100,9 @@ impl Backend {
                 Ok(reached) => return Ok((reached, load)),
                 Err(error) => error,
             };
-            load.note(Verdict::Failed);
+            if !error.is_ours() {
+                load.note(Verdict::Failed);
+            }
             tried.push(Arc::clone(load.endpoint()));
             let next = self.choose(key, &tried).ok();
             let all_tried = next.is_none();
@@ -195,7 +197,7 @@ impl Backend {
         let limit = self.means.limits.connect_timeout;
         // The semaphore is never closed.
         let Ok(_turn) = timeout(limit, self.turns.acquire()).await else {
-            let error = DialError::Timeout(limit);
+            let error = DialError::NoTurn(limit);
             self.metrics.errors.of(error.failure()).inc();
             return Err(error);
         };

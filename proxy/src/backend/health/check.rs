@@ -15,7 +15,6 @@ use http::{Request, StatusCode, Uri};
 use http_body_util::Empty;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use rustix::io::Errno;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 
@@ -50,8 +49,12 @@ impl Backend {
             let name =
                 config.endpoints.get(endpoint.place).map(|endpoint| endpoint.name.authority());
             let host = host.as_deref().or(name.as_deref()).unwrap_or_default();
+            let scheme = match &config.tls {
+                Some(_) => Scheme::HTTPS,
+                None => Scheme::HTTP,
+            };
             let status = match protocol {
-                BackendProtocol::Http2 => ask_http2(link, path, host).await?,
+                BackendProtocol::Http2 => ask_http2(link, &scheme, path, host).await?,
                 BackendProtocol::Http1 | BackendProtocol::Auto => {
                     ask_http1(link, path, host).await?
                 }
@@ -87,11 +90,12 @@ async fn ask_http1(
 
 async fn ask_http2(
     link: impl AsyncRead + AsyncWrite + Unpin,
+    scheme: &Scheme,
     path: &PathAndQuery,
     host: &str,
 ) -> Result<StatusCode, CheckError> {
     let authority: Authority = host.parse::<Authority>().map_err(http::Error::from)?;
-    let uri = Uri::builder().scheme(Scheme::HTTP).authority(authority);
+    let uri = Uri::builder().scheme(scheme.clone()).authority(authority);
     let uri = uri.path_and_query(path.clone()).build()?;
     let request = Request::get(uri).header(USER_AGENT, AGENT).header(ACCEPT, "*/*").body(())?;
     let mut builder = h2::client::Builder::new();
@@ -141,7 +145,7 @@ impl CheckError {
     /// The word in metrics.
     pub(super) fn result(&self) -> CheckResult {
         match self {
-            Self::Dial(error) if is_ours(error) => CheckResult::Unasked,
+            Self::Dial(error) if error.is_ours() => CheckResult::Unasked,
             Self::Dial(DialError::Timeout(_)) | Self::Timeout(_) => CheckResult::Timeout,
             Self::Dial(_) => CheckResult::NoConnection,
             Self::Http1(_) | Self::Http2(_) | Self::Request(_) => CheckResult::NoResponse,
@@ -150,37 +154,8 @@ impl CheckError {
     }
 }
 
-/// Whether it is this machine that has no port or no descriptor left: that says nothing of an
-/// endpoint, and must not take all of them away.
-fn is_ours(error: &DialError) -> bool {
-    let DialError::System(error) = error else { return false };
-    let scarce = [Errno::ADDRNOTAVAIL, Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
-    scarce.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
-}
-
 /// How we call ourselves.
 const AGENT: &str = concat!("portunus/", env!("CARGO_PKG_VERSION"), " (health check)");
 
 /// Bytes of the head of a response.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
-
-#[cfg(test)]
-mod tests {
-    use std::io;
-
-    use super::*;
-
-    #[test]
-    fn what_this_machine_lacks_says_nothing_of_an_endpoint() {
-        let result = |errno: Errno| {
-            let error = io::Error::from_raw_os_error(errno.raw_os_error());
-            CheckError::Dial(DialError::System(error)).result()
-        };
-        for errno in [Errno::ADDRNOTAVAIL, Errno::MFILE, Errno::NFILE] {
-            assert_eq!(result(errno), CheckResult::Unasked, "{errno}");
-        }
-        for errno in [Errno::HOSTUNREACH, Errno::NETUNREACH, Errno::CONNRESET] {
-            assert_eq!(result(errno), CheckResult::NoConnection, "{errno}");
-        }
-    }
-}

@@ -175,7 +175,7 @@ fn verdict(status: StatusCode) -> Verdict {
 /// The answer if no endpoint could be reached.
 fn unreachable(error: &ConnectError) -> Refusal {
     let (status, words) = match error {
-        ConnectError::Dial { source: DialError::Timeout(_), .. } => {
+        ConnectError::Dial { source: DialError::NoTurn(_) | DialError::Timeout(_), .. } => {
             (StatusCode::GATEWAY_TIMEOUT, "The backend cannot be reached in time.")
         }
         ConnectError::Dial { source: DialError::Full(_) | DialError::Ports(_), .. } => {
