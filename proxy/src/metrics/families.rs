@@ -133,7 +133,7 @@ families! {
     http_requests: IntCounterVec, Kind::Counter, "portunus_http_requests_total",
         ["listener", "version", "code"], "Requests answered, by HTTP version and class of status.";
     http2_defences: IntCounterVec, Kind::Counter, "portunus_http2_defences_total",
-        ["listener", "defence"], "Connections and streams of HTTP/2 ended since they cost too much.";
+        ["listener", "defence"], "Connections and streams of HTTP/2 that cost too much, ended.";
     http_request_duration: HistogramVec, Kind::Histogram(REQUEST_SECONDS),
         "portunus_http_request_duration_seconds", ["backend"],
         "Time from the request head to the response head.";

@@ -16,6 +16,7 @@ mod response;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod websocket;
 
 pub use client::{Client, Sender};
 pub use edit::edit;
@@ -25,3 +26,4 @@ pub(in crate::forward) use request::X_REQUEST_ID;
 pub use request::{Ours, Protocol, Refusal, TOO_LARGE, Vetted, forward, is_grpc, vet};
 pub use response::{BadResponse, Trailers, clean, clean_interim};
 pub use tls::{TlsFacts, TlsFields};
+pub use websocket::{WebSocketKey, agree_to_websocket, ask_for_websocket};

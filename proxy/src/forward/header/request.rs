@@ -295,7 +295,7 @@ fn strip(headers: &mut HeaderMap) {
 }
 
 /// HTTP/2 allows a cookie in several fields, HTTP/1.1 does not (RFC 9113 §8.2.3).
-fn join_cookies(headers: &mut HeaderMap) {
+pub(super) fn join_cookies(headers: &mut HeaderMap) {
     let mut crumbs = headers.get_all(COOKIE).iter();
     if crumbs.next().is_none() || crumbs.next().is_none() {
         return;

@@ -1,8 +1,9 @@
 //! Who of a connection's own wants to be polled.
 //!
-//! Owns [`Bell`], a waker for one part of a task. While the task is being polled, a bell only leaves
-//! word that it rang, so that one part can call the other without the runtime being asked to come
-//! round once more. Refuses to know what the parts are. Read next: `mod`, which has two of them.
+//! Owns [`Bell`], a waker for one part of a task. While the task is being polled, a bell only
+//! leaves word that it rang, so that one part can call the other without the runtime being asked
+//! to come round once more. Refuses to know what the parts are. Read next: `mod`, which has two of
+//! them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,9 +1,9 @@
 //! What a client may send without asking for anything.
 //!
-//! Owns [`Guard`], which is shown every byte that a client of HTTP/2 sends, finds the frames in them
-//! (RFC 9113 §4.1) and counts those that cost us more than they cost the client. h2 has limits for
-//! what it answers by itself; these are for what it takes as it comes. Refuses to know what a frame
-//! says, and does nothing: the task of the connection does.
+//! Owns [`Guard`], which is shown every byte that a client of HTTP/2 sends, finds the frames in
+//! them (RFC 9113 §4.1) and counts those that cost us more than they cost the client. h2 has
+//! limits for what it answers by itself; these are for what it takes as it comes. Refuses to know
+//! what a frame says, and does nothing: the task of the connection does.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;

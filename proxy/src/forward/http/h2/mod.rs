@@ -9,7 +9,9 @@ mod bell;
 mod clock;
 mod date;
 mod guard;
+mod link;
 mod stream;
+mod tunnel;
 mod wire;
 
 use std::future::{Future, poll_fn};
@@ -26,7 +28,6 @@ use http::Request;
 use hyper::rt::{Read, Write};
 
 use super::state::Connection;
-use crate::config::HttpLimits;
 use crate::drain::DrainWatch;
 use crate::metrics::Http2Defence;
 use crate::net::Progress;
@@ -34,8 +35,9 @@ use crate::outcome::CloseReason;
 use bell::{Bell, Hall};
 use clock::{Clock, Doings, Due};
 use guard::Flood;
+use link::Link;
 use stream::Ended;
-use wire::{Link, Wire};
+use wire::Wire;
 
 /// Serves streams until there are no more.
 pub(super) async fn serve<I>(
@@ -71,7 +73,7 @@ where
 {
     let limits = &connection.service.limits.http;
     link.let_flush(true);
-    let mut handshake = pin!(builder(limits).handshake(wire));
+    let mut handshake = pin!(builder(connection).handshake(wire));
     let shaken = poll_fn(|cx| {
         if let Poll::Ready(result) = handshake.as_mut().poll(cx) {
             return Poll::Ready(result.map_err(|error| reason(connection, &error)));
@@ -84,7 +86,8 @@ where
     shaken
 }
 
-fn builder(limits: &HttpLimits) -> server::Builder {
+fn builder(connection: &Connection) -> server::Builder {
+    let limits = &connection.service.limits.http;
     let mut builder = server::Builder::new();
     builder
         .max_concurrent_streams(limits.h2_streams_max)
@@ -93,6 +96,9 @@ fn builder(limits: &HttpLimits) -> server::Builder {
         .max_send_buffer_size(limits.h2_send_buffer)
         .max_header_list_size(u32::try_from(limits.header_bytes_max).unwrap_or(u32::MAX))
         .max_local_error_reset_streams(Some(LOCAL_RESETS_MAX));
+    if connection.service.listener.extended_connect {
+        builder.enable_connect_protocol();
+    }
     builder
 }
 

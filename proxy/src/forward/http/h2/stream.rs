@@ -12,21 +12,25 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use h2::ext::Protocol;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
 use http::header::{CONTENT_LENGTH, DATE};
-use http::{HeaderMap, Request, Response};
+use http::request::Parts;
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body::{Body as _, Frame};
 use tokio::time::Instant;
 
 use super::date;
-use super::wire::Link;
-use crate::backend::{Alarm, Interims};
+use super::link::Link;
+use super::tunnel::Tunnel;
+use crate::backend::{Alarm, Interims, random};
 use crate::body::{Http2Body, Incoming};
-use crate::forward::header::clean_interim;
+use crate::forward::header::{WebSocketKey, agree_to_websocket, ask_for_websocket, clean_interim};
 use crate::forward::http::download::Download;
 use crate::forward::http::exchange::exchange;
 use crate::forward::http::state::Connection;
+use crate::forward::upgrade;
 
 /// How the exchange of a stream ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -50,17 +54,28 @@ pub(super) fn answer(
     request: Request<RecvStream>,
     respond: SendResponse<Bytes>,
 ) -> impl Future<Output = Ended> + Send + use<> {
-    let length = content_length(request.headers());
-    let request = request.map(|body| Incoming::Http2(Http2Body::new(body, length)));
+    let (mut head, from_client) = request.into_parts();
+    let mut call = None;
+    let body = if is_websocket(&head) {
+        let nonce = (u128::from(random()) << 64) | u128::from(random());
+        let key = WebSocketKey::new(nonce);
+        ask_for_websocket(&mut head, &key);
+        call = Some(Box::new(Call { key, from_client, connection: Arc::clone(connection) }));
+        Incoming::Empty
+    } else {
+        Incoming::Http2(Http2Body::new(from_client, content_length(&head.headers)))
+    };
     let interims = Arc::new(Interims::default());
+    let request = Request::from_parts(head, body);
     let exchange = exchange(connection, request, Some(Arc::clone(&interims)));
     let write_timeout = connection.service.limits.http.write_timeout;
-    carry(exchange, interims, respond, Arc::clone(link), write_timeout)
+    carry(exchange, interims, call, respond, Arc::clone(link), write_timeout)
 }
 
 async fn carry(
     exchange: impl Future<Output = Response<Download>>,
     interims: Arc<Interims>,
+    call: Option<Box<Call>>,
     mut respond: SendResponse<Bytes>,
     link: Arc<Link>,
     write_timeout: Duration,
@@ -77,9 +92,14 @@ async fn carry(
         })
         .await
     };
-    let Some(response) = response else { return Ended::Abandoned };
-    let (mut head, body) = response.into_parts();
-    head.headers.entry(DATE).or_insert_with(date::now);
+    let Some(mut response) = response else { return Ended::Abandoned };
+    response.headers_mut().entry(DATE).or_insert_with(date::now);
+    if let Some(call) = call
+        && response.status() == StatusCode::SWITCHING_PROTOCOLS
+    {
+        return Box::pin(call.join(response, respond, link)).await;
+    }
+    let (head, body) = response.into_parts();
     let is_complete = body.is_end_stream();
     let Ok(stream) = respond.send_response(Response::from_parts(head, ()), is_complete) else {
         return Ended::Abandoned;
@@ -89,6 +109,49 @@ async fn carry(
     }
     let mut outflow = Outflow::new(body, stream, link, write_timeout);
     poll_fn(|cx| outflow.poll(cx)).await
+}
+
+/// Whether `head` asks for a WebSocket (RFC 8441 §5). h2 lets that through only where it was said
+/// that we know it.
+fn is_websocket(head: &Parts) -> bool {
+    let protocol = head.extensions.get::<Protocol>();
+    head.method == Method::CONNECT && protocol.is_some_and(|name| name.as_str() == "websocket")
+}
+
+/// A WebSocket that a client asks for.
+struct Call {
+    key: WebSocketKey,
+    from_client: RecvStream,
+    connection: Arc<Connection>,
+}
+
+impl Call {
+    /// Joins the stream with the backend that has agreed in `response`.
+    async fn join(
+        self: Box<Self>,
+        response: Response<Download>,
+        mut respond: SendResponse<Bytes>,
+        link: Arc<Link>,
+    ) -> Ended {
+        let Self { key, from_client, connection } = *self;
+        // Nothing waits between the agreement and here: it is that of this exchange.
+        let backend = connection.take_tunnel();
+        // Its exchange goes on for as long as the tunnel does.
+        let (mut head, _exchange) = response.into_parts();
+        let (true, Some(backend)) = (agree_to_websocket(&mut head, &key), backend) else {
+            tracing::debug!("the backend does not speak WebSocket, though it says so");
+            head.status = StatusCode::BAD_GATEWAY;
+            head.headers.clear();
+            let _ = respond.send_response(Response::from_parts(head, ()), true);
+            return Ended::Cut;
+        };
+        let Ok(to_client) = respond.send_response(Response::from_parts(head, ()), false) else {
+            return Ended::Abandoned;
+        };
+        let stream = Tunnel::new(from_client, to_client, link);
+        upgrade::join(stream, Bytes::new(), backend, &connection.service.limits).await;
+        Ended::Answered
+    }
 }
 
 /// Passes on what comes before the final response.

@@ -2,13 +2,12 @@
 //!
 //! Owns [`Wire`], which gathers what h2 writes frame by frame, so that answers that are ready
 //! together travel together and in full TLS records, gives a client up that takes nothing, and
-//! shows every byte that comes to the [`Guard`]. [`Link`] is what the task of the connection, which
-//! h2 gives no way to its stream, knows of it. Read next: `guard`.
+//! shows every byte that comes to the [`Guard`]. Read next: `guard`, then `link`, by which the
+//! task of the connection knows of all this.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use hyper::rt::{Read, Write};
@@ -16,7 +15,8 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
-use super::guard::{Flood, Guard};
+use super::guard::Guard;
+use super::link::Link;
 use crate::backend::Alarm;
 use crate::config::HttpLimits;
 use crate::forward::http::state::Connection;
@@ -37,70 +37,6 @@ pub(super) struct Wire<I> {
     /// Since when the client has taken nothing of what is there for it.
     stuck_since: Option<Instant>,
     alarm: Alarm,
-}
-
-/// What the task of a connection and its stream tell each other.
-#[derive(Debug, Default)]
-pub(super) struct Link {
-    /// Whether something waits to be flushed.
-    is_unflushed: AtomicBool,
-    /// Whether the next flush is to take place; else it is put off.
-    may_flush: AtomicBool,
-    /// Whether the client takes less than there is for it.
-    is_stuck: AtomicBool,
-    reads: AtomicU64,
-    /// How often the connection was polled.
-    turns: AtomicU64,
-    /// Whether somebody waits for the connection to be polled.
-    is_turn_wanted: AtomicBool,
-    /// What the client may say more than usual, in frames, since we sent it something.
-    credit: AtomicU64,
-    flood: Mutex<Option<Flood>>,
-}
-
-impl Link {
-    pub(super) fn is_unflushed(&self) -> bool {
-        self.is_unflushed.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn let_flush(&self, may_flush: bool) {
-        self.may_flush.store(may_flush, Ordering::Relaxed);
-    }
-
-    pub(super) fn is_stuck(&self) -> bool {
-        self.is_stuck.load(Ordering::Relaxed)
-    }
-
-    /// How often anything came.
-    pub(super) fn reads(&self) -> u64 {
-        self.reads.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn turn(&self) -> u64 {
-        self.turns.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn want_turn(&self) {
-        self.is_turn_wanted.store(true, Ordering::Relaxed);
-    }
-
-    pub(super) fn take_turn_wanted(&self) -> bool {
-        self.is_turn_wanted.swap(false, Ordering::Relaxed)
-    }
-
-    pub(super) fn note_turn(&self) {
-        self.turns.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Notes that the client was sent `bytes` of content, which it may answer.
-    pub(super) fn note_sent(&self, bytes: usize) {
-        let frames = FRAMES_PER_CONTENT + bytes / BYTES_PER_FRAME;
-        self.credit.fetch_add(frames as u64, Ordering::Relaxed);
-    }
-
-    pub(super) fn flood(&self) -> Option<Flood> {
-        *self.flood.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl<I> Wire<I> {
@@ -127,7 +63,7 @@ impl<I: Write + Progress + Unpin> Wire<I> {
         cx: &mut Context<'_>,
         result: Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
-        self.link.is_stuck.store(result.is_pending(), Ordering::Relaxed);
+        self.link.note_stuck(result.is_pending());
         if result.is_ready() {
             self.stuck_since = None;
             return result;
@@ -164,6 +100,9 @@ impl<I: Write + Progress + Unpin> Wire<I> {
         loop {
             let gathered = self.out.get(self.gone..).unwrap_or_default();
             let total: usize = gathered.len() + bufs.iter().map(|buf| buf.len()).sum::<usize>();
+            if total < RECORD_BYTES {
+                return Poll::Ready(Ok(self.gather(bufs, 0)));
+            }
             let mut rest = total - total % RECORD_BYTES;
             let mut slices = [IoSlice::new(&[]); SLICES_MAX];
             let all = std::iter::once(gathered).chain(bufs.iter().map(|buf| &**buf));
@@ -223,10 +162,10 @@ impl<I: Read + Unpin> AsyncRead for Wire<I> {
         }
         let before = buf.filled().len();
         ready!(Pin::new(&mut this.io).poll_read(cx, buf))?;
-        this.link.reads.fetch_add(1, Ordering::Relaxed);
+        this.link.note_read();
         let read = buf.filled().get(before..).unwrap_or_default();
-        if let Err(flood) = this.guard.watch(read, &this.link.credit) {
-            *this.link.flood.lock().unwrap_or_else(PoisonError::into_inner) = Some(flood);
+        if let Err(flood) = this.guard.watch(read, this.link.credit()) {
+            this.link.note_flood(flood);
         }
         Poll::Ready(Ok(()))
     }
@@ -259,15 +198,15 @@ impl<I: Write + Progress + Unpin> AsyncWrite for Wire<I> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if !self.link.may_flush.load(Ordering::Relaxed) {
-            self.link.is_unflushed.store(true, Ordering::Relaxed);
+        if !self.link.may_flush() {
+            self.link.note_unflushed(true);
             return Poll::Ready(Ok(()));
         }
         let mut result = self.poll_empty(cx);
         if let Poll::Ready(Ok(())) = result {
             result = Pin::new(&mut self.io).poll_flush(cx);
         }
-        self.link.is_unflushed.store(result.is_pending(), Ordering::Relaxed);
+        self.link.note_unflushed(result.is_pending());
         self.watch(cx, result)
     }
 
@@ -286,8 +225,108 @@ const RECORD_BYTES: usize = 16 * 1024;
 const KEPT_BYTES_MAX: usize = 4 * 1024;
 /// What is written at once: what is gathered, the head of a frame, and its content.
 const SLICES_MAX: usize = 8;
-/// What a client may answer to a piece of content: a window of its stream, one of its connection,
-/// a measurement of the way.
-const FRAMES_PER_CONTENT: usize = 4;
-/// And as much again for so many bytes.
-const BYTES_PER_FRAME: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use hyper::rt::ReadBufCursor;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::forward::http::tests::{facts, service};
+    use crate::metrics::HttpVersion;
+
+    /// A client that takes so many bytes of each write, one after the other, and then all.
+    struct Taker {
+        takes: std::vec::IntoIter<usize>,
+        taken: Vec<u8>,
+    }
+
+    impl Read for Taker {
+        fn poll_read(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            _: ReadBufCursor<'_>,
+        ) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    impl Write for Taker {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            buf: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            let most = self.takes.next().unwrap_or(usize::MAX);
+            if most == 0 {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            let count = most.min(buf.len());
+            self.taken.extend_from_slice(&buf[..count]);
+            Poll::Ready(Ok(count))
+        }
+
+        fn poll_write_vectored(
+            self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            bufs: &[IoSlice<'_>],
+        ) -> Poll<io::Result<usize>> {
+            let all: Vec<u8> = bufs.iter().flat_map(|buf| buf.to_vec()).collect();
+            self.poll_write(cx, &all)
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl Progress for Taker {
+        fn bytes_sent(&self) -> u64 {
+            self.taken.len() as u64
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn what_is_written_arrives_however_much_the_client_takes_at_once(
+            writes in prop::collection::vec((0..40_000_usize, 0..20_usize), 1..20),
+            takes in prop::collection::vec(0..30_000_usize, 0..40),
+        ) {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.unwrap().block_on(async {
+                let (service, _metrics) = service("127.0.0.1:1", |_| {});
+                let connection = Connection::new(service, facts(), HttpVersion::H2);
+                let taker = Taker { takes: takes.into_iter(), taken: Vec::new() };
+                let link = Arc::new(Link::default());
+                let mut wire = Wire::new(taker, connection, Arc::clone(&link));
+                let mut expected = Vec::new();
+                for (count, head) in writes {
+                    let bytes: Vec<u8> = (0..count + head).map(|n| (n % 251) as u8).collect();
+                    expected.extend_from_slice(&bytes);
+                    let mut rest = &bytes[..];
+                    while !rest.is_empty() {
+                        let (one, other) = rest.split_at(head.min(rest.len()));
+                        let slices = [IoSlice::new(one), IoSlice::new(other)];
+                        let written = poll_fn(|cx| {
+                            Pin::new(&mut wire).poll_write_vectored(cx, &slices)
+                        });
+                        rest = &rest[written.await.unwrap()..];
+                    }
+                }
+                link.let_flush(true);
+                poll_fn(|cx| Pin::new(&mut wire).poll_flush(cx)).await.unwrap();
+                assert!(wire.io.inner().taken == expected);
+                assert!(!link.is_unflushed());
+            });
+        }
+    }
+}

@@ -103,6 +103,17 @@ impl Raw {
         let (drain, watch) = Drain::new();
         let mock = Mock::start(&watch, scripts).await;
         let (service, metrics) = service(&mock.addr, tweak);
+        Self::of(service, metrics, mock, (drain, watch), settings).await
+    }
+
+    /// A client of `service`.
+    pub(super) async fn of(
+        service: Arc<HttpService>,
+        metrics: Metrics,
+        mock: Mock,
+        (drain, watch): (Drain, DrainWatch),
+        settings: &[u8],
+    ) -> Self {
         let (io, stream) = duplex(64 * 1024);
         let (close, closed) = oneshot::channel();
         let finish = watch.clone();

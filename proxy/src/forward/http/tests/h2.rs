@@ -220,7 +220,8 @@ async fn a_stream_whose_client_grants_no_window_is_given_up() {
 
 #[tokio::test]
 async fn interim_responses_come_before_the_final_one() {
-    let hints = "HTTP/1.1 103 Early Hints\r\nlink: </a.css>\r\nconnection: x-hop\r\nx-hop: 1\r\n\r\n\
+    let hints = "HTTP/1.1 103 Early Hints\r\nlink: </a.css>\r\nconnection: x-hop\r\nx-hop: 1\r\n\
+                 \r\n\
                  HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
     let mut client = frames::Raw::new(vec![vec![say(hints)]], |_| {}).await;
     client.send(&frames::get(1)).await;

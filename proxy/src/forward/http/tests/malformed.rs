@@ -1,5 +1,5 @@
-//! Requests of HTTP/2 that are none (RFC 9113 §8.1.1 to §8.3.1): each is reset, or refused where it
-//! is well-formed but not to be forwarded, and nothing of it reaches the backend.
+//! Requests of HTTP/2 that are none (RFC 9113 §8.1.1 to §8.3.1): each is reset, or refused where
+//! it is well-formed but not to be forwarded, and nothing of it reaches the backend.
 
 use super::frames::*;
 use super::*;

@@ -16,6 +16,7 @@ mod smoke;
 mod tls;
 mod upgrade;
 mod upstream;
+mod websocket;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

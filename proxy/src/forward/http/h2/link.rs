@@ -1,0 +1,103 @@
+//! What the task of a connection and its stream of bytes tell each other.
+//!
+//! Owns [`Link`]. h2 sits between the two and gives no way to the stream that it was given. Nothing
+//! here waits. Read next: `wire`, the one side; `mod` is the other.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use super::guard::Flood;
+
+/// What the task of a connection and its stream tell each other.
+#[derive(Debug, Default)]
+pub(super) struct Link {
+    /// Whether something waits to be flushed.
+    is_unflushed: AtomicBool,
+    /// Whether the next flush is to take place; else it is put off.
+    may_flush: AtomicBool,
+    /// Whether the client takes less than there is for it.
+    is_stuck: AtomicBool,
+    reads: AtomicU64,
+    /// How often the connection was polled.
+    turns: AtomicU64,
+    /// Whether somebody waits for the connection to be polled.
+    is_turn_wanted: AtomicBool,
+    /// What the client may say more than usual, in frames, since we sent it something.
+    credit: AtomicU64,
+    flood: Mutex<Option<Flood>>,
+}
+
+impl Link {
+    pub(super) fn note_unflushed(&self, is_unflushed: bool) {
+        self.is_unflushed.store(is_unflushed, Ordering::Relaxed);
+    }
+
+    pub(super) fn may_flush(&self) -> bool {
+        self.may_flush.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn note_stuck(&self, is_stuck: bool) {
+        self.is_stuck.store(is_stuck, Ordering::Relaxed);
+    }
+
+    pub(super) fn note_read(&self) {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn credit(&self) -> &AtomicU64 {
+        &self.credit
+    }
+
+    pub(super) fn note_flood(&self, flood: Flood) {
+        *self.flood.lock().unwrap_or_else(PoisonError::into_inner) = Some(flood);
+    }
+
+    pub(super) fn is_unflushed(&self) -> bool {
+        self.is_unflushed.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn let_flush(&self, may_flush: bool) {
+        self.may_flush.store(may_flush, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_stuck(&self) -> bool {
+        self.is_stuck.load(Ordering::Relaxed)
+    }
+
+    /// How often anything came.
+    pub(super) fn reads(&self) -> u64 {
+        self.reads.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn turn(&self) -> u64 {
+        self.turns.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn want_turn(&self) {
+        self.is_turn_wanted.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn take_turn_wanted(&self) -> bool {
+        self.is_turn_wanted.swap(false, Ordering::Relaxed)
+    }
+
+    pub(super) fn note_turn(&self) {
+        self.turns.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Notes that the client was sent `bytes` of content, which it may answer.
+    pub(super) fn note_sent(&self, bytes: usize) {
+        let frames = FRAMES_PER_CONTENT + bytes / BYTES_PER_FRAME;
+        self.credit.fetch_add(frames as u64, Ordering::Relaxed);
+    }
+
+    pub(super) fn flood(&self) -> Option<Flood> {
+        *self.flood.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a client may answer to a piece of content: a window of its stream, one of its connection,
+/// a measurement of the way.
+const FRAMES_PER_CONTENT: usize = 4;
+/// And as much again for so many bytes.
+const BYTES_PER_FRAME: usize = 1024;
