@@ -121,3 +121,29 @@ async fn expectations_that_nobody_knows_are_417_and_connect_is_405() {
     let connect = "CONNECT app.example:443 HTTP/1.1\r\nHost: app.example\r\n\r\n";
     assert_eq!(ask(&proxy, connect).await.unwrap().status, 405);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_refused_gets_to_hear_it_and_an_orderly_end() {
+    let proxy = Proxy::builder().listener(https(NAME)).backend(http()).start().await;
+    let requests = [
+        (
+            417,
+            format!(
+                "POST / HTTP/1.1\r\nHost: {NAME}\r\nContent-Length: 900000\r\nExpect: x\r\n\r\n"
+            ),
+        ),
+        (421, "POST / HTTP/1.1\r\nHost: other.example\r\nContent-Length: 900000\r\n\r\n".into()),
+        (400, format!("POST / HTTP/1.1\r\nHost: {NAME}\r\nContent-Length: x\r\n\r\n")),
+    ];
+    for (status, head) in requests {
+        let mut client = connect(&proxy).await;
+        client.send(head.as_bytes()).await;
+        // On its way before anybody could know of the refusal.
+        let _ = client.try_send(&[b'x'; 50_000]).await;
+        let answer = read_response(&mut client, &mut Vec::new()).await.expect("an answer");
+        assert_eq!((answer.status, answer.field("connection")), (status, "close"));
+        // And what comes behind it must not turn the end into a reset.
+        let _ = client.try_send(&[b'x'; 5_000]).await;
+        client.receive_all().await.expect("an orderly end");
+    }
+}

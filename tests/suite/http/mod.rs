@@ -6,7 +6,8 @@
 //! backends that fail, `reuse` about connections to backends, `upgrade` and `websocket` about other
 //! protocols, `grpc` about calls, `redirect` about requests in the clear, `access` about the log,
 //! `conformance` about HTTP/2 frame by frame, `chaos` about endpoints that come and go, `slow` about
-//! very many clients, `transfer` about very much content.
+//! very many clients, `transfer` about very much content, `interim` about what comes before an
+//! answer.
 
 mod access;
 mod chaos;
@@ -17,6 +18,7 @@ mod framing;
 mod grammar;
 mod header;
 mod identity;
+mod interim;
 mod limits;
 mod redirect;
 mod reuse;
