@@ -139,7 +139,10 @@ impl Chunks {
                 Some(b"\r\n") => {
                     self.state = State::End;
                     let trailers = buffer.split_to(seen).freeze();
-                    return fields(&trailers, 0, 0).map(Part::End).map(Some).map_err(|_| BadChunk);
+                    return fields(&trailers, 0, HeaderMap::new())
+                        .map(Part::End)
+                        .map(Some)
+                        .map_err(|_| BadChunk);
                 }
                 Some([.., b'\r', b'\n']) => line = seen,
                 _ => return Err(BadChunk),

@@ -50,16 +50,20 @@ pub(super) struct Scan {
 
 impl Scan {
     /// The head at the beginning of `buffer`, from which it is taken, or `None` if it has not come
-    /// completely. What is no head is refused as soon as that is certain.
+    /// completely. What is no head is refused as soon as that is certain. The fields are put into
+    /// `spare`, which is empty and has perhaps room for them.
     pub(super) fn take(
         &mut self,
         buffer: &mut BytesMut,
+        spare: &mut HeaderMap,
         limits: &HttpLimits,
     ) -> Result<Option<Head>, StatusCode> {
         let Some(end) = self.end(buffer, limits)? else { return Ok(None) };
         let Self { start, lines, .. } = std::mem::take(self);
         let bytes = if end == buffer.len() { std::mem::take(buffer) } else { buffer.split_to(end) };
-        parse(&bytes.freeze(), start, lines + FIELDS_OF_OURS).map(Some)
+        let mut fields = std::mem::take(spare);
+        fields.reserve(lines + FIELDS_OF_OURS);
+        parse(&bytes.freeze(), start, fields).map(Some)
     }
 
     /// Where the head ends, with the empty line.
@@ -108,12 +112,12 @@ impl Scan {
 }
 
 /// The head in `bytes`, whose lines all end as they must, the last one being empty.
-fn parse(bytes: &Bytes, start: usize, capacity: usize) -> Result<Head, StatusCode> {
+fn parse(bytes: &Bytes, start: usize, spare: HeaderMap) -> Result<Head, StatusCode> {
     let line_end = find(bytes, start, b'\n').ok_or(StatusCode::BAD_REQUEST)? + start;
     let mut request = Request::new(());
     read_line(bytes, start, line_end - 1, &mut request)?;
     let (mut parts, ()) = request.into_parts();
-    parts.headers = fields(bytes, line_end + 1, capacity)?;
+    parts.headers = fields(bytes, line_end + 1, spare)?;
     framed(parts)
 }
 
@@ -147,13 +151,12 @@ fn read_line(
 }
 
 /// The fields in `bytes` from `start` to the empty line (RFC 9112 §5): of a head, or of trailers.
-/// There will be room for `capacity`.
+/// They are put into `fields`, which are empty.
 pub(super) fn fields(
     bytes: &Bytes,
     start: usize,
-    capacity: usize,
+    mut fields: HeaderMap,
 ) -> Result<HeaderMap, StatusCode> {
-    let mut fields = HeaderMap::with_capacity(capacity);
     let mut start = start;
     while let Some(length) = find(bytes, start, b'\n') {
         let end = start + length;

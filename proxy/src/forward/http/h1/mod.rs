@@ -23,10 +23,11 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::StatusCode;
+use http::{HeaderMap, StatusCode, Version};
 use hyper::rt::{Read, ReadBuf, Write};
 use tokio::time::{Instant, timeout};
 
+use super::exchange::exchange;
 use super::io::ClientIo;
 use super::page::raw_page;
 use super::state::Connection;
@@ -36,7 +37,7 @@ use crate::forward::upgrade;
 use crate::net::Progress;
 use crate::outcome::CloseReason;
 use head::{Head, Scan};
-use turn::turn;
+use turn::Turn;
 use wire::Wire;
 
 /// Serves requests until there are no more.
@@ -52,37 +53,53 @@ where
     let mut finish = Finish { heard: pin!(watch.finish()), is_due: false };
     let mut patience = Alarm::default();
     let start = Instant::now();
+    // The space for an exchange is large: a connection at rest does not hold it, and one that is
+    // not does not ask for it again and again.
+    let mut space = None;
     let end = loop {
-        let (head, since) = match next(&mut wire, &mut patience, &mut finish, &connection).await {
+        let rest = || space = None;
+        let next = next(&mut wire, &mut patience, &mut finish, &connection, rest).await;
+        let (head, since) = match next {
             Ok(head) => head,
             Err(end) => break end,
         };
         let is_old = since - start >= connection.service.limits.http.connection_age_max;
         let is_last = |cx: &mut Context<'_>| is_old || finish.poll(cx);
-        if let Err(end) = turn(&mut wire, head, &connection, is_last).await {
+        let (turn, request) = Turn::new(&mut wire, head, &connection);
+        // RFC 9110 §15.2: a client of HTTP/1.0 has never heard of interim responses.
+        let understands = request.version() > Version::HTTP_10;
+        let interims = understands.then(|| Arc::clone(&connection.interims));
+        let exchange = exchange(&connection, request, interims);
+        let space = space.get_or_insert_with(|| Box::pin(None));
+        space.as_mut().set(Some(exchange));
+        if let Err(end) = turn.run(space.as_mut(), is_last).await {
             break end;
         }
     };
+    drop(space);
     let Wire { io, buffer, .. } = wire;
     // The end needs more space than the life of a connection, which is longer.
     Box::pin(close(io.stream, buffer.freeze(), end, &connection)).await
 }
 
-/// Waits for the head of the next request; since when, or since when it came.
+/// Waits for the head of the next request; since when, or since when it came. When it does not come
+/// for a while, all space is given back that waits for it, by `rest` too.
 async fn next<I: Read + Unpin>(
     wire: &mut Wire<I>,
     patience: &mut Alarm,
     finish: &mut Finish<'_, impl Future<Output = ()>>,
     connection: &Connection,
+    mut rest: impl FnMut(),
 ) -> Result<(Head, Instant), End> {
     let limits = &connection.service.limits.http;
     let is_first = connection.requests() == 0;
     let mut since = Instant::now();
     let mut scan = Scan::default();
+    let mut is_at_rest = is_first;
     poll_fn(|cx| {
         loop {
             if !wire.buffer.is_empty() {
-                match scan.take(&mut wire.buffer, limits) {
+                match scan.take(&mut wire.buffer, &mut wire.spare, limits) {
                     Ok(Some(head)) => return Poll::Ready(Ok((head, since))),
                     Ok(None) => {}
                     Err(status) => return Poll::Ready(Err(End::Refused(status))),
@@ -109,6 +126,12 @@ async fn next<I: Read + Unpin>(
         } else {
             (limits.request_head_timeout, End::Late)
         };
+        if !is_at_rest {
+            ready!(patience.poll_at(cx, since + limit.min(REST_AFTER)));
+            is_at_rest = true;
+            wire.spare = HeaderMap::new();
+            rest();
+        }
         patience.poll_at(cx, since + limit).map(|()| Err(end))
     })
     .await
@@ -218,6 +241,8 @@ async fn linger<I: Read + Unpin>(stream: &mut I) -> std::io::Result<()> {
     .await
 }
 
+/// How long space is kept for the next request.
+const REST_AFTER: Duration = Duration::from_secs(1);
 /// What is read at once of what nobody wants.
 const LINGER_READ_BYTES: usize = 2048;
 /// For the last words and the farewell of the client.

@@ -1,6 +1,7 @@
 //! The grammar of heads, as a table: what is one, and what is refused with which status.
 
 use bytes::BytesMut;
+use http::HeaderMap;
 use proptest::prelude::*;
 
 use super::chunks::{Chunks, Part};
@@ -14,7 +15,10 @@ fn read(text: &[u8], cut: usize) -> Result<Option<Head>, u16> {
     let (one, other) = text.split_at(cut);
     for bytes in [one, other] {
         buffer.extend_from_slice(bytes);
-        if let Some(head) = scan.take(&mut buffer, &limits).map_err(|status| status.as_u16())? {
+        if let Some(head) = scan
+            .take(&mut buffer, &mut HeaderMap::new(), &limits)
+            .map_err(|status| status.as_u16())?
+        {
             return Ok(Some(head));
         }
     }

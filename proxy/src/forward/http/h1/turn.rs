@@ -1,17 +1,16 @@
 //! One request and its response on a connection.
 //!
-//! Owns [`turn`], the order in which things move: the exchange, the body of the request to it, the
+//! Owns [`Turn`], the order in which things move: the exchange, the body of the request to it, the
 //! response from it. All of that is one task, and whoever waits for another is polled again as soon
 //! as the other has moved. Refuses to know what the exchange does. Read next: `supply`.
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::header::CONNECTION;
-use http::{HeaderMap, Request, Response, StatusCode, Version};
+use http::{HeaderMap, Request, Response, StatusCode};
 use http_body::{Body as _, Frame};
 use hyper::rt::{Read, Write};
 
@@ -20,68 +19,69 @@ use super::answer::{Asked, Framing, Sequel, write_end, write_head, write_interim
 use super::head::Head;
 use super::supply::{Moved, Supply};
 use super::wire::Wire;
-use crate::body::Then;
+use crate::body::{Incoming, Then};
 use crate::forward::http::download::Download;
-use crate::forward::http::exchange::exchange;
 use crate::forward::http::state::Connection;
 use crate::net::Progress;
 use crate::outcome::CloseReason;
 
-/// Answers the request of `head`. `is_last` is asked whether the connection ends after it.
-pub(super) async fn turn<I>(
-    wire: &mut Wire<I>,
-    head: Head,
-    connection: &Arc<Connection>,
-    is_last: impl FnMut(&mut Context<'_>) -> bool,
-) -> Result<(), End>
-where
-    I: Read + Write + Progress + Unpin,
-{
-    let Head { parts, length, is_persistent, awaits_leave, takes_trailers } = head;
-    let version = parts.version;
-    let asked = Asked { method: parts.method.clone(), version, is_persistent, takes_trailers };
-    let (supply, body) = Supply::new(length, awaits_leave);
-    // RFC 9110 §15.2: a client of HTTP/1.0 has never heard of interim responses.
-    let interims = (version > Version::HTTP_10).then(|| Arc::clone(&connection.interims));
-    let request = Request::from_parts(parts, body);
-    // Boxed, so that a connection without a request does not hold the space for one.
-    let exchange = Box::pin(exchange(connection, request, interims));
-    let mut turn = Turn { wire, supply, asked, connection };
-    let (response, is_last) = turn.wait(exchange, is_last).await?;
-    let is_tunnel = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-    let (sequel, framing, body) = turn.begin(response, is_last);
-    turn.relay(pin!(body), framing).await?;
-    if !turn.supply.is_complete() {
-        connection.leave_unread();
-    }
-    if is_tunnel || sequel == Sequel::Close { Err(End::Done) } else { Ok(()) }
-}
-
 /// A request that is being answered.
-struct Turn<'a, I> {
+pub(super) struct Turn<'a, I> {
     wire: &'a mut Wire<I>,
     supply: Supply,
     asked: Asked,
     connection: &'a Connection,
 }
 
-impl<I> Turn<'_, I>
+impl<'a, I> Turn<'a, I>
 where
     I: Read + Write + Progress + Unpin,
 {
+    /// The turn of the request of `head`, and that request.
+    pub(super) fn new(
+        wire: &'a mut Wire<I>,
+        head: Head,
+        connection: &'a Connection,
+    ) -> (Self, Request<Incoming>) {
+        let Head { parts, length, is_persistent, awaits_leave, takes_trailers } = head;
+        let (method, version) = (parts.method.clone(), parts.version);
+        let asked = Asked { method, version, is_persistent, takes_trailers };
+        let (supply, body) = Supply::new(length, awaits_leave);
+        (Self { wire, supply, asked, connection }, Request::from_parts(parts, body))
+    }
+
+    /// Sends what `exchange` answers, and empties that place. `is_last` is asked whether the
+    /// connection ends after it.
+    pub(super) async fn run(
+        mut self,
+        exchange: Pin<&mut Option<impl Future<Output = Response<Download>>>>,
+        is_last: impl FnMut(&mut Context<'_>) -> bool,
+    ) -> Result<(), End> {
+        let (response, is_last) = self.wait(exchange, is_last).await?;
+        let is_tunnel = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        let (sequel, framing, body) = self.begin(response, is_last);
+        self.relay(pin!(body), framing).await?;
+        if !self.supply.is_complete() {
+            self.connection.leave_unread();
+        }
+        if is_tunnel || sequel == Sequel::Close { Err(End::Done) } else { Ok(()) }
+    }
+
     /// Waits for the response.
     async fn wait(
         &mut self,
-        mut exchange: Pin<Box<impl Future<Output = Response<Download>>>>,
+        mut exchange: Pin<&mut Option<impl Future<Output = Response<Download>>>>,
         mut is_last: impl FnMut(&mut Context<'_>) -> bool,
     ) -> Result<(Response<Download>, bool), End> {
         poll_fn(|cx| {
             loop {
-                let response = exchange.as_mut().poll(cx);
+                let Some(asked) = exchange.as_mut().as_pin_mut() else { return Poll::Pending };
+                let response = asked.poll(cx);
                 if self.connection.interims.is_waiting() {
                     write_interims(self.wire.text(), self.connection.interims.take());
                 }
                 if let Poll::Ready(response) = response {
+                    exchange.set(None);
                     return Poll::Ready(Ok((response, is_last(cx))));
                 }
                 let moved = match self.supply.poll(cx, self.wire) {
@@ -120,6 +120,9 @@ where
             || head.headers.get(CONNECTION).is_some_and(|value| value == "close");
         let sequel = if closes { Sequel::Close } else { Sequel::Next };
         write_head(self.wire.text(), &head, framing, &self.asked, sequel);
+        let mut spare = head.headers;
+        spare.clear();
+        self.wire.spare = spare;
         (sequel, framing, body)
     }
 

@@ -1,6 +1,6 @@
 //! The two directions of a connection: what was read and not used, and what is to be written.
 //!
-//! Owns [`Wire`]. Between two requests it holds no memory but itself: bytes are read through the
+//! Owns [`Wire`]. A connection at rest holds no memory but itself: bytes are read through the
 //! stack, and only what came is kept. Refuses to know when to read and what to write: `turn` does.
 
 use std::io::{self, IoSlice};
@@ -9,6 +9,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf as _, Bytes, BytesMut};
+use http::HeaderMap;
 use hyper::rt::{Read, ReadBuf, Write};
 
 use super::super::io::ClientIo;
@@ -19,6 +20,8 @@ pub(super) struct Wire<I> {
     pub(super) io: ClientIo<I>,
     /// What was read and not used.
     pub(super) buffer: BytesMut,
+    /// Empty, with room for the fields of the next head: that of the last response.
+    pub(super) spare: HeaderMap,
     out: Out,
 }
 
@@ -36,7 +39,7 @@ struct Out {
 
 impl<I> Wire<I> {
     pub(super) fn new(io: ClientIo<I>) -> Self {
-        Self { io, buffer: BytesMut::new(), out: Out::default() }
+        Self { io, buffer: BytesMut::new(), spare: HeaderMap::new(), out: Out::default() }
     }
 
     /// Where text is put that is to be written before anything that is put there later.
