@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, UnixListener};
@@ -156,4 +157,91 @@ async fn an_attempt_waits_its_turn_to_connect_but_not_for_ever() {
     assert_eq!(error.failure(), BackendFailure::ConnectTimeout);
     drop(turn);
     backend.connect(None).await.unwrap();
+}
+
+/// A backend at one endpoint that takes connections and says nothing, and how many it took.
+async fn silent(keys: &str) -> (Arc<Backend>, Arc<AtomicUsize>, Drain, DrainWatch) {
+    let (drain, watch) = Drain::new();
+    let (listener, addr) = listening().await;
+    let accepted = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&accepted);
+    watch.spawn(async move {
+        let mut open = Vec::new();
+        while let Ok((socket, _)) = listener.accept().await {
+            count.fetch_add(1, Ordering::SeqCst);
+            open.push(socket);
+        }
+    });
+    let text = format!(
+        "[listener.a]\nlisten = ['[::]:1']\nbackend = 'app'\n\
+         [backend.app]\nendpoints = ['{addr}']\n{keys}\n"
+    );
+    let config = config::Config::parse(&text, "config.toml", Path::new("/")).unwrap();
+    let limits = Limits { connect_timeout: Duration::from_millis(100), ..Limits::default() };
+    let metrics = Metrics::new().unwrap().backend("app");
+    let backend = Backend::new(&config.backends[0], Arc::new(limits), metrics).unwrap();
+    watch.spawn(Arc::clone(&backend).maintain(Arc::default(), watch.clone()));
+    (backend, accepted, drain, watch)
+}
+
+async fn lease(backend: &Backend) -> Result<Lease, ConnectError> {
+    backend.lease(None, Speech::Any, Reuse::Allowed).await
+}
+
+#[tokio::test]
+async fn a_shared_connection_has_a_limited_number_of_streams() {
+    let (backend, accepted, ..) = &silent("protocol = 'h2c'\nstreams = 2").await;
+    let mut held = Vec::new();
+    for _ in 0..5 {
+        held.push(lease(backend).await.unwrap());
+    }
+    assert_eq!(backend.metrics().connections_active.get(), 3);
+    held.truncate(4);
+    held.push(lease(backend).await.unwrap());
+    assert_eq!(backend.metrics().connections_active.get(), 3);
+    while accepted.load(Ordering::SeqCst) < 3 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn those_who_come_at_the_same_time_share_a_connection() {
+    let (backend, ..) = &silent("protocol = 'h2c'").await;
+    let leases = futures_util::future::join_all((0..50).map(|_| lease(backend))).await;
+    assert!(leases.iter().all(Result::is_ok));
+    assert_eq!(backend.metrics().connections_active.get(), 1);
+}
+
+#[tokio::test]
+async fn there_are_no_more_connections_than_the_limit_allows() {
+    for keys in ["max_connections = 2", "max_connections = 2\nprotocol = 'h2c'\nstreams = 1"] {
+        let (backend, ..) = &silent(keys).await;
+        let mut held = vec![lease(backend).await.unwrap(), lease(backend).await.unwrap()];
+        let error = lease(backend).await.unwrap_err();
+        assert_eq!(error.failure(), BackendFailure::Full, "{keys}");
+        // Whoever waits gets what comes free.
+        let (next, ()) = tokio::join!(lease(backend), async {
+            tokio::task::yield_now().await;
+            held.pop();
+        });
+        next.unwrap();
+        assert!(backend.metrics().connections_active.get() <= 2);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_is_too_old_gets_nothing_new() {
+    let (backend, ..) = &silent("protocol = 'h2c'\nconnection_age = '1m'").await;
+    let old = lease(backend).await.unwrap();
+    tokio::time::advance(Duration::from_secs(59)).await;
+    drop(lease(backend).await.unwrap());
+    assert_eq!(backend.metrics().connections_active.get(), 1);
+    tokio::time::advance(Duration::from_secs(1)).await;
+    let _new = lease(backend).await.unwrap();
+    assert_eq!(backend.metrics().connections_active.get(), 2);
+    // With its last stream it ends.
+    drop(old);
+    while backend.metrics().connections_active.get() > 1 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
 }

@@ -45,6 +45,11 @@ impl Upload {
         Self { body, pace }
     }
 
+    /// No body.
+    pub fn none() -> Self {
+        Self { body: Incoming::Empty, pace: None }
+    }
+
     /// How far it is; `None` if there is no body at all.
     pub fn progress(&self) -> Option<Arc<UploadProgress>> {
         self.pace.as_ref().map(|pace| Arc::clone(&pace.progress))

@@ -8,19 +8,20 @@
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
+use http_body::Body as _;
 use hyper::client::conn::http1::{Builder, Connection, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
-use super::{SendError, SendFault};
+use super::{SendError, SendFault, replay};
 use crate::backend::connections::Seat;
 use crate::backend::link::Link;
 use crate::backend::upload::Upload;
@@ -32,7 +33,15 @@ pub(in crate::backend) struct Http1 {
     connection: Option<Connection<TokioIo<Metered>, Upload>>,
     pulse: Arc<Pulse>,
     since: Instant,
+    use_before: Use,
     seat: Seat,
+}
+
+/// Whether a connection has served an exchange already.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Use {
+    None,
+    Some,
 }
 
 impl Http1 {
@@ -46,7 +55,8 @@ impl Http1 {
             .await
             .map_err(SendFault::Http1)?;
         let connection = Some(connection);
-        Ok(Box::new(Self { sender, connection, pulse, since: Instant::now(), seat }))
+        let since = Instant::now();
+        Ok(Box::new(Self { sender, connection, pulse, since, use_before: Use::None, seat }))
     }
 
     /// How long it has been open.
@@ -65,6 +75,13 @@ impl Http1 {
         request: Request<Upload>,
     ) -> impl Future<Output = Result<Response<Incoming>, SendError>> {
         self.pulse.head_budget.store(RESPONSE_BYTES_MAX, Ordering::Relaxed);
+        // The endpoint may just have closed a connection that waited, which is nobody's fault: what
+        // does no harm twice (RFC 9110 §9.2.2) and has no body is sent again.
+        let used = std::mem::replace(&mut self.use_before, Use::Some);
+        let is_harmless = request.method().is_idempotent() && request.body().is_end_stream();
+        if used == Use::Some && is_harmless {
+            self.pulse.keep();
+        }
         let response = self.sender.try_send_request(request);
         async move {
             let mut response = pin!(response);
@@ -79,13 +96,18 @@ impl Http1 {
                 answer
             });
             let result = answer.await;
-            self.pulse.head_budget.store(NO_BUDGET, Ordering::Relaxed);
+            let rest = self.pulse.head_budget.swap(NO_BUDGET, Ordering::Relaxed);
+            let kept = self.pulse.keeps.swap(false, Ordering::Relaxed);
             match result {
                 Ok(response) => Ok(response.map(Incoming::Http1)),
-                Err(mut error) => Err(SendError {
-                    unsent: error.take_message().map(Box::new),
-                    cause: SendFault::Http1(error.into_error()),
-                }),
+                Err(mut error) => {
+                    let unsent = error.take_message().or_else(|| match rest {
+                        RESPONSE_BYTES_MAX if kept => self.pulse.read_back(),
+                        _ => None,
+                    });
+                    let cause = SendFault::Http1(error.into_error());
+                    Err(SendError { unsent: unsent.map(Box::new), cause })
+                }
             }
         }
     }
@@ -146,15 +168,50 @@ struct Pulse {
     head_budget: AtomicUsize,
     /// Whether something that was to be written still waits.
     is_blocked: AtomicBool,
+    /// Whether what is written is kept.
+    keeps: AtomicBool,
+    kept: Mutex<Vec<u8>>,
 }
 
 impl Default for Pulse {
     fn default() -> Self {
-        Self { head_budget: AtomicUsize::new(NO_BUDGET), is_blocked: AtomicBool::new(false) }
+        Self {
+            head_budget: AtomicUsize::new(NO_BUDGET),
+            is_blocked: AtomicBool::new(false),
+            keeps: AtomicBool::new(false),
+            kept: Mutex::default(),
+        }
     }
 }
 
 impl Pulse {
+    /// Keeps what is written from now on.
+    fn keep(&self) {
+        self.kept().clear();
+        self.keeps.store(true, Ordering::Relaxed);
+    }
+
+    /// The request that was kept, if all of it was written.
+    fn read_back(&self) -> Option<Request<Upload>> {
+        replay::read_back(&self.kept())
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Vec<u8>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes note of what was taken of `bufs`.
+    fn note_taken(&self, result: &Poll<io::Result<usize>>, bufs: &[io::IoSlice<'_>]) {
+        let Poll::Ready(Ok(mut taken)) = *result else { return };
+        if self.keeps.load(Ordering::Relaxed) {
+            for buf in bufs {
+                let part = buf.get(..taken.min(buf.len())).unwrap_or_default();
+                self.kept().extend_from_slice(part);
+                taken -= part.len();
+            }
+        }
+    }
+
     fn note_write<T>(&self, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         self.is_blocked.store(result.is_pending(), Ordering::Relaxed);
         result
@@ -191,6 +248,7 @@ impl AsyncWrite for Metered {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         let result = Pin::new(&mut self.link).poll_write(cx, buf);
+        self.pulse.note_taken(&result, &[io::IoSlice::new(buf)]);
         self.pulse.note_write(result)
     }
 
@@ -210,6 +268,7 @@ impl AsyncWrite for Metered {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let result = Pin::new(&mut self.link).poll_write_vectored(cx, bufs);
+        self.pulse.note_taken(&result, bufs);
         self.pulse.note_write(result)
     }
 

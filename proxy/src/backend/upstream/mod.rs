@@ -11,6 +11,7 @@ mod head;
 mod http1;
 mod http2;
 mod pump;
+mod replay;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -50,7 +51,8 @@ pub struct Lease {
 #[derive(Debug, thiserror::Error)]
 #[error("the request got no response")]
 pub struct SendError {
-    /// The request, if the endpoint surely did nothing about it: it may be sent again.
+    /// The request, if it may be sent again: the endpoint surely did nothing about it, or it does
+    /// no harm twice and the connection had waited for too long.
     pub unsent: Option<Box<Request<Upload>>>,
     /// What went wrong.
     #[source]

@@ -52,22 +52,68 @@ async fn a_connection_that_the_backend_has_closed_costs_nothing() {
     }
 }
 
+/// What happens to `request` if the backend takes it over a connection that served one before, and
+/// goes after `last_words`; the next connection follows `next`. Returns the answer, which ends with
+/// `last`, and how often the request reached the backend.
+async fn taken_and_left(
+    request: &'static str,
+    last_words: &'static str,
+    next: Step,
+    last: &str,
+) -> (String, usize) {
+    let end = if request.ends_with("hi") { "hi" } else { "\r\n\r\n" };
+    let script = vec![say(OK), say(last_words).after(end).and_close()];
+    let mut client = Client::with(vec![script, vec![next.after(end)]], |_| {}).await;
+    client.send("GET /first HTTP/1.1\r\nHost: app.example\r\n\r\n").await;
+    client.read_until("ok").await;
+    client.send(request).await;
+    let answer = client.read_until(last).await;
+    let line = request.lines().next().unwrap();
+    (answer, client.backend_connections().concat().matches(line).count())
+}
+
 #[tokio::test]
-async fn what_was_sent_is_not_sent_twice() {
-    for (request, end) in [(GET, "\r\n\r\n"), (POST, "hi")] {
-        // The backend takes the second request, and goes without a word.
-        let script = vec![say(OK), say("").after(end).and_close()];
-        let mut client = Client::with(vec![script, vec![say(OK)]], |_| {}).await;
-        client.send(GET).await;
-        client.read_until("ok").await;
-        client.send(request).await;
-        let answer = client.read_until("\n").await;
+async fn what_does_harm_twice_is_not_sent_twice() {
+    let empty = "POST / HTTP/1.1\r\nHost: app.example\r\nContent-Length: 0\r\n\r\n";
+    let put = "PUT / HTTP/1.1\r\nHost: app.example\r\nContent-Length: 2\r\n\r\nhi";
+    for request in [POST, empty, put] {
+        let (answer, times) = taken_and_left(request, "", say(OK), "\n").await;
         assert!(answer.starts_with("HTTP/1.1 502 Bad Gateway\r\n"), "{answer}");
-        let received = client.backend_connections().concat();
-        let line = request.lines().next().unwrap();
-        let times = received.matches(line).count() - usize::from(request == GET);
-        assert_eq!(times, 1, "{received}");
+        assert_eq!(times, 1, "{request}");
     }
+}
+
+#[tokio::test]
+async fn what_does_no_harm_is_sent_again_if_the_connection_had_waited() {
+    let delete = "DELETE / HTTP/1.1\r\nHost: app.example\r\n\r\n";
+    for request in [GET, delete] {
+        let (answer, times) = taken_and_left(request, "", say(OK), "ok").await;
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+        assert_eq!(times, 2, "{request}");
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_sent_a_third_time() {
+    let (answer, times) = taken_and_left(GET, "", say("").and_close(), "\n").await;
+    assert!(answer.starts_with("HTTP/1.1 502 Bad Gateway\r\n"), "{answer}");
+    assert_eq!(times, 2);
+}
+
+#[tokio::test]
+async fn what_was_answered_in_part_is_not_sent_again() {
+    let (answer, times) = taken_and_left(GET, "HTTP/1.1 2", say(OK), "\n").await;
+    assert!(answer.starts_with("HTTP/1.1 502 Bad Gateway\r\n"), "{answer}");
+    assert_eq!(times, 1);
+}
+
+#[tokio::test]
+async fn a_new_connection_that_breaks_is_no_reason_to_send_again() {
+    let mut client = Client::with(vec![vec![say("").and_close()], vec![say(OK)]], |_| {}).await;
+    client.send(GET).await;
+    let answer = client.read_until("\n").await;
+    assert!(answer.starts_with("HTTP/1.1 502 Bad Gateway\r\n"), "{answer}");
+    assert_eq!(client.backend_connections().len(), 1);
 }
 
 #[tokio::test]
