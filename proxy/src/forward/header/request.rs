@@ -80,6 +80,9 @@ pub fn vet(
     let host = host(parts, fallback)?;
     check_target(&parts.uri, &parts.method, limits)?;
     check_framing(parts)?;
+    if parts.version == Version::HTTP_2 {
+        check_values(&parts.headers)?;
+    }
     if parts.headers.len() > limits.header_fields_max {
         let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
         return Err(Refusal::new(status, "The request has too many header fields."));
@@ -165,6 +168,25 @@ fn check_framing(parts: &Parts) -> Result<(), Refusal> {
         }
         _ => Ok(()),
     }
+}
+
+/// What the codec of HTTP/2 lets through, and HTTP/1.1 would read in another way: white space around
+/// a value (RFC 9113 §8.2.1), and a length that is no number, or that stands there twice.
+fn check_values(headers: &HeaderMap) -> Result<(), Refusal> {
+    let is_padded = |value: &HeaderValue| {
+        let ends = [value.as_bytes().first(), value.as_bytes().last()];
+        ends.into_iter().flatten().any(|byte| matches!(byte, b' ' | b'\t'))
+    };
+    if headers.values().any(is_padded) {
+        return Err(Refusal::bad("A header field begins or ends with white space."));
+    }
+    let is_number =
+        |value: &HeaderValue| !value.is_empty() && value.as_bytes().iter().all(u8::is_ascii_digit);
+    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
+    if !lengths.next().is_none_or(is_number) || lengths.next().is_some() {
+        return Err(Refusal::bad("The length of the request is not a number."));
+    }
+    Ok(())
 }
 
 fn check_nominees(headers: &HeaderMap) -> Result<(), Refusal> {
