@@ -180,6 +180,15 @@ for value in ["", "abc", "-5", "+5", "5,6", "0x5", "5 5", "5.0", "99999999999999
     refuse("8.1.1", f"a length of {value!r}", POST + [("content-length", value)], [b"hello"])
 
 
+for value in ["", " ", "abc", "-1", "+0", "0,0", "0x0", "1"]:
+    refuse("8.1.1", f"a length of {value!r} without content", REFUSED + [("content-length", value)])
+
+
+refuse("8.1.1", "an empty length with empty content", POST + [("content-length", "")], [b""])
+FIVE = ("content-length", "5")
+refuse("8.1.1", "the same length twice", POST + [FIVE, FIVE], [b"hello"])
+
+
 @case("8.1.1", "less content than its length says, before trailers, is malformed")
 def _(peer):
     stream = peer.ask("/refused", "POST", end=False, extra=[("content-length", "9")])
@@ -232,8 +241,7 @@ for value, what in [
     (b"\ta", "a tab at its begin"),
     (b"a\t", "a tab at its end"),
 ]:
-    owed = value != value.strip()
-    refuse("8.2.1", f"a value with {what}", REFUSED + [("x-name", value)], owed=owed)
+    refuse("8.2.1", f"a value with {what}", REFUSED + [("x-name", value)])
 
 accept("8.2.1", "an empty value", request() + [("x-name", "")])
 accept(

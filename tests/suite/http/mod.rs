@@ -7,7 +7,7 @@
 //! protocols, `grpc` about calls, `redirect` about requests in the clear, `access` about the log,
 //! `conformance` about HTTP/2 frame by frame, `chaos` about endpoints that come and go, `slow` about
 //! very many clients, `transfer` about very much content, `interim` about what comes before an
-//! answer.
+//! answer, `meaning` about requests made up at random.
 
 mod access;
 mod chaos;
@@ -20,6 +20,7 @@ mod header;
 mod identity;
 mod interim;
 mod limits;
+mod meaning;
 mod redirect;
 mod reuse;
 mod routing;

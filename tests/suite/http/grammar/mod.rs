@@ -10,7 +10,7 @@ mod body;
 mod head;
 mod line;
 mod message;
-mod reference;
+pub(super) mod reference;
 
 use std::sync::{Arc, Mutex};
 
@@ -82,10 +82,10 @@ pub(super) fn line(line: &str, fields: &str) -> Vec<u8> {
 }
 
 /// What reached the backend: requests, or bytes that are none.
-type Seen = Arc<Mutex<Vec<Result<Request, String>>>>;
+pub(super) type Seen = Arc<Mutex<Vec<Result<Request, String>>>>;
 
 /// A backend that answers whatever is a request beyond doubt.
-fn judge() -> (Backend, Seen) {
+pub(super) fn judge() -> (Backend, Seen) {
     let seen = Seen::default();
     let log = Arc::clone(&seen);
     let backend = raw(move |mut stream, _| {
@@ -104,7 +104,10 @@ fn judge() -> (Backend, Seen) {
                         }
                         continue;
                     }
-                    Err(error) => return log.lock().unwrap().push(Err(error)),
+                    Err(error) => {
+                        let error = format!("{error} in {}", bytes.escape_ascii());
+                        return log.lock().unwrap().push(Err(error));
+                    }
                 }
                 match stream.read(&mut buffer).await {
                     Ok(count @ 1..) => bytes.extend(&buffer[..count]),

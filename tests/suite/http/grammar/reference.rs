@@ -6,16 +6,16 @@
 
 /// A request as the backend has to understand it.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub(super) struct Request {
-    pub(super) method: String,
-    pub(super) target: String,
+pub(in crate::http) struct Request {
+    pub(in crate::http) method: String,
+    pub(in crate::http) target: String,
     /// Names in lower case.
-    pub(super) fields: Vec<(String, String)>,
-    pub(super) body: Vec<u8>,
+    pub(in crate::http) fields: Vec<(String, String)>,
+    pub(in crate::http) body: Vec<u8>,
 }
 
 impl Request {
-    pub(super) fn values(&self, name: &str) -> Vec<&str> {
+    pub(in crate::http) fn values(&self, name: &str) -> Vec<&str> {
         let named = self.fields.iter().filter(|(field, _)| field == name);
         named.map(|(_, value)| value.as_str()).collect()
     }
@@ -23,18 +23,19 @@ impl Request {
 
 /// The request at the beginning of `bytes` and how long it is; `None` if it has not come to its
 /// end.
-pub(super) fn read(bytes: &[u8]) -> Result<Option<(Request, usize)>, String> {
+pub(in crate::http) fn read(bytes: &[u8]) -> Result<Option<(Request, usize)>, String> {
     let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") else {
         return Ok(None);
     };
-    let head = std::str::from_utf8(&bytes[..end]).map_err(|_| "the head is not text")?;
+    // Beyond ASCII a value may have any bytes, which are nobody's to understand.
+    let head = String::from_utf8_lossy(&bytes[..end]);
     let mut lines = head.split("\r\n");
     let line = lines.next().unwrap_or_default();
     let parts: Vec<&str> = line.split(' ').collect();
     let [method, target, "HTTP/1.1"] = parts[..] else { return Err(format!("line {line:?}")) };
     let is_plain =
         |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
-    if !method.bytes().all(|byte| byte.is_ascii_alphabetic()) || !is_plain(target) {
+    if !is_token(method) || !is_plain(target) {
         return Err(format!("line {line:?}"));
     }
     let mut request =
@@ -64,8 +65,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Option<(Request, usize)>, String> {
 
 fn field(line: &str) -> Result<(String, String), String> {
     let (name, value) = line.split_once(':').ok_or_else(|| format!("no colon in {line:?}"))?;
-    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
-    if name.is_empty() || !name.bytes().all(is_name) {
+    if !is_token(name) {
         return Err(format!("name {name:?}"));
     }
     let value = value.strip_prefix(' ').unwrap_or(value);
@@ -73,6 +73,12 @@ fn field(line: &str) -> Result<(String, String), String> {
         return Err(format!("value {value:?}"));
     }
     Ok((name.to_ascii_lowercase(), value.to_owned()))
+}
+
+/// RFC 9110 section 5.6.2.
+fn is_token(text: &str) -> bool {
+    let is_one = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !text.is_empty() && text.bytes().all(is_one)
 }
 
 /// The content of chunks without extensions, and how long they are with all that frames them.
