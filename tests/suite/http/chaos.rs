@@ -86,6 +86,16 @@ async fn ten_thousand_requests_of_http_2_survive_endpoints_that_come_and_go() {
     storm(Version::Two, Version::One).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_thousand_requests_of_http_1_1_survive_endpoints_of_http_2_that_come_and_go() {
+    storm(Version::One, Version::Two).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_thousand_requests_of_http_2_survive_endpoints_of_http_2_that_come_and_go() {
+    storm(Version::Two, Version::Two).await;
+}
+
 /// What the clients of a storm share.
 struct Storm {
     client: Client,
@@ -98,9 +108,14 @@ struct Storm {
 async fn storm(downstream: Version, upstream: Version) {
     let ledgers = [ledger(upstream).await, ledger(upstream).await];
     let endpoints = ledgers.each_ref().map(portunus_tests::Ledger::endpoint);
+    let protocol = match upstream {
+        Version::One => "\"http1\"",
+        Version::Two => "\"h2c\"",
+    };
     let proxy = Proxy::builder()
         .listener(https(NAME))
         .endpoints("app", &endpoints.each_ref().map(String::as_str))
+        .set("backend.app.protocol", protocol)
         .set("limits.http.requests", "100")
         .set("limits.http.h2_requests", "100")
         .set("log.level", "\"portunus=info\"")

@@ -16,6 +16,7 @@ mod failure;
 mod forward;
 mod framing;
 mod grammar;
+mod grpc;
 mod header;
 mod identity;
 mod interim;
