@@ -56,6 +56,8 @@ async fn ten_thousand_slow_clients_cost_little_and_hold_up_nobody() {
         .set("server.max_connections", "15000")
         .set("limits.handshakes_per_source", "1000")
         .set("limits.connects", "5000")
+        // A reader whose window opens too seldom is as good as dead to the kernel.
+        .set("limits.tcp_user_timeout", patience)
         .set("limits.http.request_head_timeout", patience)
         .set("limits.http.request_body_timeout", patience)
         .set("limits.http.request_body_rate", "\"0 B\"")

@@ -1,4 +1,5 @@
-//! WebSocket, spoken by `websockets` on both sides: the tunnel between them is not to be noticed.
+//! WebSocket, spoken by `websockets` on both sides, over HTTP/1.1 and over streams of HTTP/2: the
+//! tunnel between them is not to be noticed.
 
 use portunus_tests::foreign::{Conversation, program, python_with};
 use portunus_tests::{Proxy, https};
@@ -11,17 +12,27 @@ async fn service(keys: &[(&str, &str)]) -> Option<(Proxy, Conversation)> {
     let mut service = python.arg(program("websocket/serve.py")).start();
     service.hear("\n").await;
     let endpoint = format!("127.0.0.1:{}", service.heard().trim());
-    let proxy = Proxy::builder().listener(https(NAME)).endpoints("app", &[&endpoint]);
+    let listener = https(NAME).with("extended_connect", "true");
+    let proxy = Proxy::builder().listener(listener).endpoints("app", &[&endpoint]);
     let proxy = keys.iter().fold(proxy, |proxy, (key, value)| proxy.set(key, value));
     Some((proxy.start().await, service))
 }
 
 /// Has the client do `what`, after which nothing of it is left in the proxy.
 async fn ask(keys: &[(&str, &str)], what: &[&str]) {
+    ask_by("websocket/ask.py", keys, what).await;
+}
+
+/// The same over a stream of HTTP/2.
+async fn ask_over_2(what: &str) {
+    ask_by("websocket/over2.py", &[], &[what]).await;
+}
+
+async fn ask_by(client: &str, keys: &[(&str, &str)], what: &[&str]) {
     let Some((proxy, service)) = service(keys).await else { return };
-    let Some(python) = python_with(&["websockets"]) else { return };
+    let Some(python) = python_with(&["h2", "websockets"]) else { return };
     let address = proxy.first_address();
-    let python = python.arg(program("websocket/ask.py"));
+    let python = python.arg(program(client));
     let python = python.args([address.ip().to_string(), address.port().to_string()]);
     python.arg(proxy.ca()).args(what).run().await.expect_success();
     proxy.wait_for_metric("portunus_connections_active", &[], |count| count == 0.0).await;
@@ -79,4 +90,34 @@ async fn ten_minutes_of_silence_end_no_socket_and_an_hour_does() {
         ("limits.http.write_timeout", "\"50ms\""),
     ];
     ask(&scaled, &["silence", "1", "6"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_of_every_size_come_back_over_http_2() {
+    ask_over_2("echo").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pings_are_answered_over_http_2() {
+    ask_over_2("pings").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_socket_of_http_2_ends_by_itself() {
+    ask_over_2("closes").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn both_sides_agree_on_protocols_through_the_head_of_http_2() {
+    ask_over_2("heads").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fifty_sockets_share_a_connection_of_http_2() {
+    ask_over_2("many").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_socket_that_nobody_reads_holds_up_no_other_of_its_connection() {
+    ask_over_2("unread").await;
 }
