@@ -18,7 +18,8 @@ use super::{DAY, HOUR, MINUTE, MOMENT, MONTH, NOTHING, SECOND, secs};
 section! {
     /// `[backend.NAME]`
     BackendSection {
-        /// HOST:PORT or unix:PATH; or sections with address, weight and backup.
+        /// HOST:PORT, unix:PATH or srv:_http._tcp.NAME; or sections with address, weight and
+        /// backup.
         endpoints: Option<Vec<TextOr<EndpointSection>>> = Mixed(1_024, PhantomData).required();
         /// http1; http2, in the clear with prior knowledge (h2c is the same); auto: what ALPN
         /// says, only with tls.
@@ -59,7 +60,7 @@ section! {
 section! {
     /// An endpoint that says more than its address
     EndpointSection {
-        /// HOST:PORT or unix:PATH.
+        /// HOST:PORT, unix:PATH or srv:_http._tcp.NAME.
         address: Option<Written> = Text.required();
         /// Its share beside the others'.
         weight: u16 = Count(1, 256).or(1);

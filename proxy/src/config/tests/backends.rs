@@ -47,13 +47,19 @@ fn a_backend_of_one_line_has_the_defaults_that_the_documents_promise() {
 fn endpoints_are_texts_or_say_more() {
     let text = "[listener.a]\nlisten = ['[::]:1']\nbackend = 'b'\n[backend.b]\nendpoints = [\n\
                 'a:1', { address = 'b:2', weight = 7 },\n\
-                { address = 'unix:b.sock', backup = true }]";
+                { address = 'unix:b.sock', backup = true }, 'srv:_http._tcp.c.example']";
     let endpoints = parse(text).unwrap().backends.remove(0).endpoints;
     let shown =
         |endpoint: &Endpoint| (endpoint.name.to_string(), endpoint.weight, endpoint.is_backup);
     let shown: Vec<_> = endpoints.iter().map(shown).collect();
     let unix = "unix:/etc/portunus/b.sock".to_owned();
-    assert_eq!(shown, [("a:1".into(), 1, false), ("b:2".into(), 7, false), (unix, 1, true)]);
+    let expected = [
+        ("a:1".into(), 1, false),
+        ("b:2".into(), 7, false),
+        (unix, 1, true),
+        ("srv:_http._tcp.c.example".into(), 1, false),
+    ];
+    assert_eq!(shown, expected);
 }
 
 #[test]
