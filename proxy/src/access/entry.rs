@@ -16,7 +16,8 @@
 //! `backend` (it broke the response off) or `timeout` (it fell silent within the response). JSON
 //! has the same as `time`, `client`, `method`, `path`, `version`, `status`, `sent`, `listener`,
 //! `host`, `duration_ms`, `head_ms`, `backend`, `endpoint`, `request_id`, `end`; what there is none
-//! of is null. A request that becomes a tunnel ends with the head of the response.
+//! of is null. A request that could not be read is `"-"`, and in JSON has no method and path. One
+//! that becomes a tunnel ends with the head of the response.
 //!
 //! A query string may hold secrets, and is never there; nor is any other field of the request.
 //! Whatever a client has written is escaped, so that a line is a line. Refuses to know requests
@@ -48,8 +49,8 @@ pub struct Entry {
     pub listener: Arc<str>,
     /// On whose behalf it came; `None` before that is known.
     pub client: Option<ClientAddr>,
-    /// What was to be done.
-    pub method: Method,
+    /// What was to be done; `None` if the request could not be read.
+    pub method: Option<Method>,
     /// The request target, whose path alone is shown.
     pub target: Option<PathAndQuery>,
     /// The version that the client spoke.
@@ -104,15 +105,26 @@ impl Entry {
         };
         let authority = uri.authority().and_then(|authority| host(authority.as_str()));
         Self {
+            method: Some(request.method().clone()),
+            target: uri.path_and_query().cloned(),
+            version: request.version(),
+            host: authority.or_else(|| host(request.headers().get(HOST)?.to_str().ok()?)),
+            ..Self::unread(started)
+        }
+    }
+
+    /// A request of which nothing is known, but that it was one.
+    pub(super) fn unread(started: Instant) -> Self {
+        Self {
             started,
             duration: Duration::ZERO,
             head: None,
             listener: Arc::default(),
             client: None,
-            method: request.method().clone(),
-            target: uri.path_and_query().cloned(),
-            version: request.version(),
-            host: authority.or_else(|| host(request.headers().get(HOST)?.to_str().ok()?)),
+            method: None,
+            target: None,
+            version: Version::HTTP_11,
+            host: None,
             status: None,
             sent: 0,
             backend: None,
@@ -148,11 +160,16 @@ impl Entry {
             None => line.push(b'-'),
         }
         line.extend_from_slice(b" \"");
-        put_word(line, self.method.as_str());
-        line.push(b' ');
-        put_word(line, self.path());
-        line.push(b' ');
-        line.extend_from_slice(version(self.version).as_bytes());
+        match &self.method {
+            Some(method) => {
+                put_word(line, method.as_str());
+                line.push(b' ');
+                put_word(line, self.path());
+                line.push(b' ');
+                line.extend_from_slice(version(self.version).as_bytes());
+            }
+            None => line.push(b'-'),
+        }
         match self.status {
             Some(status) => put(line, format_args!("\" {status}")),
             None => line.extend_from_slice(b"\" -"),
@@ -190,8 +207,8 @@ impl Entry {
             Some(client) => put(line, format_args!("\"{}\"", Client(client))),
             None => line.extend_from_slice(b"null"),
         }
-        put_member(line, "method", Some(self.method.as_str()));
-        put_member(line, "path", Some(self.path()));
+        put_member(line, "method", self.method.as_ref().map(Method::as_str));
+        put_member(line, "path", self.method.as_ref().map(|_| self.path()));
         put_member(line, "version", Some(version(self.version)));
         match self.status {
             Some(status) => put(line, format_args!(",\"status\":{status}")),

@@ -71,6 +71,17 @@ impl AccessLog {
         }))
     }
 
+    /// A request was refused that could not be read.
+    pub fn refuse(&self, status: u16, about: impl FnOnce(&mut Entry)) {
+        if let Some(queue) = &self.0 {
+            let mut entry = Entry::unread(Instant::now());
+            entry.answer(status);
+            entry.end = End::Complete;
+            about(&mut entry);
+            queue.push(&entry, SystemTime::now());
+        }
+    }
+
     /// Writes a line about `entry`, or leaves it out.
     pub fn write(&self, entry: &Entry) {
         if let Some(queue) = &self.0 {

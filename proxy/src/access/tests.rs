@@ -92,6 +92,16 @@ fn what_there_is_none_of_is_left_open() {
 }
 
 #[test]
+fn a_request_that_could_not_be_read_has_no_method_and_no_path() {
+    let mut entry = Entry::unread(Instant::now());
+    entry.status = Some(400);
+    let text = line(&entry, Format::Text);
+    assert!(text.starts_with("2024-02-29T12:34:56.007Z - \"-\" 400 0 listener= "), "{text}");
+    let json: serde_json::Value = serde_json::from_str(&line(&entry, Format::Json)).unwrap();
+    assert!(json["method"].is_null() && json["path"].is_null(), "{json}");
+}
+
+#[test]
 fn neither_queries_nor_credentials_are_logged() {
     let entry = entry("https://user:secret@b.example/x?secret#secret");
     for format in [Format::Json, Format::Text] {

@@ -77,7 +77,7 @@ impl Pages {
             "/metrics" => self.metrics(),
             "/status" => self.status(),
             "/" => self.page(),
-            _ => text(StatusCode::NOT_FOUND, "paths: / /livez /metrics /readyz /status\n"),
+            _ => text(StatusCode::NOT_FOUND, PATHS),
         }
     }
 
@@ -200,6 +200,9 @@ fn respond(status: StatusCode, kind: &'static str, body: Bytes) -> Response<Full
     headers.insert("x-content-type-options", http::HeaderValue::from_static("nosniff"));
     response
 }
+
+const PATHS: &str = "paths: / /livez /metrics /readyz /status; \
+    by POST: /endpoints/drain /endpoints/resume\n";
 
 /// Entries of each list of `/status`: some hundred kilobytes, made in milliseconds.
 const ENTRIES_SHOWN_MAX: usize = 1000;

@@ -62,8 +62,8 @@ impl DialError {
         }
     }
 
-    /// Whether it is we who lack something: a port, a descriptor, room or time. That says nothing of
-    /// the endpoint, and must not have all of them left out.
+    /// Whether it is we who lack something: a port, a descriptor, room or time. That says nothing
+    /// of the endpoint, and must not have all of them left out.
     pub(super) fn is_ours(&self) -> bool {
         match self {
             Self::Finishing | Self::Full(_) | Self::NoTurn(_) | Self::Ports(_) => true,

@@ -107,8 +107,8 @@ impl Members {
         Endpoint::new(place, &name, addr, &self.myself, &self.means, &self.metrics)
     }
 
-    /// From now on, the addresses that are believed are the endpoints. Those that were are kept, with
-    /// their connections.
+    /// From now on, the addresses that are believed are the endpoints. Those that were are kept,
+    /// with their connections.
     pub(super) fn replace_by_ledger(&self) {
         let old = self.all();
         let ledger = self.ledger();

@@ -121,8 +121,8 @@ impl Backend {
         self.members.set_draining(endpoint, draining)
     }
 
-    /// What the choice of an endpoint goes by for this request, if requests that are alike in it are
-    /// to go to the same one. `headers` are those that the client sent.
+    /// What the choice of an endpoint goes by for this request, if requests that are alike in it
+    /// are to go to the same one. `headers` are those that the client sent.
     pub fn balance_key(&self, client: ClientAddr, headers: &HeaderMap) -> Option<u64> {
         self.members.key(client, headers)
     }

@@ -149,8 +149,8 @@ pub enum FieldEdit {
 /// What HTTP listeners have besides sites.
 #[derive(Clone, Debug)]
 pub struct HttpListener {
-    /// Peers whose word about the client is believed: `X-Forwarded-For` or `Forwarded`, and
-    /// `X-Request-Id`.
+    /// Peers whose word about the client is believed: `X-Forwarded-For`, `-Proto` and `-Port`, or
+    /// `Forwarded`; and `X-Request-Id`.
     pub trusted_peers: Vec<IpNet>,
     /// Which fields tell backends of the client.
     pub forwarded: ForwardedFields,

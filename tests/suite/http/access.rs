@@ -46,9 +46,15 @@ async fn each_request_has_a_line_that_says_what_became_of_it() {
     assert_eq!((&refused["status"], &refused["host"]), (&421.into(), &"other.example".into()));
     assert_eq!((&refused["backend"], &refused["endpoint"]), (&Value::Null, &Value::Null));
 
+    let unread = ask(&proxy, "GET / HTTP/1.1\r\nno field\r\n\r\n").await.unwrap();
+    assert_eq!(unread.status, 400);
+    let unread = lines(&path, 3).await.remove(2);
+    assert_eq!((&unread["status"], &unread["method"]), (&400.into(), &Value::Null), "{unread}");
+    assert_eq!((&unread["client"], &unread["listener"]), (&"127.0.0.1".into(), &"https".into()));
+
     if let Some(curl) = curl_for(&proxy, NAME) {
         curl.args(["--http2", &url(&proxy, NAME, "/two")]).run().await.expect_success();
-        let two = lines(&path, 3).await.remove(2);
+        let two = lines(&path, 4).await.remove(3);
         assert_eq!((&two["version"], &two["path"]), (&"HTTP/2".into(), &"/two".into()));
     }
     assert!(!fs::read_to_string(&path).unwrap().contains("secret"));

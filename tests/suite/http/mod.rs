@@ -5,9 +5,9 @@
 //! `grammar` about messages that mean two things, `limits` about time and size, `failure` about
 //! backends that fail, `reuse` about connections to backends, `upgrade` and `websocket` about other
 //! protocols, `grpc` about calls, `redirect` about requests in the clear, `access` about the log,
-//! `conformance` about HTTP/2 frame by frame, `chaos` about endpoints that come and go, `slow` about
-//! very many clients, `transfer` about very much content, `interim` about what comes before an
-//! answer, `meaning` about requests made up at random.
+//! `conformance` about HTTP/2 frame by frame, `chaos` about endpoints that come and go, `slow`
+//! about very many clients, `transfer` about very much content, `interim` about what comes before
+//! an answer, `meaning` about requests made up at random.
 
 mod access;
 mod chaos;

@@ -1,9 +1,9 @@
 //! Whether endpoints are well: they are asked, over and over.
 //!
-//! Owns the rhythm: each endpoint is asked as soon as it is known, and then again after each answer,
-//! give or take a tenth of the interval, so that many processes do not ask in step. What is asked is
-//! in `check`; what follows from the answer is decided by `standing`. Refuses to know requests of
-//! clients. Read next: `check`.
+//! Owns the rhythm: each endpoint is asked as soon as it is known, and then again after each
+//! answer, give or take a tenth of the interval, so that many processes do not ask in step. What is
+//! asked is in `check`; what follows from the answer is decided by `standing`. Refuses to know
+//! requests of clients. Read next: `check`.
 
 mod check;
 #[cfg(test)]

@@ -4,8 +4,12 @@ use std::io;
 use std::path::Path;
 use std::sync::Mutex;
 
+use portunus_certs::issue::DevelopmentCa;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, UnixListener};
+use tokio_rustls::TlsAcceptor;
 
 use super::*;
 use crate::backend::BackendReport;
@@ -72,14 +76,20 @@ fn health(check: HealthCheck) -> Health {
     Health { check, interval, timeout, rise: 2, fall: 2 }
 }
 
-fn backend(endpoints: &[&str], health: Health, protocol: BackendProtocol) -> Arc<Backend> {
+fn config(endpoints: &[&str], health: Health) -> config::Backend {
     let text = format!(
-        "[listener.a]\nlisten = ['[::]:1']\nbackend = 'app'\n[backend.app]\nendpoints = {endpoints:?}\n",
+        "[listener.a]\nlisten = ['[::]:1']\nbackend = 'app'\n\
+         [backend.app]\nendpoints = {endpoints:?}\n",
     );
     let config = config::Config::parse(&text, "config.toml", Path::new("/")).unwrap();
-    let config = config.backends.into_iter().next().unwrap();
-    let config = config::Backend { health: Some(health), protocol, ..config };
-    Backend::new(&config, Arc::default(), Metrics::new().unwrap().backend("app")).unwrap()
+    let backend = config.backends.into_iter().next().unwrap();
+    config::Backend { health: Some(health), ..backend }
+}
+
+fn backend(endpoints: &[&str], health: Health, protocol: BackendProtocol) -> Arc<Backend> {
+    let config = config::Backend { protocol, ..config(endpoints, health) };
+    let metrics = Metrics::new().unwrap().backend("app");
+    Backend::new(&config, Arc::default(), metrics).unwrap()
 }
 
 /// The answer of the first endpoint to one question.
@@ -189,6 +199,45 @@ async fn an_endpoint_of_http2_is_asked_in_http2() {
     let stub = Stub::start(OK).await;
     let backend = self::backend(&[&stub.addr], health(http()), BackendProtocol::Http2);
     assert_eq!(ask(&backend).await, CheckResult::NoResponse);
+}
+
+#[tokio::test]
+async fn an_endpoint_with_tls_is_asked_under_tls_and_only_if_it_is_who_it_should_be() {
+    let ca = DevelopmentCa::new(UnixTime::now()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let bundle = folder.path().join("ca.pem");
+    std::fs::write(&bundle, ca.certificate_pem()).unwrap();
+    for (name, expected) in
+        [("127.0.0.1", CheckResult::Good), ("other.example", CheckResult::NoConnection)]
+    {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap().to_string();
+        let issued = ca.issue(&[name], UnixTime::now()).unwrap();
+        let chain = CertificateDer::pem_slice_iter(issued.chain_pem.as_bytes());
+        let key = PrivateKeyDer::from_pem_slice(issued.key_pem.as_bytes()).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let server = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(chain.collect::<Result<_, _>>().unwrap(), key)
+            .unwrap();
+        let answer = async {
+            let (socket, _) = listener.accept().await.unwrap();
+            let stream = TlsAcceptor::from(Arc::new(server)).accept(socket).await;
+            let Ok(mut stream) = stream else { return };
+            let mut bytes = [0; 4096];
+            assert!(stream.read(&mut bytes).await.unwrap() > 0);
+            stream.write_all(OK.as_bytes()).await.unwrap();
+        };
+        let tls =
+            config::BackendTls { ca: Some(bundle.clone()), server_name: None, credential: None };
+        let config = config::Backend { tls: Some(tls), ..config(&[&addr], health(http())) };
+        let metrics = Metrics::new().unwrap().backend("app");
+        let backend = Backend::new(&config, Arc::default(), metrics).unwrap();
+        let (result, ()) = tokio::join!(ask(&backend), answer);
+        assert_eq!(result, expected, "{name}");
+    }
 }
 
 #[tokio::test]

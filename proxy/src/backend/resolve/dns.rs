@@ -2,9 +2,9 @@
 //!
 //! Owns [`Resolver`], and what is taken from an answer: at most so many addresses, no address that
 //! cannot be one of an endpoint, and none outside of where the configuration says they lie. Whom to
-//! ask is read anew for each look-up, so a change of `/etc/resolv.conf` or `/etc/hosts` is heard of;
-//! nothing is cached, since the ledger knows what is known. Refuses to know what is kept when there
-//! is no answer. Read next: `ledger`.
+//! ask is read anew for each look-up, so a change of `/etc/resolv.conf` or `/etc/hosts` is heard
+//! of; nothing is cached, since the ledger knows what is known. Refuses to know what is kept when
+//! there is no answer. Read next: `ledger`.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;

@@ -2,9 +2,9 @@
 //!
 //! Owns [`Roster`], a pure state machine: verdicts of exchanges, answers to health checks, what
 //! the operator said, and the time go in; the [`Group`] to choose from comes out. Ejection never
-//! takes the last endpoint that can be used, and what is ejected is still used when there is nothing
-//! else; an endpoint that is unhealthy or draining never is. Refuses to know sockets, clocks and
-//! chance. Read next: `state`, for one endpoint alone.
+//! takes the last endpoint that can be used, and what is ejected is still used when there is
+//! nothing else; an endpoint that is unhealthy or draining never is. Refuses to know sockets,
+//! clocks and chance. Read next: `state`, for one endpoint alone.
 
 mod state;
 #[cfg(test)]
@@ -86,8 +86,8 @@ impl<T: Candidate> Roster<T> {
         &self.members
     }
 
-    /// From now on, these are the endpoints. Those that were there keep what is known of them; those
-    /// that join others begin slowly.
+    /// From now on, these are the endpoints. Those that were there keep what is known of them;
+    /// those that join others begin slowly.
     pub(super) fn replace(&mut self, items: Vec<(T, Share)>, now: Instant) {
         let mut old = std::mem::take(&mut self.members);
         let joins = !old.is_empty();

@@ -59,7 +59,7 @@ impl Sender {
     }
 
     /// Its address.
-    pub(super) fn addr(&self) -> ClientAddr {
+    pub(in crate::forward) fn addr(&self) -> ClientAddr {
         self.addr
     }
 

@@ -170,8 +170,8 @@ fn check_framing(parts: &Parts) -> Result<(), Refusal> {
     }
 }
 
-/// What the codec of HTTP/2 lets through, and HTTP/1.1 would read in another way: white space around
-/// a value (RFC 9113 §8.2.1), and a length that is no number, or that stands there twice.
+/// What the codec of HTTP/2 lets through, and HTTP/1.1 would read in another way: white space
+/// around a value (RFC 9113 §8.2.1), and a length that is no number, or that stands there twice.
 fn check_values(headers: &HeaderMap) -> Result<(), Refusal> {
     let is_padded = |value: &HeaderValue| {
         let ends = [value.as_bytes().first(), value.as_bytes().last()];

@@ -16,7 +16,8 @@ const NAME: &str = "app.example";
 
 fn config(endpoints: &[&str]) -> config::Backend {
     let text = format!(
-        "[listener.a]\nlisten = ['[::]:1']\nbackend = 'app'\n[backend.app]\nendpoints = {endpoints:?}\n",
+        "[listener.a]\nlisten = ['[::]:1']\nbackend = 'app'\n\
+         [backend.app]\nendpoints = {endpoints:?}\n",
     );
     let config = config::Config::parse(&text, "config.toml", Path::new("/")).unwrap();
     config.backends.into_iter().next().unwrap()

@@ -205,7 +205,12 @@ where
 
 fn count(connection: &Connection, status: StatusCode) {
     let class = crate::metrics::CodeClass::of(status.as_u16());
-    connection.service.metrics.http_requests.of(connection.version, class).inc();
+    let service = &connection.service;
+    service.metrics.http_requests.of(connection.version, class).inc();
+    service.access.refuse(status.as_u16(), |entry| {
+        entry.listener = Arc::clone(&service.name);
+        entry.client = Some(connection.sender.addr());
+    });
 }
 
 async fn write_all<I: Write + Unpin>(stream: &mut I, mut bytes: &[u8]) -> std::io::Result<()> {

@@ -4,9 +4,9 @@
 //! Each seed is a backend of its own with rules of its own. An oracle that keeps its own account of
 //! every endpoint says after each choice: nothing that is draining or unhealthy was chosen; nothing
 //! that is ejected, and no backup, while something better was there; nobody was turned away while
-//! anything could be used. It says of each failure whether it must end in an ejection: not too many,
-//! not the last, for the right time. When everything is well again, everybody gets the share of its
-//! weight, and a key moves only if its endpoint goes. Read next: `world`.
+//! anything could be used. It says of each failure whether it must end in an ejection: not too
+//! many, not the last, for the right time. When everything is well again, everybody gets the share
+//! of its weight, and a key moves only if its endpoint goes. Read next: `world`.
 //!
 //! A backend again: `SIMULATION_SEED=17 cargo test -p portunus --lib simulation`. More of them:
 //! `SIMULATION_SEEDS=100000`.
