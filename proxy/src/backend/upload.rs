@@ -5,6 +5,7 @@
 //! whose fault it is if not. Time counts only while the client is waited for: a slow backend is not
 //! held against it. Refuses to know what the exchange does about it. Read next: `upstream`.
 
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
@@ -50,6 +51,14 @@ impl Upload {
         Self { body: Incoming::Empty, pace: None }
     }
 
+    /// Puts back what was taken, to be given again.
+    pub(super) fn put_back(&mut self, taken: Vec<Bytes>) {
+        if let Some(pace) = &mut self.pace {
+            pace.progress.set(UploadState::Sending);
+            pace.again = taken.into();
+        }
+    }
+
     /// How far it is; `None` if there is no body at all.
     pub fn progress(&self) -> Option<Arc<UploadProgress>> {
         self.pace.as_ref().map(|pace| Arc::clone(&pace.progress))
@@ -66,6 +75,12 @@ impl Body for Upload {
     ) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
         let this = &mut *self;
         let Some(pace) = &mut this.pace else { return Poll::Ready(None) };
+        if let Some(data) = pace.again.pop_front() {
+            if pace.again.is_empty() && this.body.is_end_stream() {
+                pace.progress.set(UploadState::Sent);
+            }
+            return Poll::Ready(Some(Ok(Frame::data(data))));
+        }
         let frame = match Pin::new(&mut this.body).poll_frame(cx) {
             Poll::Pending => {
                 let error = ready!(pace.poll_waited_too_long(cx));
@@ -101,11 +116,17 @@ impl Body for Upload {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.pace.is_none() || self.body.is_end_stream()
+        let Some(pace) = &self.pace else { return true };
+        pace.again.is_empty() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let again = self.pace.as_ref().map_or(0, |pace| pace.again.iter().map(Bytes::len).sum());
+        let rest = self.body.size_hint();
+        match rest.exact().and_then(|rest| rest.checked_add(again as u64)) {
+            Some(length) => SizeHint::with_exact(length),
+            None => rest,
+        }
     }
 }
 
@@ -177,6 +198,8 @@ impl UploadProgress {
 #[derive(Debug)]
 struct Pace {
     progress: Arc<UploadProgress>,
+    /// What was taken and put back.
+    again: VecDeque<Bytes>,
     bounds: UploadBounds,
     bytes: u64,
     /// Time spent waiting for the client.
@@ -193,6 +216,7 @@ impl Pace {
                 state: AtomicU8::new(UploadState::Sending as u8),
                 frames: AtomicU64::new(0),
             }),
+            again: VecDeque::new(),
             bounds,
             bytes: 0,
             waited: Duration::ZERO,

@@ -181,22 +181,24 @@ impl Stream {
             if has_body { (Some(Pump::new(stream, body)), None) } else { (None, Some(body)) };
         let mut answer = Answer { response, interims, count: 0 };
         let result = poll_fn(|cx| {
-            if pump.as_mut().is_some_and(|pump| Pin::new(pump).poll(cx).is_ready()) {
-                pump = None;
+            if let Some(pump) = &mut pump {
+                // Whether it is done is asked when the head of the response is there.
+                let _ = Pin::new(pump).poll(cx);
             }
             answer.poll(cx)
         })
         .await;
         match result {
             Ok(response) => {
-                if let Some(pump) = pump {
+                if let Some(mut pump) = pump.filter(Pump::is_open) {
+                    pump.settle();
                     self.upload_on(pump);
                 }
                 Ok(response)
             }
             Err(cause) => {
-                let untouched = body.take().or_else(|| pump.and_then(Pump::into_untouched));
-                let body = untouched.filter(|_| is_untried(&cause));
+                let whole = body.take().or_else(|| pump.and_then(Pump::into_body));
+                let body = whole.filter(|_| is_untried(&cause));
                 let unsent = body.map(|body| Box::new(Request::from_parts(parts, body)));
                 Err(SendError { unsent, cause })
             }

@@ -22,25 +22,47 @@ pub(super) struct Pump {
     /// What was taken from the body and has not been handed over.
     rest: Bytes,
     state: State,
+    /// All that was taken, in case that the endpoint does not want the request; `None` once that is
+    /// more than is worth keeping.
+    taken: Option<Vec<Bytes>>,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum State {
-    /// Nothing was taken from the body.
-    Fresh,
     Open,
     /// The rest is the end.
     Last,
+    /// There is nothing more to do.
+    Over,
 }
 
 impl Pump {
     pub(super) fn new(stream: SendStream<Bytes>, body: Upload) -> Self {
-        Self { stream, body, rest: Bytes::new(), state: State::Fresh }
+        Self { stream, body, rest: Bytes::new(), state: State::Open, taken: Some(Vec::new()) }
     }
 
-    /// The body, if nothing was taken from it.
-    pub(super) fn into_untouched(self) -> Option<Upload> {
-        (self.state == State::Fresh).then_some(self.body)
+    /// Whether there is something left to do.
+    pub(super) fn is_open(&self) -> bool {
+        self.state != State::Over
+    }
+
+    /// The body as it was, if all that was taken from it is still known.
+    pub(super) fn into_body(mut self) -> Option<Upload> {
+        self.body.put_back(self.taken?);
+        Some(self.body)
+    }
+
+    /// From now on the request is there to stay: nothing need be kept.
+    pub(super) fn settle(&mut self) {
+        self.taken = None;
+    }
+
+    fn keep(&mut self, data: &Bytes) {
+        self.taken = self.taken.take().and_then(|mut taken| {
+            taken.push(data.clone());
+            let length: usize = taken.iter().map(Bytes::len).sum();
+            (length <= KEPT_BYTES_MAX && taken.len() <= KEPT_PARTS_MAX).then_some(taken)
+        });
     }
 
     /// Hands over what is left, as far as there is room; ready when all of it was.
@@ -72,12 +94,11 @@ impl Pump {
             if had_rest && self.state == State::Last {
                 return Poll::Ready(Ok(()));
             }
-            let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
-            self.state = State::Open;
-            let frame = match frame {
+            let frame = match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
                 None => return Poll::Ready(self.stream.send_data(Bytes::new(), true)),
                 Some(Ok(frame)) => frame,
                 Some(Err(_)) => {
+                    self.taken = None;
                     // Whose fault it was is known from the progress of the body.
                     self.stream.send_reset(Reason::CANCEL);
                     return Poll::Ready(Ok(()));
@@ -88,8 +109,12 @@ impl Pump {
                 Ok(data) if data.is_empty() && is_last => {
                     return Poll::Ready(self.stream.send_data(data, true));
                 }
-                Ok(data) => self.rest = data,
+                Ok(data) => {
+                    self.keep(&data);
+                    self.rest = data;
+                }
                 Err(frame) => {
+                    self.taken = None;
                     let trailers = frame.into_trailers().unwrap_or_default();
                     return Poll::Ready(self.stream.send_trailers(trailers));
                 }
@@ -105,10 +130,19 @@ impl Future for Pump {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        if let Err(error) = ready!(self.poll_all(cx)) {
+        if self.state == State::Over {
+            return Poll::Ready(());
+        }
+        let result = ready!(self.poll_all(cx));
+        self.state = State::Over;
+        if let Err(error) = result {
             // The response, or its absence, says what it means.
             tracing::trace!(%error, "the rest of a request body is not sent");
         }
         Poll::Ready(())
     }
 }
+
+/// Of a body, for as long as there is no response: enough for a message of a call.
+const KEPT_BYTES_MAX: usize = 16 * 1024;
+const KEPT_PARTS_MAX: usize = 16;

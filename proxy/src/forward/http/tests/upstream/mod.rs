@@ -212,6 +212,36 @@ async fn what_was_refused_is_sent_over_another_connection() {
 }
 
 #[tokio::test]
+async fn a_body_that_was_on_its_way_goes_over_the_other_connection_too() {
+    /// The first connection refuses what it has heard completely.
+    fn refuse_late(mut asked: Asked) -> Answering {
+        asked.note();
+        if asked.connection > 0 {
+            return Box::pin(echo(asked.request, asked.respond));
+        }
+        Box::pin(async move {
+            let body = asked.request.body_mut();
+            while let Some(Ok(data)) = body.data().await {
+                body.flow_control().release_capacity(data.len()).unwrap();
+            }
+            asked.respond.send_reset(Reason::REFUSED_STREAM);
+        })
+    }
+    for (length, status) in [(5, "200 OK"), (9 * 1024, "200 OK"), (64 * 1024, "502 Bad Gateway")] {
+        let (_drain, watch) = Drain::new();
+        let endpoint = Endpoint::start(&watch, refuse_late).await;
+        let (mut client, _of_backend, _) = client_of(&endpoint.addr, |_| {}).await;
+        let head = "POST / HTTP/1.1\r\nHost: app.example\r\nConnection: close\r\n";
+        let body = "x".repeat(length);
+        client.send(&format!("{head}Content-Length: {length}\r\n\r\n{body}")).await;
+        let answer = client.read_to_end().await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}\r\n")), "{length}: {answer}");
+        let echoed = answer.split_once("\r\n\r\n").unwrap().1.matches('x').count();
+        assert_eq!(echoed, if status == "200 OK" { length } else { 0 });
+    }
+}
+
+#[tokio::test]
 async fn what_is_refused_again_is_not_sent_a_third_time() {
     fn refuse(mut asked: Asked) -> Answering {
         asked.note();
