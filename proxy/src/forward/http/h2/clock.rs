@@ -19,6 +19,8 @@ pub(super) struct Clock {
     opened: Instant,
     /// Since when there are no streams.
     idle_since: Option<Instant>,
+    /// Whether what only requests need has gone since then.
+    has_rested: bool,
     /// When something was last found to have come, and how often anything had come by then.
     heard: (Instant, u64),
     /// When the client was asked whether it still lives.
@@ -49,6 +51,8 @@ pub(super) enum Due {
     Idle,
     /// The client is to be asked whether it still lives.
     Ping,
+    /// There has been no request for a while: what only requests need may go.
+    Rest,
     /// The farewell was not heard: the end, if there are no streams.
     Unheard,
 }
@@ -60,6 +64,7 @@ impl Clock {
             alarm: Alarm::default(),
             opened: now,
             idle_since: Some(now),
+            has_rested: true,
             heard: (now, 0),
             asked: None,
             farewell: None,
@@ -93,6 +98,7 @@ impl Clock {
         match due {
             Due::Ping => self.asked = Some(Instant::now()),
             Due::Age | Due::Idle => self.note_farewell(),
+            Due::Rest => self.has_rested = true,
             Due::Dead | Due::Unheard => {}
         }
         Poll::Ready(due)
@@ -101,6 +107,7 @@ impl Clock {
     fn note(&mut self, doings: Doings) {
         if doings.streams > 0 {
             self.idle_since = None;
+            self.has_rested = false;
         } else if self.idle_since.is_none() {
             self.idle_since = Some(Instant::now());
         }
@@ -126,10 +133,17 @@ impl Clock {
         if self.farewell.is_none() && aged < next.0 {
             next = (aged, Due::Age);
         }
-        next
+        match self.idle_since {
+            Some(idle) if !self.has_rested && idle + REST_AFTER < next.0 => {
+                (idle + REST_AFTER, Due::Rest)
+            }
+            _ => next,
+        }
     }
 }
 
+/// How long the space of requests is kept for the next ones.
+const REST_AFTER: Duration = Duration::from_secs(1);
 /// For the farewell of the client after ours.
 pub(super) const FAREWELL_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -155,6 +169,15 @@ mod tests {
         assert_eq!(due(&mut clock, silent).await, (Due::Unheard, 5));
         let mut clock = Clock::new();
         assert_eq!(due(&mut clock, Doings { requests: 1, ..silent }).await, (Due::Idle, 75));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_space_of_requests_goes_before_the_connection_does() {
+        let idle = Doings { streams: 0, requests: 1, reads: 0 };
+        let mut clock = Clock::new();
+        assert_eq!(due(&mut clock, Doings { streams: 1, ..idle }).await, (Due::Ping, 30));
+        assert_eq!(due(&mut clock, idle).await, (Due::Rest, 1));
+        assert_eq!(due(&mut clock, idle).await, (Due::Idle, 74));
     }
 
     #[tokio::test(start_paused = true)]

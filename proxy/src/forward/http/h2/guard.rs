@@ -20,19 +20,23 @@ pub(super) struct Guard {
     resets: Rate,
 }
 
-/// What a client sends too much of.
+/// What a client sends too much of, or at all.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Flood {
     /// Frames that neither ask nor send anything.
     Control,
+    /// Anything but settings to begin with.
+    NoSettings,
     /// Resets of streams.
     Resets,
+    /// A frame that is longer or shorter than its kind is.
+    Size,
 }
 
 impl Guard {
     pub(super) fn new(limits: &HttpLimits, now: Instant) -> Self {
         Self {
-            frames: Frames { skip: PREFACE_BYTES, head: [0; HEAD_BYTES], have: 0 },
+            frames: Frames { skip: PREFACE_BYTES, head: [0; HEAD_BYTES], have: 0, is_first: true },
             control: Rate { count: 0, max: limits.h2_control_frames_max, since: now },
             resets: Rate { count: 0, max: limits.h2_resets_max, since: now },
         }
@@ -42,6 +46,7 @@ impl Guard {
     pub(super) fn watch(&mut self, bytes: &[u8], credit: &AtomicU64) -> Result<(), Flood> {
         let mut rest = bytes;
         while let Some(frame) = self.frames.next(&mut rest) {
+            self.frames.check()?;
             match frame {
                 Frame::Asks => self.control.count = 0,
                 Frame::Resets => {
@@ -105,6 +110,8 @@ struct Frames {
     head: [u8; HEAD_BYTES],
     /// How many bytes of the next head are there.
     have: usize,
+    /// Whether no frame was looked at yet.
+    is_first: bool,
 }
 
 impl Frames {
@@ -135,13 +142,39 @@ impl Frames {
     }
 }
 
+impl Frames {
+    /// Looks at the frame that was found last, whose payload is still to come: at what h2 does not
+    /// see, or would not tell the client the right reason of.
+    fn check(&mut self) -> Result<(), Flood> {
+        let [_, _, _, kind, flags, ..] = self.head;
+        // RFC 9113 §3.4.
+        let is_settings = kind == SETTINGS && flags & ACK == 0;
+        if std::mem::replace(&mut self.is_first, false) && !is_settings {
+            return Err(Flood::NoSettings);
+        }
+        let is_sound = match kind {
+            RST_STREAM | WINDOW_UPDATE => self.skip == 4,
+            SETTINGS => self.skip.is_multiple_of(6) && (flags & ACK == 0 || self.skip == 0),
+            PING => self.skip == 8,
+            GOAWAY => self.skip >= 8,
+            _ => true,
+        };
+        if is_sound { Ok(()) } else { Err(Flood::Size) }
+    }
+}
+
 /// `PRI * HTTP/2.0` and its empty lines (RFC 9113 §3.4).
 const PREFACE_BYTES: usize = 24;
 const HEAD_BYTES: usize = 9;
 const DATA: u8 = 0x0;
 const HEADERS: u8 = 0x1;
 const RST_STREAM: u8 = 0x3;
+const SETTINGS: u8 = 0x4;
+const PING: u8 = 0x6;
+const GOAWAY: u8 = 0x7;
+const WINDOW_UPDATE: u8 = 0x8;
 const END_STREAM: u8 = 0x1;
+const ACK: u8 = 0x1;
 /// The time that the limits on frames are for.
 const PERIOD: Duration = Duration::from_secs(10);
 
@@ -160,7 +193,10 @@ mod tests {
         let limits =
             HttpLimits { h2_control_frames_max: 10, h2_resets_max: 5, ..HttpLimits::default() };
         let mut guard = Guard::new(&limits, Instant::now());
-        guard.watch(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &AtomicU64::new(0)).unwrap();
+        let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+        let settings = frame(SETTINGS, 0, 0);
+        let begin = [&preface[..], &settings, &frame(HEADERS, 0, 0)].concat();
+        guard.watch(&begin, &AtomicU64::new(0)).unwrap();
         guard
     }
 

@@ -10,6 +10,7 @@ mod clock;
 mod date;
 mod guard;
 mod link;
+mod slots;
 mod stream;
 mod tunnel;
 mod wire;
@@ -20,8 +21,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use futures_util::StreamExt;
-use futures_util::stream::FuturesUnordered;
 use h2::server::{self, SendResponse};
 use h2::{PingPong, Reason, RecvStream};
 use http::Request;
@@ -36,6 +35,7 @@ use bell::{Bell, Hall};
 use clock::{Clock, Doings, Due};
 use guard::Flood;
 use link::Link;
+use slots::Slots;
 use stream::Ended;
 use wire::Wire;
 
@@ -116,10 +116,10 @@ struct Server<'a, I, A, S> {
     http2: server::Connection<Wire<I>, Bytes>,
     /// Makes an exchange of a request.
     answer: A,
-    exchanges: FuturesUnordered<S>,
+    exchanges: Slots<S>,
     hall: Arc<Hall>,
     at_http2: (Arc<Bell>, Waker),
-    at_exchanges: (Arc<Bell>, Waker),
+    at_exchanges: Arc<Bell>,
     connection: &'a Connection,
     link: &'a Link,
     clock: Clock,
@@ -147,15 +147,13 @@ where
         answer: A,
     ) -> Self {
         let hall = Arc::new(Hall::default());
-        let bell = || {
-            let bell = Bell::new(&hall);
-            (Arc::clone(&bell), Waker::from(bell))
-        };
+        let at_http2 = Bell::new(&hall);
+        let at_exchanges = Bell::new(&hall);
         Self {
             answer,
-            exchanges: FuturesUnordered::new(),
-            at_http2: bell(),
-            at_exchanges: bell(),
+            exchanges: Slots::new(&at_exchanges),
+            at_http2: (Arc::clone(&at_http2), Waker::from(at_http2)),
+            at_exchanges,
             hall,
             connection,
             link,
@@ -184,10 +182,10 @@ where
             {
                 return Poll::Ready(end);
             }
-            if self.at_exchanges.0.answer() {
+            self.defend();
+            if self.at_exchanges.answer() {
                 self.poll_exchanges();
             }
-            self.defend();
             if self.has_more() {
                 continue;
             }
@@ -196,10 +194,11 @@ where
             {
                 return Poll::Ready(end);
             }
-            if let Poll::Ready(due) = self.poll_clock(cx)
-                && let Some(end) = self.meet(due)
-            {
-                return Poll::Ready(end);
+            if let Poll::Ready(due) = self.poll_clock(cx) {
+                if let Some(end) = self.meet(due) {
+                    return Poll::Ready(end);
+                }
+                continue;
             }
             self.hall.leave();
             if !self.has_more() {
@@ -214,7 +213,7 @@ where
     }
 
     fn has_more(&self) -> bool {
-        self.at_http2.0.has_rung() || self.at_exchanges.0.has_rung()
+        self.at_http2.0.has_rung() || self.at_exchanges.has_rung()
     }
 
     /// Moves what can be moved, and begins the exchanges of what has come.
@@ -245,22 +244,24 @@ where
 
     fn begin(&mut self, request: Request<RecvStream>, mut respond: SendResponse<Bytes>) {
         self.requests += 1;
+        if stream::is_malformed(request.headers()) {
+            respond.send_reset(Reason::PROTOCOL_ERROR);
+            return;
+        }
         if self.clock.is_past_farewell() {
             // The client has not heard it, or does not want to; it may ask elsewhere.
             respond.send_reset(Reason::REFUSED_STREAM);
             return;
         }
         self.exchanges.push((self.answer)(request, respond));
-        self.at_exchanges.0.ring();
         if self.requests >= self.connection.service.limits.http.h2_requests_max {
             self.say_farewell();
         }
     }
 
     fn poll_exchanges(&mut self) {
-        let waker = self.at_exchanges.1.clone();
-        let mut cx = Context::from_waker(&waker);
-        while let Poll::Ready(Some(ended)) = self.exchanges.poll_next_unpin(&mut cx) {
+        self.exchanges.look();
+        while let Some(ended) = self.exchanges.poll() {
             match ended {
                 Ended::Abandoned => self.abandoned += 1,
                 Ended::Stalled => {
@@ -282,21 +283,19 @@ where
         let is_fickle = self.requests >= FICKLE_AFTER && self.abandoned * 2 > self.requests;
         let flood = self.link.flood().or(is_fickle.then_some(Flood::Resets));
         let Some(flood) = flood else { return };
-        tracing::debug!(?flood, "a client of HTTP/2 is told to calm down");
-        self.connection
-            .service
-            .metrics
-            .http2_defences
-            .of(match flood {
-                Flood::Control => Http2Defence::ControlFrames,
-                Flood::Resets => Http2Defence::Resets,
-            })
-            .inc();
+        tracing::debug!(?flood, "a connection of HTTP/2 is ended");
+        let (defence, words) = match flood {
+            Flood::Control => (Http2Defence::ControlFrames, Reason::ENHANCE_YOUR_CALM),
+            Flood::NoSettings => (Http2Defence::Errors, Reason::PROTOCOL_ERROR),
+            Flood::Resets => (Http2Defence::Resets, Reason::ENHANCE_YOUR_CALM),
+            Flood::Size => (Http2Defence::Errors, Reason::FRAME_SIZE_ERROR),
+        };
+        self.connection.service.metrics.http2_defences.of(defence).inc();
         self.is_calmed = true;
         self.end = Some(CloseReason::ClientError);
         self.exchanges.clear();
         self.clock.note_farewell();
-        self.http2.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+        self.http2.abrupt_shutdown(words);
         self.at_http2.0.ring();
     }
 
@@ -332,6 +331,7 @@ where
                     let _ = ping.send_ping(h2::Ping::opaque());
                 }
             }
+            Due::Rest => self.exchanges.shrink(),
             Due::Dead => return Some(CloseReason::Timeout),
             Due::Unheard => return Some(self.end.unwrap_or(CloseReason::Done)),
         }

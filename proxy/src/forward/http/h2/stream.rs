@@ -17,7 +17,7 @@ use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
 use http::header::{CONTENT_LENGTH, DATE};
 use http::request::Parts;
-use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body::{Body as _, Frame};
 use tokio::time::Instant;
 
@@ -164,6 +164,22 @@ fn hint(respond: &mut SendResponse<Bytes>, interims: &Interims) {
         // A stream that is gone is noticed by what follows.
         let _ = respond.send_informational(interim);
     }
+}
+
+/// Whether the fields of a request make it none, in a way that h2 does not see: a value with spaces
+/// around it (RFC 9113 §8.2.1), a length that is no number or is said more than once.
+pub(super) fn is_malformed(headers: &HeaderMap) -> bool {
+    let is_space = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+    let has_space = |value: &HeaderValue| {
+        is_space(value.as_bytes().first()) || is_space(value.as_bytes().last())
+    };
+    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
+    let is_length = |value: &HeaderValue| {
+        let digits = value.as_bytes();
+        (1..=LENGTH_DIGITS_MAX).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit)
+    };
+    let has_no_length = lengths.next().is_some_and(|length| !is_length(length));
+    has_no_length || lengths.next().is_some() || headers.values().any(has_space)
 }
 
 /// The length of a body that h2 has found to be well-formed.
@@ -329,6 +345,8 @@ impl Outflow {
     }
 }
 
+/// As many as every number of 64 bits has room for.
+const LENGTH_DIGITS_MAX: usize = 19;
 /// What a client must take in a second, once it has been waited for for a while.
 const TRICKLE: u64 = 100;
 const TRICKLE_GRACE: Duration = Duration::from_secs(10);

@@ -165,7 +165,10 @@ impl<I: Read + Unpin> AsyncRead for Wire<I> {
         this.link.note_read();
         let read = buf.filled().get(before..).unwrap_or_default();
         if let Err(flood) = this.guard.watch(read, this.link.credit()) {
+            // h2 need not see it: the task of the connection has the last word.
+            buf.set_filled(before);
             this.link.note_flood(flood);
+            return Poll::Pending;
         }
         Poll::Ready(Ok(()))
     }

@@ -13,7 +13,7 @@ const SCHEME: (&str, &str) = (":scheme", "https");
 const PATH: (&str, &str) = (":path", "/");
 const AUTHORITY: (&str, &str) = (":authority", "app.example");
 
-const CASES: [Fields; 44] = [
+const CASES: [Fields; 50] = [
     // Names and values that would mean something else in HTTP/1.1 (§8.2.1).
     &[METHOD, SCHEME, PATH, AUTHORITY, ("X-Upper", "1")],
     &[METHOD, SCHEME, PATH, AUTHORITY, ("x y", "1")],
@@ -26,6 +26,13 @@ const CASES: [Fields; 44] = [
     &[METHOD, SCHEME, PATH, AUTHORITY, ("x", "1\ny: 2")],
     &[METHOD, SCHEME, PATH, AUTHORITY, ("x", "1\ry: 2")],
     &[METHOD, SCHEME, PATH, AUTHORITY, ("x", "1\0")],
+    &[METHOD, SCHEME, PATH, AUTHORITY, ("x", " 1")],
+    &[METHOD, SCHEME, PATH, AUTHORITY, ("x", "1\t")],
+    // Lengths that are none.
+    &[METHOD, SCHEME, PATH, AUTHORITY, ("content-length", "")],
+    &[METHOD, SCHEME, PATH, AUTHORITY, ("content-length", "+0")],
+    &[METHOD, SCHEME, PATH, AUTHORITY, ("content-length", "0, 0")],
+    &[METHOD, SCHEME, PATH, AUTHORITY, ("content-length", "0"), ("content-length", "0")],
     // Fields of a connection (§8.2.2).
     &[METHOD, SCHEME, PATH, AUTHORITY, ("connection", "close")],
     &[METHOD, SCHEME, PATH, AUTHORITY, ("keep-alive", "1")],
@@ -147,5 +154,34 @@ async fn stream_numbers_go_up_and_are_odd() {
         }
         assert_eq!(client.next_of(GOAWAY).await.code(), PROTOCOL_ERROR, "{numbers:?}");
         assert_eq!(client.closed.await.unwrap(), CloseReason::ClientError, "{numbers:?}");
+    }
+}
+
+#[tokio::test]
+async fn frames_of_the_wrong_size_or_in_the_wrong_place_end_the_connection() {
+    let cases = [
+        ("settings", frame(SETTINGS, 0, 0, &[0; 5]), FRAME_SIZE_ERROR),
+        ("their answer", frame(SETTINGS, ACK, 0, &[0; 6]), FRAME_SIZE_ERROR),
+        ("ping", frame(PING, 0, 0, &[0; 7]), FRAME_SIZE_ERROR),
+        ("reset", frame(RST_STREAM, 0, 1, &[0; 5]), FRAME_SIZE_ERROR),
+        ("window", frame(WINDOW_UPDATE, 0, 0, &[0; 3]), FRAME_SIZE_ERROR),
+        ("farewell", frame(GOAWAY, 0, 0, &[0; 7]), FRAME_SIZE_ERROR),
+    ];
+    for (name, bytes, code) in cases {
+        let mut client = Raw::new(vec![vec![say("")]], |_| {}).await;
+        client.send(&[get(1), bytes].concat()).await;
+        assert_eq!(client.next_of(GOAWAY).await.code(), code, "{name}");
+        assert_eq!(client.closed.await.unwrap(), CloseReason::ClientError, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn settings_come_first() {
+    for first in [get(1), frame(PING, 0, 0, &[0; 8]), frame(SETTINGS, ACK, 0, &[])] {
+        let mut client = Raw::silent(vec![vec![say(OK)]]).await;
+        client.send(&[b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &first[..]].concat()).await;
+        assert_eq!(client.next_of(GOAWAY).await.code(), PROTOCOL_ERROR);
+        assert_eq!(client.closed.await.unwrap(), CloseReason::ClientError);
+        assert!(client.mock.received().is_empty());
     }
 }

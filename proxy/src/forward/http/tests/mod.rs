@@ -3,6 +3,7 @@
 
 mod bodies;
 mod farewell;
+mod floods;
 mod frames;
 mod framing;
 mod h2;
