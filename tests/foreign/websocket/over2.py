@@ -54,11 +54,11 @@ class Connection:
         self.flush()
         return not any(isinstance(event, h2.events.RemoteSettingsChanged) for event in events)
 
-    def ask(self, head):
-        """Sends a head that ends nothing, and waits for the one of the answer."""
+    def ask(self, head, end=False):
+        """Sends a head, and waits for the one of the answer."""
         stream = Stream(self, self.h2.get_next_available_stream_id())
         self.streams[stream.id] = stream
-        self.h2.send_headers(stream.id, head)
+        self.h2.send_headers(stream.id, head, end_stream=end)
         self.flush()
         while stream.head is None and not stream.ended:
             self.turn()
@@ -215,10 +215,7 @@ def heads():
         assert part in said, said
     # Who only asks, or asks for another protocol, gets an answer in words or none.
     plain = [(":method", "GET"), (":scheme", "https"), (":path", "/"), (":authority", NAME)]
-    stream = connection.ask(plain)
-    connection.h2.end_stream(stream.id)
-    connection.flush()
-    stream.expect("426")
+    connection.ask(plain, end=True).expect("426")
     other = connection.ask([(":protocol", "other")] + plain[1:] + [(":method", "CONNECT")])
     assert other.head is None or other.head[":status"][0] in "45", other.head
 

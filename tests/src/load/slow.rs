@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep};
 
 use super::options::Options;
 use super::tls::{self, TlsStream, Version};
-use super::{LoadError, bounded, gate, say, wait_for_line};
+use super::{LoadError, gate, say, wait_for_line};
 
 /// `--count` connections, opened by `--parallel` at a time: of every twenty, thirteen are slow
 /// with their head, six with their body, and one with taking what it gets.
@@ -25,7 +25,9 @@ pub(crate) async fn run(options: &Options) -> Result<(), LoadError> {
     gate()?;
     let start = Instant::now();
     let mut clients = JoinSet::new();
-    bounded(open(address, &config, count, parallel, &mut clients)).await?;
+    let opened = open(address, &config, count, parallel, &mut clients);
+    let opened = tokio::time::timeout(OPENING_TIME_MAX, opened).await;
+    opened.unwrap_or_else(|_| Err(LoadError::Unexpected("not all were let begin".to_owned())))?;
     say(&json!({ "done": clients.len(), "seconds": start.elapsed().as_secs_f64() }).to_string())?;
     let enough = tokio::task::spawn_blocking(wait_for_line);
     tokio::select! {
@@ -122,6 +124,9 @@ async fn go_on(mut stream: TlsStream, kind: Kind) -> Result<(), LoadError> {
         step.map_err(|source| LoadError::io("get on with a request", source))?;
     }
 }
+
+/// How long all of them may take to begin, on a machine that has much else to do.
+const OPENING_TIME_MAX: Duration = Duration::from_secs(240);
 
 /// The time between two bytes.
 const BEAT: Duration = Duration::from_secs(5);

@@ -49,7 +49,7 @@ fn patient() -> Backend {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_thousand_slow_clients_cost_little_and_hold_up_nobody() {
-    let patience = "\"300s\"";
+    let patience = "\"600s\"";
     let proxy = Proxy::builder()
         .listener(https(NAME))
         .backend(patient())
@@ -75,7 +75,7 @@ async fn ten_thousand_slow_clients_cost_little_and_hold_up_nobody() {
     let load = load.args(["--address", &proxy.first_address().to_string()]);
     let load = load.args(["--count", &CLIENTS.to_string(), "--certificate"]);
     let load = load.arg(proxy.folder().join(format!("certs.d/{NAME}.pem")));
-    let mut load = load.patience(Duration::from_secs(120)).start();
+    let mut load = load.patience(Duration::from_secs(250)).start();
     load.hear("ready").await;
     load.say(b"go\n").await;
     load.hear(&format!("\"done\":{CLIENTS}")).await;
