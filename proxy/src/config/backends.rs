@@ -227,14 +227,9 @@ pub(super) fn check_tunnels(
         for index in backends_of(&listener.sites) {
             let found = backends.get(index).zip(written.get(index));
             let Some((backend, entry)) = found.filter(|_| seen.insert(index)) else { continue };
-            let name = || listener.name.to_string();
-            if let Some(tls) = &entry.section.tls {
-                let problem = BackendProblem::TunnelTls(name());
-                reader.errors.report(&tls.place, problem, || None);
-            }
             if matches!(backend.balance, Balance::HashHeader(_) | Balance::HashCookie(_)) {
                 let hint = || Some("as `hash-client`".to_owned());
-                let problem = BackendProblem::TunnelBalance(name());
+                let problem = BackendProblem::TunnelBalance(listener.name.to_string());
                 reader.errors.report(&entry.section.balance.place, problem, hint);
             }
         }

@@ -121,9 +121,6 @@ pub enum BackendProblem {
     /// Not a name in a certificate.
     #[error("`{0}` is not a host name or an IP address")]
     ServerName(String),
-    /// Bytes are passed on as they come.
-    #[error("listener `{0}` forwards bytes here, which are never encrypted")]
-    TunnelTls(String),
     /// Bytes have no fields and no cookies.
     #[error("listener `{0}` forwards bytes here, which have no fields and no cookies")]
     TunnelBalance(String),
