@@ -338,3 +338,27 @@ async fn without_a_backend_a_tls_1_2_handshake_is_finished_all_the_same() {
     let mut client = proxy.client(NAME).tls12().connect().await;
     assert!(client.receive_all().await.unwrap().is_empty());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bytes_reach_an_endpoint_under_tls_that_is_who_it_should_be() {
+    let far = Proxy::builder().listener(tls("far.example")).backend(echo()).start().await;
+    let near = |server_name: &str| {
+        Proxy::builder()
+            .listener(tls(NAME))
+            .endpoints("app", &[&far.first_address().to_string()])
+            .set("backend.app.tls.ca", &format!("{:?}", far.ca()))
+            .set("backend.app.tls.server_name", &format!("{server_name:?}"))
+            .start()
+    };
+    let proxy = near("far.example").await;
+    let mut client = proxy.client(NAME).connect().await;
+    client.send(b"there and back").await;
+    client.close_notify().await;
+    assert_eq!(client.receive_all().await.unwrap(), b"there and back");
+
+    let deceived = near("other.example").await;
+    let mut client = deceived.client(NAME).connect().await;
+    client.send(b"for nobody else").await;
+    assert_eq!(client.receive_all().await.unwrap_or_default(), b"");
+    deceived.wait_for_log("closed", &[("reason", "backend_unreachable")]).await;
+}
