@@ -5,6 +5,7 @@
 //! are in `listen`.
 
 pub mod listen;
+mod name;
 
 use std::cell::RefCell;
 use std::fmt;
@@ -20,6 +21,8 @@ use std::time::Duration;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
+
+pub use name::EndpointName;
 
 /// Where a listener waits: `host:port` with a literal IP address, or `unix:/path`.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
@@ -119,77 +122,6 @@ impl From<PeerAddr> for ClientAddr {
 impl fmt::Display for ClientAddr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
-    }
-}
-
-/// An endpoint as the configuration names it: `host:port`, `srv:_http._tcp.name` or `unix:/path`.
-#[derive(Clone, Debug, Eq, Hash, PartialEq)]
-pub enum EndpointName {
-    /// A name to resolve, or a literal IP address, with a port.
-    Host {
-        /// A DNS name or a literal address (IPv6 without brackets).
-        host: Arc<str>,
-        /// The TCP port.
-        port: u16,
-    },
-    /// A service whose hosts, ports and weights stand in DNS (RFC 2782).
-    Service(Arc<str>),
-    /// The path of a unix socket.
-    Unix(Arc<Path>),
-}
-
-impl EndpointName {
-    /// What requests call it, if they are not those of a client.
-    pub fn authority(&self) -> String {
-        match self {
-            Self::Host { .. } => self.to_string(),
-            Self::Service(name) => {
-                let labels = name.trim_end_matches('.').split('.');
-                labels.skip_while(|label| label.starts_with('_')).collect::<Vec<_>>().join(".")
-            }
-            Self::Unix(_) => "localhost".to_owned(),
-        }
-    }
-}
-
-impl FromStr for EndpointName {
-    type Err = AddressError;
-
-    fn from_str(text: &str) -> Result<Self, AddressError> {
-        if let Some(path) = text.strip_prefix("unix:") {
-            return match path {
-                "" => Err(AddressError::EmptyPath),
-                path => Ok(Self::Unix(Path::new(path).into())),
-            };
-        }
-        let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
-        let is_name = |name: &str| name.len() <= HOST_BYTES_MAX && name.bytes().all(plain);
-        if let Some(name) = text.strip_prefix("srv:_") {
-            return match is_name(name) {
-                true => Ok(Self::Service(format!("_{name}").into())),
-                false => Err(AddressError::BadHost),
-            };
-        }
-        if let Ok(addr) = text.parse::<SocketAddr>() {
-            return Ok(Self::Host { host: addr.ip().to_string().into(), port: addr.port() });
-        }
-        let (host, port) = text.rsplit_once(':').ok_or(AddressError::NoPort)?;
-        let port = port.parse().map_err(|_| AddressError::NoPort)?;
-        if host.is_empty() || !is_name(host) {
-            return Err(AddressError::BadHost);
-        }
-        Ok(Self::Host { host: host.into(), port })
-    }
-}
-
-impl fmt::Display for EndpointName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Host { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
-            Self::Host { host, port } => write!(f, "{host}:{port}"),
-            Self::Service(name) => write!(f, "srv:{name}"),
-            Self::Unix(path) => write!(f, "unix:{}", path.display()),
-        }
     }
 }
 
@@ -372,9 +304,6 @@ const MORE_FOLLOWS: i32 = 0x8000;
 /// Elsewhere the packets are two.
 #[cfg(not(target_os = "linux"))]
 const MORE_FOLLOWS: i32 = 0;
-
-/// RFC 1035 §2.3.4.
-const HOST_BYTES_MAX: usize = 255;
 
 impl Keepalive {
     /// Sets what every TCP connection of ours has: no Nagle delay, keepalive probes, and a limit on
