@@ -64,14 +64,16 @@ async fn an_endpoint_may_end_at_any_point_of_a_request() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_that_died_in_the_pool_costs_no_request_that_may_be_repeated() {
-    let backend = doomed(Death::BehindAnswer, 0);
-    let proxy = Proxy::builder().listener(https(NAME)).backend(&*backend).start().await;
-    for version in VERSIONS {
-        let mut asker = proxy.client(NAME).asker(version).await.unwrap();
-        for number in 0..50 {
-            let id = format!("{version:?}-{number}");
-            let answer = asker.ask(Method::GET, "/", &[("x-id", &id)], "").await.unwrap();
-            assert_eq!(answer.status, 200, "{id}: {:?}", answer.body);
+    for (death, lives) in [(Death::BehindAnswer, 0), (Death::AtOnce, 1)] {
+        let backend = doomed(death, lives);
+        let proxy = Proxy::builder().listener(https(NAME)).backend(&*backend).start().await;
+        for version in VERSIONS {
+            let mut asker = proxy.client(NAME).asker(version).await.unwrap();
+            for number in 0..50 {
+                let id = format!("{version:?}-{number}");
+                let answer = asker.ask(Method::GET, "/", &[("x-id", &id)], "").await.unwrap();
+                assert_eq!(answer.status, 200, "{death:?}: {id}: {:?}", answer.body);
+            }
         }
     }
 }
