@@ -78,12 +78,12 @@ for wrong, what in [
 
 for wrong, what in [
     (raw(PING, 0, 0, bytes(8)), "PING"),
-    (headers(1, request("/owed")), "HEADERS"),
+    (headers(1, request("/refused")), "HEADERS"),
     (window(0, 1), "WINDOW_UPDATE"),
     (raw(SETTINGS, 0x1, 0, b""), "SETTINGS with ACK"),
 ]:
 
-    @case("3.4", f"{what} as the first frame is a connection error", owed=True, silent=True)
+    @case("3.4", f"{what} as the first frame is a connection error", silent=True)
     def _(peer, wrong=wrong):
         peer.send(PREFACE, wrong, raw(PING, 0, 0, b"alive???"))
         for frame in peer:
