@@ -95,14 +95,12 @@ impl Scan {
     /// Whether what has come can still become a head.
     fn check_beginning(&self, bytes: &[u8], limits: &HttpLimits) -> Result<(), StatusCode> {
         let length = bytes.len().saturating_sub(self.start);
-        if self.lines == 0 {
-            let first = bytes.get(self.start..).and_then(|rest| rest.first());
-            if first.is_some_and(|&byte| !is_token(byte) && byte != b'\r') {
-                return Err(StatusCode::BAD_REQUEST);
-            }
-            if length > limits.uri_bytes_max + LINE_BYTES_MORE {
-                return Err(StatusCode::URI_TOO_LONG);
-            }
+        let first = bytes.get(self.start..).and_then(|rest| rest.first());
+        if first.is_some_and(|&byte| !is_token(byte) && byte != b'\r') {
+            return Err(StatusCode::BAD_REQUEST);
+        }
+        if self.lines == 0 && length > limits.uri_bytes_max + LINE_BYTES_MORE {
+            return Err(StatusCode::URI_TOO_LONG);
         }
         if length > limits.header_bytes_max {
             return Err(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);

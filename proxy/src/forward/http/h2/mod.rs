@@ -7,7 +7,6 @@
 
 mod bell;
 mod clock;
-mod date;
 mod guard;
 mod link;
 mod slots;

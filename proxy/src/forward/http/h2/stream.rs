@@ -21,12 +21,12 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body::{Body as _, Frame};
 use tokio::time::Instant;
 
-use super::date;
 use super::link::Link;
 use super::tunnel::Tunnel;
 use crate::backend::{Alarm, Interims, random};
 use crate::body::{Http2Body, Incoming};
 use crate::forward::header::{WebSocketKey, agree_to_websocket, ask_for_websocket, clean_interim};
+use crate::forward::http::date;
 use crate::forward::http::download::Download;
 use crate::forward::http::exchange::exchange;
 use crate::forward::http::state::Connection;
