@@ -101,7 +101,15 @@ impl Pages {
         let meant = self.about.backends.iter().find(|one| **one.name() == *backend);
         match meant.and_then(|meant| meant.set_draining(&endpoint, draining)) {
             Some(addresses) => {
-                tracing::info!(backend, endpoint, ?draining, "the operator wants it so");
+                tracing::info!(
+                    backend,
+                    endpoint,
+                    "{}",
+                    match draining {
+                        Draining::On => "endpoint drains, as the operator asked",
+                        Draining::Off => "endpoint takes requests again, as the operator asked",
+                    }
+                );
                 let answer = format!("{}\n", json!({ "addresses": addresses }));
                 respond(StatusCode::OK, "application/json", Bytes::from(answer))
             }

@@ -34,25 +34,13 @@ impl<S: Section> Kind for Mixed<S> {
         value: &DeValue<'_>,
         reader: &mut Reader<'_>,
     ) -> Option<Self::Value> {
-        let Some(list) = value.as_array() else {
-            reader.wrong_type(place, LIST, value);
-            return None;
-        };
-        if !count_is_good(place, list.len(), self.0, reader) {
-            return None;
-        }
-        let mut entries = Vec::new();
-        for (index, entry) in list.iter().enumerate() {
-            let place = place.entry(index, entry.span().start);
-            match entry.get_ref() {
-                DeValue::Table(table) => {
-                    let section = Table::present(place.clone(), table).read(reader);
-                    entries.push(TextOr::Section(Entry { name: String::new(), place, section }));
-                }
-                value => entries.extend(Text.parse(&place, value, reader).map(TextOr::Text)),
+        each(place, value, self.0, reader, |place, value, reader| match value {
+            DeValue::Table(table) => {
+                let section = Table::present(place.clone(), table).read(reader);
+                Some(TextOr::Section(Entry { name: String::new(), place, section }))
             }
-        }
-        Some(entries)
+            value => Text.parse(&place, value, reader).map(TextOr::Text),
+        })
     }
 
     fn json(&self) -> Json {
@@ -148,6 +136,30 @@ impl Kind for TextMap {
     }
 }
 
+/// What `read` makes of each entry of a list of at least one and at most so many; entries that are
+/// wrong are stepped over.
+fn each<T>(
+    place: &Place,
+    value: &DeValue<'_>,
+    count_max: usize,
+    reader: &mut Reader<'_>,
+    mut read: impl FnMut(Place, &DeValue<'_>, &mut Reader<'_>) -> Option<T>,
+) -> Option<Vec<T>> {
+    let Some(list) = value.as_array() else {
+        reader.wrong_type(place, LIST, value);
+        return None;
+    };
+    if !count_is_good(place, list.len(), count_max, reader) {
+        return None;
+    }
+    let mut entries = Vec::new();
+    for (index, entry) in list.iter().enumerate() {
+        let place = place.entry(index, entry.span().start);
+        entries.extend(read(place, entry.get_ref(), reader));
+    }
+    Some(entries)
+}
+
 /// Status codes: numbers, and texts with two of them (`200-299`); at least one.
 pub(super) struct Codes(pub(super) usize);
 
@@ -160,29 +172,17 @@ impl Kind for Codes {
         value: &DeValue<'_>,
         reader: &mut Reader<'_>,
     ) -> Option<Self::Value> {
-        let Some(list) = value.as_array() else {
-            reader.wrong_type(place, LIST, value);
-            return None;
-        };
-        if !count_is_good(place, list.len(), self.0, reader) {
-            return None;
-        }
-        let mut codes = Vec::new();
-        for (index, entry) in list.iter().enumerate() {
-            let place = place.entry(index, entry.span().start);
-            let written = match entry.get_ref().as_integer() {
+        each(place, value, self.0, reader, |place, value, reader| {
+            let written = match value.as_integer() {
                 Some(number) if number.radix() == 10 => number.as_str().to_owned(),
-                _ => match text(&place, entry.get_ref(), "a status code", reader) {
-                    Some(written) => written.text,
-                    None => continue,
-                },
+                _ => text(&place, value, "a status code", reader)?.text,
             };
-            match codes_of(&written) {
-                Some(range) => codes.push(range),
-                None => reader.errors.report(&place, Problem::Codes, || None),
+            let range = codes_of(&written);
+            if range.is_none() {
+                reader.errors.report(&place, Problem::Codes, || None);
             }
-        }
-        Some(codes)
+            range
+        })
     }
 
     fn json(&self) -> Json {
