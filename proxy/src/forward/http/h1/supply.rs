@@ -90,8 +90,11 @@ impl Supply {
         wire: &mut Wire<I>,
     ) -> Result<Moved, End> {
         let Some(feed) = &self.feed else { return watch(cx, wire) };
-        if self.is_broken || feed.is_left() || !feed.is_wanted(cx) {
+        if self.is_broken || feed.is_left() {
             return Ok(Moved::No);
+        }
+        if !feed.is_wanted(cx) {
+            return watch(cx, wire);
         }
         let part = loop {
             match self.rest.next(&mut wire.buffer) {
@@ -156,14 +159,19 @@ impl Rest {
     }
 }
 
-/// Behind the body: whether the client is still there. At most one read of what it says meanwhile
-/// is kept, for the next turn.
+/// While nothing of the body is wanted, and behind it: whether the client is still there. Some of
+/// what it says meanwhile is kept, for whoever wants it next: one that has left may have said
+/// something before.
 fn watch<I: Read + Unpin>(cx: &mut Context<'_>, wire: &mut Wire<I>) -> Result<Moved, End> {
-    if !wire.buffer.is_empty() {
-        return Ok(Moved::No);
+    while wire.buffer.len() < AHEAD_BYTES_MAX {
+        match wire.poll_fill(cx) {
+            Poll::Ready(Ok(1..)) => {}
+            Poll::Pending => break,
+            Poll::Ready(_) => return Err(End::Broken),
+        }
     }
-    match wire.poll_fill(cx) {
-        Poll::Ready(Ok(1..)) | Poll::Pending => Ok(Moved::No),
-        Poll::Ready(_) => Err(End::Broken),
-    }
+    Ok(Moved::No)
 }
+
+/// So much is read ahead at least, if it comes.
+const AHEAD_BYTES_MAX: usize = 16 * 1024;

@@ -144,3 +144,23 @@ async fn a_client_that_leaves_takes_its_connection_to_the_backend_along() {
         assert!(text.contains("portunus_backend_connections_active{backend=\"app\"} 0"), "{text}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_leaves_is_missed_whatever_it_said_before() {
+    let body = "POST / HTTP/1.1\r\nHost: app.example\r\nContent-Length: 90000\r\n\r\nhi";
+    for said in [format!("{GET}G"), format!("{GET}{GET}{GET}"), body.to_owned()] {
+        let mut client = Client::new(vec![say("").after(NEVER)]).await;
+        client.send(&said).await;
+        while client.mock.open() == 0 {
+            tokio::task::yield_now().await;
+        }
+        let start = tokio::time::Instant::now();
+        let Client { io, closed, mock, .. } = client;
+        drop(io);
+        closed.await.unwrap();
+        while mock.open() > 0 {
+            tokio::task::yield_now().await;
+        }
+        assert!(start.elapsed() < Duration::from_secs(1), "{said:.20}: {:?}", start.elapsed());
+    }
+}
