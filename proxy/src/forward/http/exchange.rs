@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::CONNECTION;
-use http::{HeaderValue, Method, Request, Response};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body as _;
 
 use super::download::Download;
@@ -100,6 +100,8 @@ impl Exchange {
             edit(response.headers_mut(), &route.response_fields);
         }
         match connection.version {
+            // A response that ends the protocol ends the requests as well, and says so there.
+            HttpVersion::H1 if response.status() == StatusCode::SWITCHING_PROTOCOLS => {}
             HttpVersion::H1 if connection.is_worn_out() => {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }

@@ -44,6 +44,18 @@ async fn what_the_client_sent_too_early_comes_after_the_agreement() {
 }
 
 #[tokio::test]
+async fn the_last_request_of_a_connection_may_be_a_websocket() {
+    let script = vec![say(AGREE), say("pong").after("ping")];
+    let mut client = Client::with(vec![script], |limits| limits.http.requests_max = 1).await;
+    client.send(ASK).await;
+    let text = client.read_until("early").await;
+    assert_lines(&text, &["upgrade: websocket", "connection: upgrade"]);
+    assert!(!text.contains("close"), "{text}");
+    client.send("ping").await;
+    client.read_until("pong").await;
+}
+
+#[tokio::test]
 async fn a_backend_may_decline() {
     let no = "HTTP/1.1 403 Forbidden\r\ncontent-length: 2\r\n\r\nno";
     let ok = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
