@@ -11,6 +11,7 @@ mod edit;
 mod forwarded;
 mod host;
 mod identity;
+mod length;
 mod request;
 mod response;
 #[cfg(test)]

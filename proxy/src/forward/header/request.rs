@@ -13,6 +13,7 @@ use super::edit::edit;
 use super::forwarded::tell;
 use super::host::{Host, HostError};
 use super::identity::ClientCert;
+use super::length::{BadLength, length, straighten};
 use super::response::Trailers;
 use super::tls::TlsFields;
 use crate::config::{FieldEdit, ForwardedFields, HttpLimits, HttpListener};
@@ -180,13 +181,10 @@ fn check_values(headers: &HeaderMap) -> Result<(), Refusal> {
     if headers.values().any(is_padded) {
         return Err(Refusal::bad("A header field begins or ends with white space."));
     }
-    let is_number =
-        |value: &HeaderValue| !value.is_empty() && value.as_bytes().iter().all(u8::is_ascii_digit);
-    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
-    if !lengths.next().is_none_or(is_number) || lengths.next().is_some() {
-        return Err(Refusal::bad("The length of the request is not a number."));
+    match length(headers) {
+        Ok(_) => Ok(()),
+        Err(BadLength) => Err(Refusal::bad("The length of the request is not a number.")),
     }
-    Ok(())
 }
 
 fn check_nominees(headers: &HeaderMap) -> Result<(), Refusal> {
@@ -263,6 +261,7 @@ pub fn forward(parts: &mut Parts, vetted: &Vetted, ours: Ours<'_>, has_body: boo
     if parts.version == Version::HTTP_2 {
         join_cookies(headers);
     }
+    straighten(headers);
     if has_body {
         if !headers.contains_key(CONTENT_LENGTH) {
             headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));

@@ -4,13 +4,14 @@ use http::header::{CONNECTION, CONTENT_LENGTH, TRAILER, TRANSFER_ENCODING, UPGRA
 use http::response::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
+use super::length::{BadLength, length, straighten};
 use super::request::{Protocol, nominees};
 use crate::field::{is_forbidden_trailer, is_hop, is_protected};
 
 /// Why a response is not forwarded.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum BadResponse {
-    /// Two lengths, or a coding that we do not undo: where it ends is anybody's guess.
+    /// Two lengths, one that is no number, or a coding that we do not undo: where it ends is anybody's guess.
     #[error("the framing of the response is ambiguous")]
     Framing,
     /// It changes the protocol, and nobody asked for that.
@@ -23,6 +24,7 @@ pub enum BadResponse {
 pub fn clean(parts: &mut Parts, asked: Protocol, trailers: Trailers) -> Result<(), BadResponse> {
     let headers = &mut parts.headers;
     check_framing(headers)?;
+    straighten(headers);
     let switches = parts.status == StatusCode::SWITCHING_PROTOCOLS;
     if switches && (asked != Protocol::WebSocket || !is_websocket(headers)) {
         return Err(BadResponse::Unasked);
@@ -87,11 +89,13 @@ pub(super) fn clean_trailers(trailers: &mut HeaderMap) {
 }
 
 fn check_framing(headers: &HeaderMap) -> Result<(), BadResponse> {
-    let lengths = headers.get_all(CONTENT_LENGTH).iter().count();
+    let length = length(headers).map_err(|BadLength| BadResponse::Framing)?;
     let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
     let is_sound = match (codings.next(), codings.next()) {
-        (None, _) => lengths <= 1,
-        (Some(coding), None) => lengths == 0 && coding.as_bytes().eq_ignore_ascii_case(b"chunked"),
+        (None, _) => true,
+        (Some(coding), None) => {
+            length.is_none() && coding.as_bytes().eq_ignore_ascii_case(b"chunked")
+        }
         (Some(_), Some(_)) => false,
     };
     if is_sound { Ok(()) } else { Err(BadResponse::Framing) }

@@ -250,6 +250,33 @@ fn responses_lose_what_belongs_to_one_hop() {
 }
 
 #[test]
+fn a_length_that_is_passed_on_is_one_number_without_a_leading_zero() {
+    let cases = [
+        ("0", Some("0")),
+        ("000", Some("0")),
+        ("10", Some("10")),
+        ("010", Some("10")),
+        ("18446744073709551616", None),
+        ("10, 10", None),
+        ("+10", None),
+        ("0x10", None),
+        ("", None),
+    ];
+    for (length, expected) in cases {
+        let response = Response::builder().header("content-length", length).body(());
+        let (mut parts, ()) = response.unwrap().into_parts();
+        let cleaned = clean(&mut parts, Protocol::Http, Trailers::Drop).ok();
+        let found = cleaned.map(|()| parts.headers["content-length"].clone());
+        assert_eq!(found.as_ref(), expected.map(HeaderValue::from_static).as_ref(), "{length}");
+        let mut parts = request("/", &[("host", "app.example"), ("content-length", length)]);
+        parts.version = Version::HTTP_2;
+        let passes = status(&parts).is_none();
+        let found = passes.then(|| forwarded(parts, true).headers["content-length"].clone());
+        assert_eq!(found.as_ref(), expected.map(HeaderValue::from_static).as_ref(), "{length}");
+    }
+}
+
+#[test]
 fn a_change_of_protocol_must_have_been_asked_for() {
     let cases = [
         (Protocol::WebSocket, "websocket", Ok(())),

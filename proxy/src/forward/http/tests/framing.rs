@@ -163,6 +163,7 @@ async fn responses_that_are_not_what_they_say_are_not_forwarded() {
         "HTTP/1.1 200 OK\r\ncontent-length: 2\r\ntransfer-encoding: chunked\r\n\r\n",
         "HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-length: 2\r\n\r\nok",
         "HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-length: 3\r\n\r\nok",
+        "HTTP/1.1 200 OK\r\ncontent-length: 2, 2\r\n\r\nok",
         "HTTP/1.1 200 OK\r\ncontent-length: +2\r\n\r\nok",
         "HTTP/1.1 200 OK\r\ntransfer-encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
         "HTTP/1.1 200 OK\r\ntransfer-encoding: gzip\r\n\r\n",
@@ -180,4 +181,16 @@ async fn responses_that_are_not_what_they_say_are_not_forwarded() {
         let count = "portunus_backend_errors_total{backend=\"app\",reason=\"bad_response\"} 1";
         assert!(metrics.contains(count), "{answer}");
     }
+}
+
+#[tokio::test]
+async fn a_length_that_looks_octal_reaches_no_backend() {
+    use super::frames::{DATA, END_HEADERS, END_STREAM, HEADERS, POST, Raw, block, frame};
+    let ok = "HTTP/1.1 200 OK\r\ncontent-length: 02\r\n\r\nok";
+    let mut client = Raw::new(vec![vec![say(ok).after("0123456789")]], |_| {}).await;
+    let head = [&POST[..], &[("content-length", "010")]].concat();
+    client.send(&frame(HEADERS, END_HEADERS, 1, &block(&head))).await;
+    client.send(&frame(DATA, END_STREAM, 1, b"0123456789")).await;
+    client.next_of(DATA).await;
+    assert_lines(&client.mock.received().concat(), &["content-length: 10"]);
 }
