@@ -20,8 +20,8 @@
 //! that becomes a tunnel ends with the head of the response.
 //!
 //! A query string may hold secrets, and is never there; nor is any other field of the request.
-//! Whatever a client has written is escaped, so that a line is a line. Refuses to know requests
-//! beyond their head.
+//! Whatever a client has written is escaped, so that a line is a line, and cut behind 256 bytes, so
+//! that a line has an end: `...` stands for the rest. Refuses to know requests beyond their head.
 
 use std::io::Write as _;
 use std::sync::Arc;
@@ -294,6 +294,7 @@ fn put_optional(line: &mut Vec<u8>, text: Option<&str>) {
 
 /// What a client may have written: without spaces, quotes and what is not visible.
 fn put_word(line: &mut Vec<u8>, text: &str) {
+    let (text, rest) = cut(text);
     for &byte in text.as_bytes() {
         match byte {
             b'"' | b'\\' => line.extend_from_slice(&[b'\\', byte]),
@@ -301,11 +302,21 @@ fn put_word(line: &mut Vec<u8>, text: &str) {
             byte => put(line, format_args!("\\x{byte:02x}")),
         }
     }
+    line.extend_from_slice(rest.as_bytes());
+}
+
+/// As much of `text` as is written, and what is written for the rest.
+fn cut(text: &str) -> (&str, &'static str) {
+    match text.get(..text.floor_char_boundary(WORD_BYTES_MAX)) {
+        Some(start) if start.len() < text.len() => (start, "..."),
+        _ => (text, ""),
+    }
 }
 
 fn put_member(line: &mut Vec<u8>, name: &str, text: Option<&str>) {
     put(line, format_args!(",\"{name}\":"));
     let Some(text) = text else { return line.extend_from_slice(b"null") };
+    let (text, rest) = cut(text);
     line.push(b'"');
     for letter in text.chars() {
         match letter {
@@ -319,5 +330,9 @@ fn put_member(line: &mut Vec<u8>, name: &str, text: Option<&str>) {
             }
         }
     }
+    line.extend_from_slice(rest.as_bytes());
     line.push(b'"');
 }
+
+/// What is written of a word; an attacker may send long ones.
+const WORD_BYTES_MAX: usize = 256;

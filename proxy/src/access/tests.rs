@@ -4,8 +4,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::UNIX_EPOCH;
 
-use http::HeaderValue;
 use http::uri::PathAndQuery;
+use http::{HeaderValue, Method};
 use proptest::prelude::*;
 
 use super::*;
@@ -108,6 +108,25 @@ fn neither_queries_nor_credentials_are_logged() {
         let line = line(&entry, format);
         assert!(!line.contains("secret") && line.contains("b.example"), "{line}");
     }
+}
+
+#[test]
+fn what_a_client_writes_at_length_is_cut() {
+    let mut entry = entry(&format!("/{}", "a".repeat(300)));
+    entry.method = Method::from_bytes(&[b'M'; 30_000]).ok();
+    entry.host = HeaderValue::from_bytes(&[b'h'; 30_000]).ok();
+    let (method, path) = ("M".repeat(256), format!("/{}", "a".repeat(255)));
+    let text = line(&entry, Format::Text);
+    assert!(text.contains(&format!(" \"{method}... {path}... HTTP/1.1\" ")), "{text}");
+    assert!(text.contains(&format!(" host={}... ", "h".repeat(256))), "{text}");
+    let json: serde_json::Value = serde_json::from_str(&line(&entry, Format::Json)).unwrap();
+    assert_eq!(json["method"], format!("{method}..."));
+    assert_eq!(json["path"], format!("{path}..."));
+    // Each letter has two bytes, and is not cut in two: a line of the longest is still short.
+    entry.target = format!("/{}", "\u{e4}".repeat(300)).parse().ok();
+    let json: serde_json::Value = serde_json::from_str(&line(&entry, Format::Json)).unwrap();
+    assert_eq!(json["path"], format!("/{}...", "\u{e4}".repeat(127)));
+    assert!(line(&entry, Format::Text).len() < 4 * 1024);
 }
 
 proptest! {
