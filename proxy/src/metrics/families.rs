@@ -132,6 +132,8 @@ families! {
         "Number of the configuration in use, counted from 1 at start.";
     http_requests: IntCounterVec, Kind::Counter, "portunus_http_requests_total",
         ["listener", "version", "code"], "Requests answered, by HTTP version and class of status.";
+    http_rejects: IntCounterVec, Kind::Counter, "portunus_http_rejects_total",
+        ["listener", "reason"], "Requests that were refused for what the client did, by reason.";
     http2_defences: IntCounterVec, Kind::Counter, "portunus_http2_defences_total",
         ["listener", "defence"], "Connections and streams of HTTP/2 that cost too much, ended.";
     http_request_duration: HistogramVec, Kind::Histogram(REQUEST_SECONDS),
@@ -197,6 +199,7 @@ impl Families {
             key_exchanges: Counters::resolve(&self.key_exchanges, name),
             ciphers: Counters::resolve(&self.ciphers, name),
             http_requests: Pairs::resolve(&self.http_requests, name),
+            http_rejects: Counters::resolve(&self.http_rejects, name),
             http2_defences: Counters::resolve(&self.http2_defences, name),
         }
     }

@@ -9,8 +9,8 @@ use prometheus::{
 };
 
 use super::labels::{
-    CheckResult, CodeClass, Direction, Group, HandshakeKind, Http2Defence, HttpVersion, Limit,
-    NotResumed, ResolveResult, Standing, Suite, TlsVersion,
+    CheckResult, CodeClass, Direction, Group, HandshakeKind, Http2Defence, HttpReject, HttpVersion,
+    Limit, NotResumed, ResolveResult, Standing, Suite, TlsVersion,
 };
 use crate::outcome::{BackendFailure, CloseReason, HandshakeFailure, Label};
 
@@ -30,6 +30,7 @@ pub struct ListenerMetrics {
     pub key_exchanges: Counters<Group>,
     pub ciphers: Counters<Suite>,
     pub http_requests: Pairs<HttpVersion, CodeClass>,
+    pub http_rejects: Counters<HttpReject>,
     pub http2_defences: Counters<Http2Defence>,
 }
 

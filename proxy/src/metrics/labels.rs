@@ -163,6 +163,38 @@ labels! {
 }
 
 labels! {
+    /// Why a request of a client was refused.
+    HttpReject {
+        /// It has more content than its route allows.
+        BodyTooLarge => "body_too_large",
+        /// Its content has a transfer coding that is not understood here.
+        Coding => "coding",
+        /// It expects something else than leave to go on.
+        Expectation => "expectation",
+        /// Where it ends can be understood in two ways, or in none.
+        Framing => "framing",
+        /// Its head has too many fields, or too many bytes.
+        HeadTooLarge => "head_too_large",
+        /// It does not say for which host it is, or says it twice, or that is no host.
+        Host => "host",
+        /// It breaks the grammar in some other way.
+        Malformed => "malformed",
+        /// It asks for something that is done nowhere, or not there.
+        Method => "method",
+        /// Its host is not served on this connection, but on its own.
+        Misdirected => "misdirected",
+        /// It did not come in time.
+        Timeout => "timeout",
+        /// Its host is not served here.
+        UnknownHost => "unknown_host",
+        /// Its target is too long.
+        UriTooLong => "uri_too_long",
+        /// It speaks a version of HTTP that is not spoken here.
+        Version => "version",
+    }
+}
+
+labels! {
     /// The named group of a key exchange.
     Group {
         /// A group that has no name here.

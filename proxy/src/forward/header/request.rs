@@ -18,6 +18,7 @@ use super::response::Trailers;
 use super::tls::TlsFields;
 use crate::config::{FieldEdit, ForwardedFields, HttpLimits, HttpListener};
 use crate::field::{Fate, fate, is_hop, is_protected};
+use crate::metrics::HttpReject;
 
 /// A request that may be forwarded.
 #[derive(Debug)]
@@ -45,25 +46,45 @@ pub struct Refusal {
     pub status: StatusCode,
     /// What is wrong.
     pub words: &'static str,
+    /// What the client did, unless it is not its fault.
+    pub reason: Option<HttpReject>,
 }
 
 impl Refusal {
-    const fn new(status: StatusCode, words: &'static str) -> Self {
-        Self { status, words }
+    /// The answer to a client that did something wrong.
+    pub const fn new(status: StatusCode, reason: HttpReject, words: &'static str) -> Self {
+        Self { status, words, reason: Some(reason) }
     }
 
-    const fn bad(words: &'static str) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, words)
+    /// The answer if we cannot do what we should, or there is nothing to do.
+    pub const fn ours(status: StatusCode, words: &'static str) -> Self {
+        Self { status, words, reason: None }
+    }
+
+    /// The answer to a request that is none.
+    pub const fn malformed(words: &'static str) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, HttpReject::Malformed, words)
+    }
+
+    const fn framing(words: &'static str) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, HttpReject::Framing, words)
+    }
+
+    const fn host(words: &'static str) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, HttpReject::Host, words)
     }
 }
 
 /// The answer to a body beyond the limit of its route.
-pub const TOO_LARGE: Refusal =
-    Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "The body of the request is too large.");
+pub const TOO_LARGE: Refusal = Refusal::new(
+    StatusCode::PAYLOAD_TOO_LARGE,
+    HttpReject::BodyTooLarge,
+    "The body of the request is too large.",
+);
 
 impl From<HostError> for Refusal {
     fn from(_: HostError) -> Self {
-        Self::bad("The host of the request is not a host name.")
+        Self::host("The host of the request is not a host name.")
     }
 }
 
@@ -76,7 +97,11 @@ pub fn vet(
     listener: &HttpListener,
 ) -> Result<Vetted, Refusal> {
     if parts.method == Method::CONNECT {
-        return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "CONNECT is not served here."));
+        return Err(Refusal::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            HttpReject::Method,
+            "CONNECT is not served here.",
+        ));
     }
     let host = host(parts, fallback)?;
     check_target(&parts.uri, &parts.method, limits)?;
@@ -86,11 +111,15 @@ pub fn vet(
     }
     if parts.headers.len() > limits.header_fields_max {
         let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
-        return Err(Refusal::new(status, "The request has too many header fields."));
+        return Err(Refusal::new(
+            status,
+            HttpReject::HeadTooLarge,
+            "The request has too many header fields.",
+        ));
     }
     check_nominees(&parts.headers)?;
     if listener.reject_underscores && parts.headers.keys().any(|name| name.as_str().contains('_')) {
-        return Err(Refusal::bad("The name of a header field has an underscore."));
+        return Err(Refusal::malformed("The name of a header field has an underscore."));
     }
     Ok(Vetted { host, protocol: protocol(parts) })
 }
@@ -100,25 +129,25 @@ fn host(parts: &Parts, fallback: Option<&str>) -> Result<Host, Refusal> {
     let mut fields = parts.headers.get_all(HOST).iter();
     let field = fields.next();
     if fields.next().is_some() {
-        return Err(Refusal::bad("The request has more than one Host field."));
+        return Err(Refusal::host("The request has more than one Host field."));
     }
     let Some(authority) = uri.authority() else {
         return match (field, fallback) {
             (Some(value), _) => Ok(Host::new(value.clone())?),
             (None, Some(name)) if parts.version == Version::HTTP_10 => Ok(host_of_text(name)?),
-            (None, _) => Err(Refusal::bad("The request has no Host field.")),
+            (None, _) => Err(Refusal::host("The request has no Host field.")),
         };
     };
     // The request target `name` without a scheme belongs to CONNECT alone (RFC 9112 §3.2.3).
     if !matches!(uri.scheme_str(), Some("http" | "https")) {
-        return Err(Refusal::bad("The request target is neither a path nor a URL."));
+        return Err(Refusal::host("The request target is neither a path nor a URL."));
     }
     match field {
         Some(value) if !value.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes()) => {
-            Err(Refusal::bad("The request target and the Host field differ."))
+            Err(Refusal::host("The request target and the Host field differ."))
         }
         None if parts.version < Version::HTTP_2 => {
-            Err(Refusal::bad("The request has no Host field."))
+            Err(Refusal::host("The request has no Host field."))
         }
         Some(value) => Ok(Host::new(value.clone())?),
         None => Ok(host_of_text(authority.as_str())?),
@@ -134,14 +163,16 @@ fn check_target(uri: &Uri, method: &Method, limits: &HttpLimits) -> Result<(), R
     match target.as_bytes() {
         [b'/', ..] => {}
         b"*" if *method == Method::OPTIONS => {}
-        _ => return Err(Refusal::bad("The request target is neither a path nor a URL.")),
+        _ => {
+            return Err(Refusal::malformed("The request target is neither a path nor a URL."));
+        }
     }
     if !target.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(Refusal::bad("The request target has characters that no URL has."));
+        return Err(Refusal::malformed("The request target has characters that no URL has."));
     }
     if target.len() > limits.uri_bytes_max {
         let words = "The request target is too long.";
-        return Err(Refusal::new(StatusCode::URI_TOO_LONG, words));
+        return Err(Refusal::new(StatusCode::URI_TOO_LONG, HttpReject::UriTooLong, words));
     }
     Ok(())
 }
@@ -153,19 +184,20 @@ fn check_framing(parts: &Parts) -> Result<(), Refusal> {
     let mut codings = parts.headers.get_all(TRANSFER_ENCODING).iter();
     if let Some(coding) = codings.next() {
         if codings.next().is_some() {
-            return Err(Refusal::bad("The request has more than one Transfer-Encoding field."));
+            return Err(Refusal::framing("The request has more than one Transfer-Encoding field."));
         }
         if parts.headers.contains_key(CONTENT_LENGTH) {
-            return Err(Refusal::bad("The request has two lengths."));
+            return Err(Refusal::framing("The request has two lengths."));
         }
         if !coding.as_bytes().eq_ignore_ascii_case(b"chunked") {
             let words = "The only transfer coding that is understood here is chunked.";
-            return Err(Refusal::new(StatusCode::NOT_IMPLEMENTED, words));
+            return Err(Refusal::new(StatusCode::NOT_IMPLEMENTED, HttpReject::Coding, words));
         }
     }
     match parts.headers.get(EXPECT) {
         Some(value) if !value.as_bytes().eq_ignore_ascii_case(b"100-continue") => {
-            Err(Refusal::new(StatusCode::EXPECTATION_FAILED, "The request expects the unknown."))
+            let words = "The request expects the unknown.";
+            Err(Refusal::new(StatusCode::EXPECTATION_FAILED, HttpReject::Expectation, words))
         }
         _ => Ok(()),
     }
@@ -179,17 +211,19 @@ fn check_values(headers: &HeaderMap) -> Result<(), Refusal> {
         ends.into_iter().flatten().any(|byte| matches!(byte, b' ' | b'\t'))
     };
     if headers.values().any(is_padded) {
-        return Err(Refusal::bad("A header field begins or ends with white space."));
+        return Err(Refusal::malformed("A header field begins or ends with white space."));
     }
     match length(headers) {
         Ok(_) => Ok(()),
-        Err(BadLength) => Err(Refusal::bad("The length of the request is not a number.")),
+        Err(BadLength) => Err(Refusal::framing("The length of the request is not a number.")),
     }
 }
 
 fn check_nominees(headers: &HeaderMap) -> Result<(), Refusal> {
     if nominees(headers).any(is_protected) {
-        return Err(Refusal::bad("The Connection field names a field that it must not name."));
+        return Err(Refusal::malformed(
+            "The Connection field names a field that it must not name.",
+        ));
     }
     Ok(())
 }

@@ -12,6 +12,7 @@ use http::{HeaderValue, Method, StatusCode};
 
 use super::page::Reply;
 use crate::forward::header::Refusal;
+use crate::metrics::HttpReject;
 use crate::route::CHALLENGES;
 
 /// A challenge, and where its answer would be.
@@ -64,10 +65,12 @@ fn read(path: &Path) -> io::Result<Bytes> {
 }
 
 const TYPE: HeaderValue = HeaderValue::from_static("application/octet-stream");
-const UNKNOWN: Refusal =
-    Refusal { status: StatusCode::NOT_FOUND, words: "There is no such challenge here." };
-const METHOD: Refusal =
-    Refusal { status: StatusCode::METHOD_NOT_ALLOWED, words: "A challenge is asked for with GET." };
+const UNKNOWN: Refusal = Refusal::ours(StatusCode::NOT_FOUND, "There is no such challenge here.");
+const METHOD: Refusal = Refusal::new(
+    StatusCode::METHOD_NOT_ALLOWED,
+    HttpReject::Method,
+    "A challenge is asked for with GET.",
+);
 
 /// Tokens have 22 characters or more, and none of the authorities makes them much longer.
 const TOKEN_BYTES_MAX: usize = 128;

@@ -19,7 +19,7 @@ use super::state::{Connection, InFlight};
 use super::unread::Unread;
 use crate::backend::Interims;
 use crate::body::Incoming;
-use crate::forward::header::edit;
+use crate::forward::header::{Refusal, edit};
 use crate::metrics::{CodeClass, HttpVersion};
 use crate::route::Route;
 
@@ -81,6 +81,9 @@ impl Exchange {
                 Response::from_parts(head, Download::text(Bytes::new(), self.in_flight))
             }
             Err(reply) => {
+                if let Reply::Refusal(Refusal { reason: Some(reason), .. }) = reply {
+                    connection.service.metrics.http_rejects.of(reason).inc();
+                }
                 let is_read = match self.unread {
                     Some(unread) => Box::pin(unread.discard(&mut self.in_flight.alarm)).await,
                     None => !self.has_body,

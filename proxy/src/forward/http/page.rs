@@ -10,6 +10,7 @@ use http::{HeaderValue, Response, StatusCode};
 
 use crate::backend::random;
 use crate::forward::header::{Refusal, X_REQUEST_ID};
+use crate::metrics::HttpReject;
 
 /// The id of a request: 128 bits of chance in hexadecimal. It need not be secret.
 pub(super) fn request_id() -> HeaderValue {
@@ -85,7 +86,7 @@ fn respond(status: StatusCode, body: Bytes, content_type: HeaderValue) -> Respon
 }
 
 fn page(refusal: Refusal, id: &HeaderValue) -> Response<Bytes> {
-    let Refusal { status, words } = refusal;
+    let Refusal { status, words, .. } = refusal;
     let id_text = id.to_str().unwrap_or_default();
     let text = Bytes::from(format!("{words}\nRequest id: {id_text}\n"));
     let mut response = Response::new(text);
@@ -122,8 +123,9 @@ fn closes(status: StatusCode) -> bool {
 }
 
 /// The same answer as bytes of HTTP/1.1, for where there is no exchange.
-pub(super) fn raw_page(status: StatusCode) -> Vec<u8> {
-    let refusal = Refusal { status, words: words(status) };
+pub(super) fn raw_page(reason: HttpReject) -> Vec<u8> {
+    let refusal = unread(reason);
+    let status = refusal.status;
     let response = Reply::Refusal(refusal).response(request_id());
     let reason = status.canonical_reason().unwrap_or_default();
     let mut bytes = format!("HTTP/1.1 {} {reason}\r\n", status.as_u16()).into_bytes();
@@ -138,16 +140,25 @@ pub(super) fn raw_page(status: StatusCode) -> Vec<u8> {
     bytes
 }
 
-fn words(status: StatusCode) -> &'static str {
-    match status {
-        StatusCode::REQUEST_TIMEOUT => "The request did not come in time.",
-        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => "The head of the request is too large.",
-        StatusCode::URI_TOO_LONG => "The request target is too long.",
-        StatusCode::EXPECTATION_FAILED => "The request expects the unknown.",
-        StatusCode::HTTP_VERSION_NOT_SUPPORTED => "This version of HTTP is not spoken here.",
-        StatusCode::NOT_IMPLEMENTED => {
-            "The only transfer coding that is understood here is chunked."
+/// The answer to a request that could not be read.
+pub(super) fn unread(reason: HttpReject) -> Refusal {
+    let (status, words) = match reason {
+        HttpReject::Coding => (
+            StatusCode::NOT_IMPLEMENTED,
+            "The only transfer coding that is understood here is chunked.",
+        ),
+        HttpReject::Expectation => {
+            (StatusCode::EXPECTATION_FAILED, "The request expects the unknown.")
         }
-        _ => "The request is malformed.",
-    }
+        HttpReject::HeadTooLarge => {
+            (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "The head of the request is too large.")
+        }
+        HttpReject::Timeout => (StatusCode::REQUEST_TIMEOUT, "The request did not come in time."),
+        HttpReject::UriTooLong => (StatusCode::URI_TOO_LONG, "The request target is too long."),
+        HttpReject::Version => {
+            (StatusCode::HTTP_VERSION_NOT_SUPPORTED, "This version of HTTP is not spoken here.")
+        }
+        _ => (StatusCode::BAD_REQUEST, "The request is malformed."),
+    };
+    Refusal::new(status, reason, words)
 }

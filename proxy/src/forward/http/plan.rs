@@ -23,6 +23,7 @@ use crate::config::UnknownHost;
 use crate::forward::header::{
     self, Client, ClientCert, ClientCertError, Ours, Protocol, Refusal, TOO_LARGE, Trailers, Vetted,
 };
+use crate::metrics::HttpReject;
 use crate::net::ClientAddr;
 use crate::route::{Action, Misdirected, Redirect, Rewrite, Route};
 
@@ -216,19 +217,21 @@ impl<'a> Asked<'a> {
 
 /// The answer to a request that came over the wrong connection.
 fn misdirected(error: Misdirected, unknown_host: UnknownHost) -> Refusal {
-    let (status, words) = match (error, unknown_host) {
+    let (status, reason, words) = match (error, unknown_host) {
         (Misdirected::OtherPolicy, _) => (
             StatusCode::MISDIRECTED_REQUEST,
+            HttpReject::Misdirected,
             "This host is not served on this connection, but on its own.",
         ),
-        (Misdirected::Unknown, UnknownHost::Misdirected) => {
-            (StatusCode::MISDIRECTED_REQUEST, "This host is not served here.")
-        }
-        (Misdirected::Unknown, UnknownHost::NotFound) => {
-            (StatusCode::NOT_FOUND, "This host is not served here.")
+        (Misdirected::Unknown, unknown_host) => {
+            let status = match unknown_host {
+                UnknownHost::Misdirected => StatusCode::MISDIRECTED_REQUEST,
+                UnknownHost::NotFound => StatusCode::NOT_FOUND,
+            };
+            (status, HttpReject::UnknownHost, "This host is not served here.")
         }
     };
-    Refusal { status, words }
+    Refusal::new(status, reason, words)
 }
 
 /// The answer if the backend cannot be told who the client is: it is not asked at all.
@@ -238,14 +241,9 @@ fn untold(error: &ClientCertError, id: &HeaderValue) -> Refusal {
     UNTOLD
 }
 
-const UNTOLD: Refusal = Refusal {
-    status: StatusCode::BAD_GATEWAY,
-    words: "The backend cannot be told who the client is.",
-};
-const NOTHING: Refusal =
-    Refusal { status: StatusCode::NOT_FOUND, words: "There is nothing at this path." };
+const UNTOLD: Refusal =
+    Refusal::ours(StatusCode::BAD_GATEWAY, "The backend cannot be told who the client is.");
+const NOTHING: Refusal = Refusal::ours(StatusCode::NOT_FOUND, "There is nothing at this path.");
 /// The configuration is checked for it, so that only the request can be the cause.
-const NO_TARGET: Refusal = Refusal {
-    status: StatusCode::BAD_REQUEST,
-    words: "The request target cannot be made into the one that is wanted here.",
-};
+const NO_TARGET: Refusal =
+    Refusal::malformed("The request target cannot be made into the one that is wanted here.");

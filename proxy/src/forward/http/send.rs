@@ -24,6 +24,7 @@ use crate::backend::{
 };
 use crate::body::Incoming;
 use crate::forward::header::{self, Protocol, Refusal};
+use crate::metrics::HttpReject;
 use crate::outcome::BackendFailure;
 
 impl Forwarding {
@@ -189,22 +190,18 @@ fn unreachable(error: &ConnectError) -> Refusal {
             (StatusCode::SERVICE_UNAVAILABLE, "The backend is not available.")
         }
     };
-    Refusal { status, words }
+    Refusal::ours(status, words)
 }
 
 const SILENT: Refusal =
-    Refusal { status: StatusCode::GATEWAY_TIMEOUT, words: "The backend did not answer in time." };
-const BAD_RESPONSE: Refusal = Refusal {
-    status: StatusCode::BAD_GATEWAY,
-    words: "The backend gave an answer that cannot be forwarded.",
-};
-const BROKEN_OFF: Refusal = Refusal {
-    status: StatusCode::BAD_GATEWAY,
-    words: "The backend closed the connection before it answered.",
-};
-const BROKEN_BODY: Refusal =
-    Refusal { status: StatusCode::BAD_REQUEST, words: "The body of the request is malformed." };
-const LATE_BODY: Refusal = Refusal {
-    status: StatusCode::REQUEST_TIMEOUT,
-    words: "The body of the request did not come in time.",
-};
+    Refusal::ours(StatusCode::GATEWAY_TIMEOUT, "The backend did not answer in time.");
+const BAD_RESPONSE: Refusal =
+    Refusal::ours(StatusCode::BAD_GATEWAY, "The backend gave an answer that cannot be forwarded.");
+const BROKEN_OFF: Refusal =
+    Refusal::ours(StatusCode::BAD_GATEWAY, "The backend closed the connection before it answered.");
+const BROKEN_BODY: Refusal = Refusal::malformed("The body of the request is malformed.");
+const LATE_BODY: Refusal = Refusal::new(
+    StatusCode::REQUEST_TIMEOUT,
+    HttpReject::Timeout,
+    "The body of the request did not come in time.",
+);

@@ -1,7 +1,7 @@
 //! The head of a request, out of bytes (RFC 9112 §2 to §6).
 //!
 //! Owns the grammar, which is stricter than what a recipient may accept: whatever two readers could
-//! understand as two things is refused with a status, and the connection goes no further. Nothing
+//! understand as two things is refused with a reason, and the connection goes no further. Nothing
 //! is repaired. Refuses to know what the request asks for: `header` decides whether it may pass.
 //! Read next: `chunks`, for the body that may follow.
 
@@ -10,9 +10,10 @@ use std::io::BufRead as _;
 use bytes::{Bytes, BytesMut};
 use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, TE, TRANSFER_ENCODING};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version};
 
 use crate::config::HttpLimits;
+use crate::metrics::HttpReject;
 
 /// A request, and what its head says about the connection.
 #[derive(Debug)]
@@ -57,7 +58,7 @@ impl Scan {
         buffer: &mut BytesMut,
         spare: &mut HeaderMap,
         limits: &HttpLimits,
-    ) -> Result<Option<Head>, StatusCode> {
+    ) -> Result<Option<Head>, HttpReject> {
         let Some(end) = self.end(buffer, limits)? else { return Ok(None) };
         let Self { start, lines, .. } = std::mem::take(self);
         let bytes = if end == buffer.len() { std::mem::take(buffer) } else { buffer.split_to(end) };
@@ -67,7 +68,7 @@ impl Scan {
     }
 
     /// Where the head ends, with the empty line.
-    fn end(&mut self, bytes: &[u8], limits: &HttpLimits) -> Result<Option<usize>, StatusCode> {
+    fn end(&mut self, bytes: &[u8], limits: &HttpLimits) -> Result<Option<usize>, HttpReject> {
         while let Some(length) = find(bytes, self.seen, b'\n') {
             let (begin, end) = (self.line, self.seen + length + 1);
             (self.line, self.seen) = (end, end);
@@ -75,16 +76,16 @@ impl Scan {
                 // RFC 9112 §2.2: an empty line before a request is what some clients send behind
                 // the body of the last one.
                 Some(b"\r\n") if begin == 0 => self.start = end,
-                Some(b"\r\n") if self.lines == 0 => return Err(StatusCode::BAD_REQUEST),
+                Some(b"\r\n") if self.lines == 0 => return Err(HttpReject::Malformed),
                 Some(b"\r\n") if end - self.start > limits.header_bytes_max => {
-                    return Err(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
+                    return Err(HttpReject::HeadTooLarge);
                 }
                 Some(b"\r\n") => return Ok(Some(end)),
                 Some([.., b'\r', b'\n']) => self.lines += 1,
-                _ => return Err(StatusCode::BAD_REQUEST),
+                _ => return Err(HttpReject::Malformed),
             }
             if self.lines > limits.header_fields_max + 1 {
-                return Err(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
+                return Err(HttpReject::HeadTooLarge);
             }
         }
         self.seen = bytes.len();
@@ -93,25 +94,25 @@ impl Scan {
     }
 
     /// Whether what has come can still become a head.
-    fn check_beginning(&self, bytes: &[u8], limits: &HttpLimits) -> Result<(), StatusCode> {
+    fn check_beginning(&self, bytes: &[u8], limits: &HttpLimits) -> Result<(), HttpReject> {
         let length = bytes.len().saturating_sub(self.start);
         let first = bytes.get(self.start..).and_then(|rest| rest.first());
         if first.is_some_and(|&byte| !is_token(byte) && byte != b'\r') {
-            return Err(StatusCode::BAD_REQUEST);
+            return Err(HttpReject::Malformed);
         }
         if self.lines == 0 && length > limits.uri_bytes_max + LINE_BYTES_MORE {
-            return Err(StatusCode::URI_TOO_LONG);
+            return Err(HttpReject::UriTooLong);
         }
         if length > limits.header_bytes_max {
-            return Err(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
+            return Err(HttpReject::HeadTooLarge);
         }
         Ok(())
     }
 }
 
 /// The head in `bytes`, whose lines all end as they must, the last one being empty.
-fn parse(bytes: &Bytes, start: usize, spare: HeaderMap) -> Result<Head, StatusCode> {
-    let line_end = find(bytes, start, b'\n').ok_or(StatusCode::BAD_REQUEST)? + start;
+fn parse(bytes: &Bytes, start: usize, spare: HeaderMap) -> Result<Head, HttpReject> {
+    let line_end = find(bytes, start, b'\n').ok_or(HttpReject::Malformed)? + start;
     let mut request = Request::new(());
     read_line(bytes, start, line_end - 1, &mut request)?;
     let (mut parts, ()) = request.into_parts();
@@ -125,25 +126,25 @@ fn read_line(
     start: usize,
     end: usize,
     request: &mut Request<()>,
-) -> Result<(), StatusCode> {
+) -> Result<(), HttpReject> {
     let line = bytes.get(start..end).unwrap_or_default();
     let method = line.iter().position(|&byte| !is_token(byte)).unwrap_or_default();
     let rest = line.get(method..).unwrap_or_default();
-    let [b' ', rest @ ..] = rest else { return Err(StatusCode::BAD_REQUEST) };
+    let [b' ', rest @ ..] = rest else { return Err(HttpReject::Malformed) };
     let target = rest.iter().position(|byte| !is_target(*byte)).unwrap_or_default();
     let version = match rest.get(target..) {
         Some(b" HTTP/1.1") => Version::HTTP_11,
         Some(b" HTTP/1.0") => Version::HTTP_10,
         Some([b' ', b'H', b'T', b'T', b'P', b'/', b'0' | b'2'..=b'9', b'.', b'0'..=b'9']) => {
-            return Err(StatusCode::HTTP_VERSION_NOT_SUPPORTED);
+            return Err(HttpReject::Version);
         }
-        _ => return Err(StatusCode::BAD_REQUEST),
+        _ => return Err(HttpReject::Malformed),
     };
     let name = line.get(..method).unwrap_or_default();
     let at = start + method + 1;
-    *request.method_mut() = Method::from_bytes(name).map_err(|_| StatusCode::BAD_REQUEST)?;
-    *request.uri_mut() = Uri::from_maybe_shared(bytes.slice(at..at + target))
-        .map_err(|_| StatusCode::BAD_REQUEST)?;
+    *request.method_mut() = Method::from_bytes(name).map_err(|_| HttpReject::Malformed)?;
+    *request.uri_mut() =
+        Uri::from_maybe_shared(bytes.slice(at..at + target)).map_err(|_| HttpReject::Malformed)?;
     *request.version_mut() = version;
     Ok(())
 }
@@ -154,7 +155,7 @@ pub(super) fn fields(
     bytes: &Bytes,
     start: usize,
     mut fields: HeaderMap,
-) -> Result<HeaderMap, StatusCode> {
+) -> Result<HeaderMap, HttpReject> {
     let mut start = start;
     while let Some(length) = find(bytes, start, b'\n') {
         let end = start + length;
@@ -165,13 +166,13 @@ pub(super) fn fields(
         // Neither a line that is folded nor a space before the colon is a name (RFC 9112 §5.1).
         let colon = line.iter().position(|&byte| !is_token(byte)).unwrap_or_default();
         let (name, value) = line.split_at_checked(colon).unwrap_or_default();
-        let [b':', value @ ..] = value else { return Err(StatusCode::BAD_REQUEST) };
-        let name = HeaderName::from_bytes(name).map_err(|_| StatusCode::BAD_REQUEST)?;
+        let [b':', value @ ..] = value else { return Err(HttpReject::Malformed) };
+        let name = HeaderName::from_bytes(name).map_err(|_| HttpReject::Malformed)?;
         let (before, length) = trim(value);
         let from = start + colon + 1 + before;
         let value = HeaderValue::from_maybe_shared(bytes.slice(from..from + length))
-            .map_err(|_| StatusCode::BAD_REQUEST)?;
-        fields.try_append(name, value).map_err(|_| StatusCode::BAD_REQUEST)?;
+            .map_err(|_| HttpReject::Malformed)?;
+        fields.try_append(name, value).map_err(|_| HttpReject::Malformed)?;
         start = end + 1;
     }
     Ok(fields)
@@ -186,14 +187,14 @@ fn trim(value: &[u8]) -> (usize, usize) {
 }
 
 /// Where the body of the request ends, and whether another request may follow.
-fn framed(mut parts: Parts) -> Result<Head, StatusCode> {
+fn framed(mut parts: Parts) -> Result<Head, HttpReject> {
     let headers = &parts.headers;
     let is_old = parts.version == Version::HTTP_10;
     let length = match headers.get(TRANSFER_ENCODING) {
         Some(coding) => {
             let is_alone = headers.get_all(TRANSFER_ENCODING).iter().nth(1).is_none();
             if is_old || !is_alone || headers.contains_key(CONTENT_LENGTH) {
-                return Err(StatusCode::BAD_REQUEST);
+                return Err(HttpReject::Framing);
             }
             check_coding(coding)?;
             Length::Chunked
@@ -213,7 +214,7 @@ fn framed(mut parts: Parts) -> Result<Head, StatusCode> {
         (Some(token), None) if token.as_bytes().eq_ignore_ascii_case(b"100-continue") => {
             !is_old && length != Length::None
         }
-        _ => return Err(StatusCode::EXPECTATION_FAILED),
+        _ => return Err(HttpReject::Expectation),
     };
     let is_persistent = parts.method != Method::CONNECT
         && !has_token(headers, &CONNECTION, "close")
@@ -223,7 +224,7 @@ fn framed(mut parts: Parts) -> Result<Head, StatusCode> {
 }
 
 /// A coding that we do not undo would be taken for content by the backend.
-fn check_coding(coding: &HeaderValue) -> Result<(), StatusCode> {
+fn check_coding(coding: &HeaderValue) -> Result<(), HttpReject> {
     let coding = coding.as_bytes();
     if coding.eq_ignore_ascii_case(b"chunked") {
         return Ok(());
@@ -231,16 +232,16 @@ fn check_coding(coding: &HeaderValue) -> Result<(), StatusCode> {
     // RFC 9112 §6.1 and §6.3: another coding below chunks is unknown; no chunks, no end.
     let last = coding.rsplit(|&byte| byte == b',').next().unwrap_or_default().trim_ascii();
     let is_listed = coding.contains(&b',') && last.eq_ignore_ascii_case(b"chunked");
-    Err(if is_listed { StatusCode::NOT_IMPLEMENTED } else { StatusCode::BAD_REQUEST })
+    Err(if is_listed { HttpReject::Coding } else { HttpReject::Framing })
 }
 
-fn content_length(headers: &HeaderMap) -> Result<Length, StatusCode> {
+fn content_length(headers: &HeaderMap) -> Result<Length, HttpReject> {
     let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
     let Some(length) = lengths.next() else { return Ok(Length::None) };
     let digits = length.as_bytes();
     let is_number = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
     if lengths.next().is_some() || !is_number || digits.len() > LENGTH_DIGITS_MAX {
-        return Err(StatusCode::BAD_REQUEST);
+        return Err(HttpReject::Framing);
     }
     let number = digits.iter().fold(0, |number, digit| number * 10 + u64::from(digit - b'0'));
     Ok(if number == 0 { Length::None } else { Length::Known(number) })

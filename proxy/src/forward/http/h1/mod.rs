@@ -23,17 +23,18 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode, Version};
+use http::{HeaderMap, Version};
 use hyper::rt::{Read, ReadBuf, Write};
 use tokio::time::{Instant, timeout};
 
 use super::exchange::exchange;
 use super::io::ClientIo;
-use super::page::raw_page;
+use super::page::{raw_page, unread};
 use super::state::Connection;
 use crate::backend::Alarm;
 use crate::drain::DrainWatch;
 use crate::forward::upgrade;
+use crate::metrics::{CodeClass, HttpReject};
 use crate::net::Progress;
 use crate::outcome::CloseReason;
 use head::{Head, Scan};
@@ -102,7 +103,7 @@ async fn next<I: Read + Unpin>(
                 match scan.take(&mut wire.buffer, &mut wire.spare, limits) {
                     Ok(Some(head)) => return Poll::Ready(Ok((head, since))),
                     Ok(None) => {}
-                    Err(status) => return Poll::Ready(Err(End::Refused(status))),
+                    Err(reason) => return Poll::Ready(Err(End::Refused(reason))),
                 }
             }
             let was_silent = wire.buffer.is_empty();
@@ -164,7 +165,7 @@ enum End {
     /// Nothing of the first request came, or not all of a request.
     Late,
     /// What came was no request.
-    Refused(StatusCode),
+    Refused(HttpReject),
 }
 
 /// Ends the connection in the way that its end asks for.
@@ -176,22 +177,22 @@ where
         End::Idle => (CloseReason::Idle, None),
         // A connection that never said anything is not answered.
         End::Late if read.is_empty() => (CloseReason::Timeout, None),
-        End::Late => (CloseReason::Timeout, Some(StatusCode::REQUEST_TIMEOUT)),
+        End::Late => (CloseReason::Timeout, Some(HttpReject::Timeout)),
         End::Done => {
             if let Some(tunnel) = connection.take_tunnel() {
                 return upgrade::join(stream, read, tunnel, &connection.service.limits).await;
             }
             (connection.fault().unwrap_or(CloseReason::Done), None)
         }
-        End::Refused(status) => (CloseReason::ClientError, Some(status)),
+        End::Refused(reason) => (CloseReason::ClientError, Some(reason)),
         // The stream is dropped as it is.
         End::Cut => return connection.fault().unwrap_or(CloseReason::BackendError),
         End::Broken => return connection.fault().unwrap_or(CloseReason::ClientReset),
     };
     let _ = timeout(CLOSE_TIMEOUT, async {
-        if let Some(status) = last_words {
-            count(connection, status);
-            write_all(&mut stream, &raw_page(status)).await?;
+        if let Some(reason) = last_words {
+            count(connection, reason);
+            write_all(&mut stream, &raw_page(reason)).await?;
         }
         poll_fn(|cx| Pin::new(&mut stream).poll_shutdown(cx)).await?;
         if last_words.is_some() || connection.has_unread() {
@@ -203,9 +204,11 @@ where
     reason
 }
 
-fn count(connection: &Connection, status: StatusCode) {
-    let class = crate::metrics::CodeClass::of(status.as_u16());
+fn count(connection: &Connection, reason: HttpReject) {
+    let status = unread(reason).status;
+    let class = CodeClass::of(status.as_u16());
     let service = &connection.service;
+    service.metrics.http_rejects.of(reason).inc();
     service.metrics.http_requests.of(connection.version, class).inc();
     service.access.refuse(status.as_u16(), |entry| {
         entry.listener = Arc::clone(&service.name);

@@ -96,6 +96,66 @@ async fn heads_beyond_the_limits_are_refused_in_words() {
 }
 
 #[tokio::test]
+async fn each_refusal_is_counted_by_what_the_client_did() {
+    let head = |host: &str, fields: &str| format!("PUT / HTTP/1.1\r\n{host}{fields}\r\n\r\n");
+    let of_ours = |fields: &str| head("Host: app.example\r\n", fields);
+    let cases = [
+        ("framing", of_ours("Content-Length: 1\r\nContent-Length: 1")),
+        ("framing", of_ours("Content-Length: 1\r\nTransfer-Encoding: chunked")),
+        ("coding", of_ours("Transfer-Encoding: gzip, chunked")),
+        ("expectation", of_ours("Expect: all")),
+        ("head_too_large", of_ours(&format!("X: {}", "x".repeat(33 * 1024)))),
+        ("uri_too_long", format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "a".repeat(9 * 1024))),
+        ("version", "GET / HTTP/3.0\r\n\r\n".to_owned()),
+        ("malformed", of_ours("X : y")),
+        ("malformed", of_ours("Transfer-Encoding: chunked\r\n\r\nx")),
+        ("malformed", of_ours("Connection: content-length")),
+        ("host", head("", "X: y")),
+        ("host", of_ours("Host: app.example")),
+        ("method", "CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n".to_owned()),
+        ("timeout", "GET / HTTP/1.1\r\n".to_owned()),
+        ("timeout", of_ours("Content-Length: 9\r\n\r\nless")),
+        ("unknown_host", head("Host: other.example\r\nConnection: close\r\n", "X: y")),
+    ];
+    tokio::time::pause();
+    for (reason, request) in cases {
+        let mut client = Client::new(vec![say("").after(NEVER)]).await;
+        client.send(&request).await;
+        client.read_to_end().await;
+        let text = client.metrics();
+        let counted = text.lines().filter(|line| {
+            line.starts_with("portunus_http_rejects_total") && !line.ends_with(" 0")
+        });
+        let label = "portunus_http_rejects_total{listener=\"https\",reason=";
+        assert_eq!(
+            counted.collect::<Vec<_>>(),
+            [format!("{label}\"{reason}\"}} 1")],
+            "{request:.99}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn refusals_over_http_2_are_counted_as_well() {
+    use super::frames::{END_HEADERS, END_STREAM, HEADERS, Raw, block, frame};
+    let mut client = Raw::new(vec![vec![say(OK)]], |_| {}).await;
+    let head = |authority: &'static str, field: (&'static str, &'static str)| {
+        let names = [(":method", "GET"), (":scheme", "https"), (":path", "/")];
+        block(&[&names[..], &[(":authority", authority), field]].concat())
+    };
+    let heads = [head("other.example", ("x", "y")), head("app.example", ("expect", "all"))];
+    for (stream, head) in [1, 3].into_iter().zip(heads) {
+        client.send(&frame(HEADERS, END_HEADERS | END_STREAM, stream, &head)).await;
+        assert_eq!(client.next_of(HEADERS).await.stream, stream);
+    }
+    let metrics = String::from_utf8(client.metrics.encode().unwrap()).unwrap();
+    for reason in ["unknown_host", "expectation"] {
+        let line = format!("rejects_total{{listener=\"https\",reason=\"{reason}\"}} 1");
+        assert!(metrics.contains(&line), "{metrics}");
+    }
+}
+
+#[tokio::test]
 async fn connect_is_not_allowed() {
     let answer = refused(
         "CONNECT app.example:443 HTTP/1.1\r\nHost: app.example:443\r\nConnection: close\r\n\r\n",
@@ -180,6 +240,8 @@ async fn responses_that_are_not_what_they_say_are_not_forwarded() {
         let metrics = client.metrics();
         let count = "portunus_backend_errors_total{backend=\"app\",reason=\"bad_response\"} 1";
         assert!(metrics.contains(count), "{answer}");
+        let refused = metrics.lines().filter(|line| line.starts_with("portunus_http_rejects_"));
+        assert!(refused.clone().count() > 1 && refused.clone().all(|line| line.ends_with(" 0")));
     }
 }
 
