@@ -5,11 +5,11 @@
 //! limits for what it answers by itself; these are for what it takes as it comes. Refuses to know
 //! what a frame says, and does nothing: the task of the connection does.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::credit::{BYTES_PER_FRAME, Credit};
 use crate::config::HttpLimits;
 
 /// Counts the frames of a connection.
@@ -18,6 +18,8 @@ pub(super) struct Guard {
     frames: Frames,
     control: Rate,
     resets: Rate,
+    /// Content of the client that has earned it nothing yet.
+    content: usize,
 }
 
 /// What a client sends too much of, or at all.
@@ -39,16 +41,22 @@ impl Guard {
             frames: Frames { skip: PREFACE_BYTES, head: [0; HEAD_BYTES], have: 0, is_first: true },
             control: Rate { count: 0, max: limits.h2_control_frames_max, since: now },
             resets: Rate { count: 0, max: limits.h2_resets_max, since: now },
+            content: 0,
         }
     }
 
     /// Looks at `bytes`, which follow those before. `credit` is what the client may send besides.
-    pub(super) fn watch(&mut self, bytes: &[u8], credit: &AtomicU64) -> Result<(), Flood> {
+    pub(super) fn watch(&mut self, bytes: &[u8], credit: &Credit) -> Result<(), Flood> {
         let mut rest = bytes;
         while let Some(frame) = self.frames.next(&mut rest) {
             self.frames.check()?;
             match frame {
-                Frame::Asks => self.control.count = 0,
+                Frame::Asks => self.control.forgive(FRAMES_PER_REQUEST),
+                Frame::Sends(bytes) => {
+                    self.content += bytes;
+                    self.control.forgive(self.content / BYTES_PER_FRAME);
+                    self.content %= BYTES_PER_FRAME;
+                }
                 Frame::Resets => {
                     self.resets.count(None).map_err(|()| Flood::Resets)?;
                     self.control.count(Some(credit)).map_err(|()| Flood::Control)?;
@@ -73,13 +81,16 @@ struct Rate {
 }
 
 impl Rate {
-    fn count(&mut self, credit: Option<&AtomicU64>) -> Result<(), ()> {
+    fn forgive(&mut self, frames: usize) {
+        self.count = self.count.saturating_sub(u32::try_from(frames).unwrap_or(u32::MAX));
+    }
+
+    fn count(&mut self, credit: Option<&Credit>) -> Result<(), ()> {
         self.count += 1;
         if self.count <= self.max {
             return Ok(());
         }
-        let credit = credit.map_or(0, |credit| credit.swap(0, Ordering::Relaxed));
-        self.count = self.count.saturating_sub(u32::try_from(credit).unwrap_or(u32::MAX));
+        self.count = self.count.saturating_sub(credit.map_or(0, Credit::take));
         if self.count <= self.max {
             return Ok(());
         }
@@ -96,9 +107,11 @@ impl Rate {
 /// What a frame means to us.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Frame {
-    /// It asks for something, or sends it.
+    /// It asks for something.
     Asks,
     Controls,
+    /// It has so many bytes of content.
+    Sends(usize),
     Resets,
 }
 
@@ -130,11 +143,11 @@ impl Frames {
             return None;
         }
         self.have = 0;
-        let [high, middle, low, kind, flags, ..] = self.head;
+        let [high, middle, low, kind, ..] = self.head;
         let length = usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low);
         self.skip = length;
         Some(match kind {
-            DATA if length > 0 || flags & END_STREAM != 0 => Frame::Asks,
+            DATA if length > 0 => Frame::Sends(length),
             HEADERS => Frame::Asks,
             RST_STREAM => Frame::Resets,
             _ => Frame::Controls,
@@ -173,8 +186,9 @@ const SETTINGS: u8 = 0x4;
 const PING: u8 = 0x6;
 const GOAWAY: u8 = 0x7;
 const WINDOW_UPDATE: u8 = 0x8;
-const END_STREAM: u8 = 0x1;
 const ACK: u8 = 0x1;
+/// Control frames that a request may come with: its own and those of the client's housekeeping.
+const FRAMES_PER_REQUEST: usize = 16;
 /// The time that the limits on frames are for.
 const PERIOD: Duration = Duration::from_secs(10);
 
@@ -196,15 +210,16 @@ mod tests {
         let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
         let settings = frame(SETTINGS, 0, 0);
         let begin = [&preface[..], &settings, &frame(HEADERS, 0, 0)].concat();
-        guard.watch(&begin, &AtomicU64::new(0)).unwrap();
+        guard.watch(&begin, &Credit::default()).unwrap();
         guard
     }
 
     #[tokio::test(start_paused = true)]
     async fn frames_are_found_wherever_the_bytes_are_cut() {
         let frames = [frame(DATA, 0, 300), frame(HEADERS, 0, 5), frame(RST_STREAM, 0, 4)];
-        let bytes = [frames.concat(), frame(DATA, 0, 0), frame(DATA, END_STREAM, 0)].concat();
-        let expected = [Frame::Asks, Frame::Asks, Frame::Resets, Frame::Controls, Frame::Asks];
+        let bytes = [frames.concat(), frame(DATA, 0, 0), frame(DATA, 0, 1)].concat();
+        let [content, byte] = [300, 1].map(Frame::Sends);
+        let expected = [content, Frame::Asks, Frame::Resets, Frame::Controls, byte];
         for cut in 0..=bytes.len() {
             let mut guard = guard();
             let mut found = Vec::new();
@@ -220,21 +235,42 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn requests_and_content_make_room_for_control_frames() {
-        let (mut guard, credit) = (guard(), AtomicU64::new(0));
+        let (mut guard, credit) = (guard(), Credit::default());
         for _ in 0..100 {
             guard.watch(&frame(8, 0, 4).repeat(10), &credit).unwrap();
             guard.watch(&frame(HEADERS, 0, 20), &credit).unwrap();
         }
         for _ in 0..100 {
-            credit.fetch_add(10, Ordering::Relaxed);
+            credit.note_part(6 * BYTES_PER_FRAME);
             guard.watch(&frame(8, 0, 4).repeat(10), &credit).unwrap();
         }
         assert_eq!(guard.watch(&frame(6, 0, 8).repeat(21), &credit), Err(Flood::Control));
     }
 
     #[tokio::test(start_paused = true)]
+    async fn content_of_the_client_makes_room_by_its_length_and_not_by_its_frames() {
+        let credit = Credit::default();
+        let mut uploading = guard();
+        for _ in 0..1000 {
+            uploading.watch(&frame(DATA, 0, 16_384), &credit).unwrap();
+            uploading.watch(&frame(6, 0, 8).repeat(10), &credit).unwrap();
+        }
+        let mut dripping = guard();
+        let drip = [frame(SETTINGS, 0, 6), frame(DATA, 0, 5)].concat().repeat(20);
+        assert_eq!(dripping.watch(&drip, &credit), Err(Flood::Control));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_does_not_pay_for_any_number_of_control_frames() {
+        let mut guard = guard();
+        guard.control.max = 100;
+        let round = [frame(6, 0, 8).repeat(90), frame(HEADERS, 0, 20)].concat();
+        assert_eq!(guard.watch(&round.repeat(2), &Credit::default()), Err(Flood::Control));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn what_comes_slowly_is_no_flood() {
-        let (mut guard, credit) = (guard(), AtomicU64::new(0));
+        let (mut guard, credit) = (guard(), Credit::default());
         for _ in 0..100 {
             tokio::time::advance(PERIOD / 5).await;
             guard.watch(&frame(RST_STREAM, 0, 4), &credit).unwrap();

@@ -6,6 +6,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use super::credit::Credit;
 use super::guard::Flood;
 
 /// What the task of a connection and its stream tell each other.
@@ -22,8 +23,7 @@ pub(super) struct Link {
     turns: AtomicU64,
     /// Whether somebody waits for the connection to be polled.
     is_turn_wanted: AtomicBool,
-    /// What the client may say more than usual, in frames, since we sent it something.
-    credit: AtomicU64,
+    credit: Credit,
     flood: Mutex<Option<Flood>>,
 }
 
@@ -44,7 +44,8 @@ impl Link {
         self.reads.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(super) fn credit(&self) -> &AtomicU64 {
+    /// What the client may say more than usual.
+    pub(super) fn credit(&self) -> &Credit {
         &self.credit
     }
 
@@ -85,19 +86,7 @@ impl Link {
         self.turns.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Notes that the client was sent `bytes` of content, which it may answer.
-    pub(super) fn note_sent(&self, bytes: usize) {
-        let frames = FRAMES_PER_CONTENT + bytes / BYTES_PER_FRAME;
-        self.credit.fetch_add(frames as u64, Ordering::Relaxed);
-    }
-
     pub(super) fn flood(&self) -> Option<Flood> {
         *self.flood.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
-
-/// What a client may answer to a piece of content: a window of its stream, one of its connection,
-/// a measurement of the way.
-const FRAMES_PER_CONTENT: usize = 4;
-/// And as much again for so many bytes.
-const BYTES_PER_FRAME: usize = 1024;

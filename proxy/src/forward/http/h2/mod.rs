@@ -7,6 +7,7 @@
 
 mod bell;
 mod clock;
+mod credit;
 mod guard;
 mod link;
 mod slots;

@@ -324,7 +324,11 @@ impl Outflow {
         let room = self.stream.capacity().min(self.rest.len());
         let data = self.rest.split_to(room);
         self.bytes += data.len() as u64;
-        self.link.note_sent(data.len());
+        if self.rest.is_empty() {
+            self.link.credit().note_part(room);
+        } else {
+            self.link.credit().note_piece(room);
+        }
         let is_last = self.rest.is_empty() && (self.is_over || self.body.is_end_stream());
         match self.stream.send_data(data, is_last) {
             Err(_) => Some(Ended::Abandoned),

@@ -73,7 +73,11 @@ impl Write for Tunnel {
         }
         let taken = self.to_client.capacity().min(buf.len());
         let data = Bytes::copy_from_slice(buf.get(..taken).unwrap_or_default());
-        self.link.note_sent(taken);
+        if taken < buf.len() {
+            self.link.credit().note_piece(taken);
+        } else {
+            self.link.credit().note_part(taken);
+        }
         self.to_client.send_data(data, false).map_err(broken)?;
         Poll::Ready(Ok(taken))
     }

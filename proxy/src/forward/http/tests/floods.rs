@@ -38,6 +38,76 @@ async fn control_frames_without_a_request_are_answered_only_so_often() {
 }
 
 #[tokio::test]
+async fn content_and_requests_do_not_pay_for_a_flood_between_them() {
+    let open = frame(HEADERS, END_HEADERS, 1, &block(&POST));
+    let flip = |bytes: u16| [&[0, 4, 0, 0][..], &bytes.to_be_bytes()].concat();
+    let flips = [flip(0), flip(65_535)].map(|flip| frame(SETTINGS, 0, 0, &flip)).concat();
+    let flood = [flips.repeat(450), frame(DATA, 0, 1, b"drips")].concat();
+    let mut client = Raw::new(vec![vec![say("")]], |_| {}).await;
+    client.send(&open).await;
+    let (code, reason, metrics) = client.flood(&flood).await;
+    assert_eq!((code, reason), (Some(ENHANCE_YOUR_CALM), CloseReason::ClientError));
+    assert_defended(&metrics, "control_frames");
+
+    let mut client = Raw::new(vec![vec![say(OK); 10]], |_| {}).await;
+    let pings = frame(PING, 0, 0, &[0; 8]).repeat(500);
+    for n in 0..10 {
+        let _ = client.write.write_all(&[get(2 * n + 1), pings.clone()].concat()).await;
+    }
+    assert_eq!(client.next_of(GOAWAY).await.code(), ENHANCE_YOUR_CALM);
+    assert_defended(&client.metrics, "control_frames");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_window_that_opens_byte_by_byte_and_fast_is_a_flood() {
+    let long: &'static str =
+        format!("HTTP/1.1 200 OK\r\ncontent-length: 99999\r\n\r\n{}", "x".repeat(99_999)).leak();
+    let mut client = Raw::at(vec![vec![say(long)]], |_| {}, &[0, 4, 0, 0, 0, 1]).await;
+    client.send(&get(1)).await;
+    let mut bytes = 0;
+    let end = loop {
+        let frame = client.next().await.expect("an answer");
+        match frame.kind {
+            DATA => bytes += frame.payload.len(),
+            GOAWAY => break frame,
+            _ => continue,
+        }
+        let _ = client.write.write_all(&frame_of_window(1, 1)).await;
+    };
+    assert_eq!(end.code(), ENHANCE_YOUR_CALM);
+    assert!(bytes < 2000, "{bytes}");
+    assert_defended(&client.metrics, "control_frames");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_with_a_small_window_may_open_it_as_often_as_it_takes() {
+    let long: &'static str =
+        format!("HTTP/1.1 200 OK\r\ncontent-length: 999999\r\n\r\n{}", "x".repeat(999_999)).leak();
+    // A window of 256 bytes, and both windows after every frame.
+    let mut client = Raw::at(vec![vec![say(long)]], |_| {}, &[0, 4, 0, 0, 1, 0]).await;
+    client.send(&get(1)).await;
+    let mut content = 0;
+    loop {
+        let frame = client.next().await.expect("an answer");
+        assert_ne!(frame.kind, GOAWAY);
+        if frame.kind != DATA {
+            continue;
+        }
+        content += frame.payload.len();
+        if frame.flags & END_STREAM != 0 {
+            break;
+        }
+        let bytes = frame.payload.len() as u32;
+        client.send(&[0, 1].map(|stream| frame_of_window(stream, bytes)).concat()).await;
+    }
+    assert_eq!(content, 999_999);
+}
+
+fn frame_of_window(stream: u32, bytes: u32) -> Vec<u8> {
+    frame(WINDOW_UPDATE, 0, stream, &bytes.to_be_bytes())
+}
+
+#[tokio::test]
 async fn requests_that_are_taken_back_at_once_end_the_connection() {
     let mut client = Raw::new(vec![vec![say("")]], |_| {}).await;
     let requests: Vec<u8> = (0..1000)
