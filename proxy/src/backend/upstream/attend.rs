@@ -43,8 +43,10 @@ impl Opening<'_> {
         };
         let heard = Arc::new(AtomicU64::new(0));
         let io = Counted { link, heard: Arc::clone(&heard) };
-        let (sender, mut connection) =
-            builder(&limits.http).handshake(io).await.map_err(SendFault::Http2)?;
+        let (sender, mut connection) = builder(&limits.http, list.streams_max())
+            .handshake(io)
+            .await
+            .map_err(SendFault::Http2)?;
         let pings = connection.ping_pong();
         let (state, stream) = list.share(sender, scheme, watch.clone());
         let attendant = Attendant {
@@ -61,12 +63,16 @@ impl Opening<'_> {
     }
 }
 
-fn builder(limits: &HttpLimits) -> Builder {
+fn builder(limits: &HttpLimits, streams_max: usize) -> Builder {
+    // What a client does not take stays in the window of its stream. That of the connection has
+    // room for all of them, so that no exchange ever waits for the client of another.
+    let streams_max = u32::try_from(streams_max).unwrap_or(u32::MAX);
+    let connection_window = limits.h2_stream_window.saturating_mul(streams_max).min(WINDOW_MAX);
     let mut builder = Builder::new();
     builder
         .enable_push(false)
         .initial_window_size(limits.h2_stream_window)
-        .initial_connection_window_size(limits.h2_connection_window)
+        .initial_connection_window_size(connection_window)
         .max_send_buffer_size(limits.h2_send_buffer)
         .max_header_list_size(HEAD_BYTES_MAX);
     builder
@@ -240,6 +246,8 @@ impl AsyncWrite for Counted {
 
 /// All fields of a head together.
 const HEAD_BYTES_MAX: u32 = 64 * 1024;
+/// RFC 9113 §6.9.1.
+const WINDOW_MAX: u32 = (1 << 31) - 1;
 /// Pings in one silence. Implementations of gRPC end the connection for the fourth.
 const PINGS_MAX: u32 = 2;
 const PERIOD_MIN: Duration = Duration::from_millis(100);

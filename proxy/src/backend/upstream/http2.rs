@@ -64,6 +64,11 @@ impl SharedList {
         Self { connections: Mutex::default(), bounds, room }
     }
 
+    /// Exchanges at once on one connection.
+    pub(super) fn streams_max(&self) -> usize {
+        self.bounds.streams_max
+    }
+
     /// A stream on a connection that has room for one.
     pub(in crate::backend) fn reserve(&self) -> Option<Stream> {
         let mut connections = self.lock();

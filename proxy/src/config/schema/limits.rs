@@ -84,7 +84,7 @@ section! {
         h2_streams: u32 = Count(1, 65_536).or(100);
         /// Flow-control window of an HTTP/2 stream.
         h2_stream_window: u32 = Size(16 * 1_024, WINDOW_MAX).or(64 * 1_024);
-        /// Flow-control window of an HTTP/2 connection.
+        /// Flow-control window of an HTTP/2 connection of a client.
         h2_connection_window: u32 = Size(64 * 1_024, WINDOW_MAX).or(1 << 20);
         /// Response bytes that wait for the window of an HTTP/2 stream.
         h2_send_buffer: usize = Size(16 * 1_024, 64 * MIB_USIZE).or(64 * 1_024);

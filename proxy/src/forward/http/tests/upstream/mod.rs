@@ -1,5 +1,6 @@
 //! Endpoints that speak HTTP/2: shared connections, streams that are refused, cut and left.
 
+mod flow;
 mod life;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
