@@ -12,7 +12,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
 use super::link::Link;
-use super::tls::{Alpn, Encryption};
+use super::tls::{Alpn, Encryption, is_no_protocol};
 use super::upstream::SendFault;
 use crate::net::{EndpointAddr, Keepalive, Socket};
 use crate::outcome::BackendFailure;
@@ -41,6 +41,9 @@ pub enum DialError {
     /// TLS or HTTP/2 was not agreed on.
     #[error("no secure connection")]
     Tls(#[source] io::Error),
+    /// The endpoint speaks HTTP/2 alone, which is not what was asked for.
+    #[error("the endpoint does not speak HTTP/1.1")]
+    NoHttp1(#[source] io::Error),
     /// The process is about to end.
     #[error("the process is finishing")]
     Finishing,
@@ -57,16 +60,20 @@ impl DialError {
             Self::System(_) | Self::Finishing | Self::Http(_) => BackendFailure::Connect,
             Self::Full(_) => BackendFailure::Full,
             Self::Ports(_) => BackendFailure::PortsExhausted,
-            Self::Tls(_) => BackendFailure::Tls,
+            Self::NoHttp1(_) | Self::Tls(_) => BackendFailure::Tls,
             Self::NoTurn(_) | Self::Timeout(_) => BackendFailure::ConnectTimeout,
         }
     }
 
-    /// Whether it is we who lack something: a port, a descriptor, room or time. That says nothing
-    /// of the endpoint, and must not have all of them left out.
+    /// Whether it is we who lack something: a port, a descriptor, room or time; or who asked for
+    /// what need not be. That says nothing of the endpoint, and must not have all of them left out.
     pub(super) fn is_ours(&self) -> bool {
         match self {
-            Self::Finishing | Self::Full(_) | Self::NoTurn(_) | Self::Ports(_) => true,
+            Self::Finishing
+            | Self::Full(_)
+            | Self::NoHttp1(_)
+            | Self::NoTurn(_)
+            | Self::Ports(_) => true,
             Self::System(error) => {
                 let scarce = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
                 scarce.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
@@ -90,7 +97,10 @@ pub(super) async fn dial(
             return Ok(Link::Clear(socket));
         };
         let stream = encryption.establish(socket, name.cloned(), alpn).await;
-        stream.map(Link::Tls).map_err(DialError::Tls)
+        stream.map(Link::Tls).map_err(|error| match alpn {
+            Alpn::Upgradable if is_no_protocol(&error) => DialError::NoHttp1(error),
+            _ => DialError::Tls(error),
+        })
     };
     timeout(limit, dialling).await.unwrap_or(Err(DialError::Timeout(limit)))
 }

@@ -105,6 +105,11 @@ impl Endpoint {
             }
             Err(error) => {
                 metrics.errors.of(error.failure()).inc();
+                if matches!(error, DialError::NoHttp1(_)) {
+                    // It is there, and has said so.
+                    self.tell_up(true);
+                    return result;
+                }
                 if self.is_news(Standing::Down) {
                     let (backend, error) = (metrics.name(), Chain(error));
                     warn!(backend, endpoint = %self.addr, %error, "endpoint is down");

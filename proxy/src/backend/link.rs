@@ -11,6 +11,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::client::TlsStream;
 
+use super::tls::{Alpn, speaks_http2};
 use crate::net::Socket;
 
 /// A connection to an endpoint.
@@ -28,6 +29,15 @@ impl Link {
         match self {
             Self::Clear(socket) => socket,
             Self::Tls(stream) => stream.get_ref().0,
+        }
+    }
+
+    /// Whether HTTP/2 is to be spoken, after `offer`: what was agreed on under TLS, or what both
+    /// sides know without it.
+    pub(super) fn speaks_http2(&self, offer: Alpn) -> bool {
+        match self {
+            Self::Clear(_) => offer == Alpn::Http2,
+            Self::Tls(stream) => speaks_http2(stream),
         }
     }
 

@@ -121,6 +121,12 @@ impl Backend {
         self.members.set_draining(endpoint, draining)
     }
 
+    /// Whether endpoints can be asked in `speech`: those of HTTP/2 alone are spared what they do not
+    /// understand.
+    pub fn speaks(&self, speech: Speech) -> bool {
+        speech == Speech::Any || self.protocol != BackendProtocol::Http2
+    }
+
     /// What the choice of an endpoint goes by for this request, if requests that are alike in it
     /// are to go to the same one. `headers` are those that the client sent.
     pub fn balance_key(&self, client: ClientAddr, headers: &HeaderMap) -> Option<u64> {

@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout};
 use super::connections::{Seat, Speech};
 use super::endpoint::{Endpoint, Load, Verdict};
 use super::link::Link;
-use super::tls::{Alpn, speaks_http2};
+use super::tls::Alpn;
 use super::upstream::{Held, Http1, Lease, Opening};
 use super::{Backend, ConnectError, DialError};
 use crate::config::BackendProtocol;
@@ -162,10 +162,7 @@ impl Backend {
         };
         let seat = seat.ok_or_else(|| self.full())?;
         let link = self.dial(endpoint, alpn).await?;
-        let is_http2 = match &link {
-            Link::Clear(_) => alpn == Alpn::Http2,
-            Link::Tls(stream) => speaks_http2(stream),
-        };
+        let is_http2 = link.speaks_http2(alpn);
         if alpn == Alpn::Either {
             connections.note_chosen(!is_http2);
         }
@@ -186,8 +183,9 @@ impl Backend {
 
     fn alpn(&self, speech: Speech) -> Alpn {
         match (self.protocol, speech) {
-            (BackendProtocol::Http1, _) | (_, Speech::Http1) => Alpn::Http1,
-            (BackendProtocol::Http2, Speech::Any) => Alpn::Http2,
+            (BackendProtocol::Http1, _) => Alpn::Http1,
+            (BackendProtocol::Http2, _) => Alpn::Http2,
+            (BackendProtocol::Auto, Speech::Http1) => Alpn::Upgradable,
             (BackendProtocol::Auto, Speech::Any) => Alpn::Either,
         }
     }

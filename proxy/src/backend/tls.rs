@@ -12,7 +12,7 @@ use std::sync::Arc;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{AlertDescription, ClientConfig, RootCertStore};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -32,6 +32,8 @@ pub(super) enum Alpn {
     /// None: it is not HTTP.
     None,
     Http1,
+    /// HTTP/1.1 alone, of an endpoint that need not speak it, since another protocol is to follow.
+    Upgradable,
     Http2,
     /// HTTP/2, or else HTTP/1.1.
     Either,
@@ -41,7 +43,7 @@ impl Alpn {
     fn names(self) -> Vec<Vec<u8>> {
         let names: &[&[u8]] = match self {
             Self::None => &[],
-            Self::Http1 => &[HTTP1],
+            Self::Http1 | Self::Upgradable => &[HTTP1],
             Self::Http2 => &[HTTP2],
             Self::Either => &[HTTP2, HTTP1],
         };
@@ -107,6 +109,12 @@ impl Encryption {
 /// Whether the endpoint chose HTTP/2.
 pub(super) fn speaks_http2(stream: &TlsStream<Socket>) -> bool {
     stream.get_ref().1.alpn_protocol() == Some(HTTP2)
+}
+
+/// Whether the endpoint speaks nothing of what was offered (RFC 7301 §3.2).
+pub(super) fn is_no_protocol(error: &io::Error) -> bool {
+    let error = error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>());
+    error == Some(&rustls::Error::AlertReceived(AlertDescription::NoApplicationProtocol))
 }
 
 fn authorities(bundle: Option<&Path>) -> Result<RootCertStore, TrustError> {

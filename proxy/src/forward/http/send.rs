@@ -76,6 +76,9 @@ impl Forwarding {
             Protocol::Http => Speech::Any,
             Protocol::WebSocket => Speech::Http1,
         };
+        if !self.backend.speaks(speech) {
+            return Err(NO_UPGRADE);
+        }
         let InFlight { alarm, interims, record, .. } = in_flight;
         let mut reuse = Reuse::Allowed;
         loop {
@@ -176,6 +179,7 @@ fn verdict(status: StatusCode) -> Verdict {
 /// The answer if no endpoint could be reached.
 fn unreachable(error: &ConnectError) -> Refusal {
     let (status, words) = match error {
+        ConnectError::Dial { source: DialError::NoHttp1(_), .. } => return NO_UPGRADE,
         ConnectError::Dial { source: DialError::NoTurn(_) | DialError::Timeout(_), .. } => {
             (StatusCode::GATEWAY_TIMEOUT, "The backend cannot be reached in time.")
         }
@@ -193,6 +197,11 @@ fn unreachable(error: &ConnectError) -> Refusal {
     Refusal::ours(status, words)
 }
 
+/// WebSockets begin in HTTP/1.1.
+const NO_UPGRADE: Refusal = Refusal {
+    status: StatusCode::NOT_IMPLEMENTED,
+    words: "The backend speaks HTTP/2 alone, where there is no upgrade to WebSocket.",
+};
 const SILENT: Refusal =
     Refusal::ours(StatusCode::GATEWAY_TIMEOUT, "The backend did not answer in time.");
 const BAD_RESPONSE: Refusal =

@@ -14,6 +14,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::*;
+use crate::backend::{Reuse, Speech};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: app.example\r\n\r\n";
 
@@ -169,6 +170,37 @@ async fn the_protocol_is_what_both_sides_speak() {
         let (addr, _) = trust.endpoint(&watch, Offer { alpn, ..PLAIN }).await;
         let (answer, _) = answer_to(&trust.keys(&addr, protocol, "")).await;
         assert!(answer.contains(words), "{protocol} with {alpn:?}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn an_endpoint_that_has_no_websockets_is_still_a_good_one() {
+    let trust = Trust::new();
+    let (_drain, watch) = Drain::new();
+    let offer = Offer { alpn: &["h2"], ..PLAIN };
+    let (one, _) = trust.endpoint(&watch, offer).await;
+    let (other, _) = trust.endpoint(&watch, offer).await;
+    let keys = trust.keys(&format!("{one}', '{other}"), "auto", "");
+    let place = Place { host: "app.example", ..Place::default() };
+    let (service, metrics, backend) =
+        service_before(&keys, |_| {}, &[place], &config::Behind::forwarding(0), |_| {});
+    let make = |_: &str| (service, metrics);
+    let mut client = Client::at(vec![vec![say("")]], make, facts()).await;
+    let ask = "GET / HTTP/1.1\r\nHost: app.example\r\nConnection: upgrade\r\n\
+               Upgrade: websocket\r\n\r\n";
+    client.send(ask).await;
+    let answer = client.read_until("\n").await;
+    assert!(answer.starts_with("HTTP/1.1 501 Not Implemented\r\n"), "{answer}");
+    for _ in 0..10 {
+        backend.lease(None, Speech::Http1, Reuse::Allowed).await.unwrap_err();
+    }
+    let text = client.metrics();
+    for line in [
+        format!("portunus_endpoint_up{{backend=\"app\",endpoint=\"{one}\"}} 1"),
+        format!("portunus_endpoint_up{{backend=\"app\",endpoint=\"{other}\"}} 1"),
+        "portunus_backend_ejections_total{backend=\"app\"} 0".to_owned(),
+    ] {
+        assert!(text.contains(&line), "{line} is not in\n{text}");
     }
 }
 

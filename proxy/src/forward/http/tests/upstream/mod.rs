@@ -374,19 +374,17 @@ async fn trailers_and_hints_come_through() {
 }
 
 #[tokio::test]
-async fn what_becomes_a_websocket_goes_over_http_1() {
-    let agree = "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\n\
-                 upgrade: websocket\r\n\r\nearly";
-    let make = |addr: &str| {
-        let keys = format!("endpoints = ['{addr}']\nprotocol = 'http2'");
-        let place = Place { host: "app.example", ..Place::default() };
-        let (service, metrics, _) =
-            service_before(&keys, |_| {}, &[place], &config::Behind::forwarding(0), |_| {});
-        (service, metrics)
-    };
-    let mut client = Client::at(vec![vec![say(agree)]], make, facts()).await;
+async fn what_becomes_a_websocket_is_no_matter_of_http_2() {
+    let (_drain, watch) = Drain::new();
+    let endpoint = Endpoint::start(&watch, ok).await;
+    let (mut client, _of_backend, _) = client_of(&endpoint.addr, |_| {}).await;
     let ask = "GET / HTTP/1.1\r\nHost: app.example\r\nConnection: upgrade\r\n\
                Upgrade: websocket\r\n\r\n";
     client.send(ask).await;
-    client.read_until("early").await;
+    let answer = client.read_until("\n").await;
+    assert!(answer.starts_with("HTTP/1.1 501 Not Implemented\r\n"), "{answer}");
+    assert_eq!(endpoint.connections(), 0);
+    let text = client.metrics();
+    let mut errors = text.lines().filter(|line| line.starts_with("portunus_backend_errors_total{"));
+    assert!(errors.all(|line| line.ends_with(" 0")), "{text}");
 }
