@@ -34,10 +34,10 @@ impl Backend {
     ) -> Result<(), CheckError> {
         let asked = timeout(health.timeout, async {
             let keepalive = &self.means.limits.keepalive;
-            let protocol = self.members.config().protocol;
-            let alpn = match protocol {
+            let alpn = match self.members.config().protocol {
+                BackendProtocol::Http1 => Alpn::Http1,
                 BackendProtocol::Http2 => Alpn::Http2,
-                BackendProtocol::Http1 | BackendProtocol::Auto => Alpn::Http1,
+                BackendProtocol::Auto => Alpn::Either,
             };
             let secure = match &health.check {
                 HealthCheck::Tcp => None,
@@ -53,11 +53,9 @@ impl Backend {
                 Some(_) => Scheme::HTTPS,
                 None => Scheme::HTTP,
             };
-            let status = match protocol {
-                BackendProtocol::Http2 => ask_http2(link, &scheme, path, host).await?,
-                BackendProtocol::Http1 | BackendProtocol::Auto => {
-                    ask_http1(link, path, host).await?
-                }
+            let status = match link.speaks_http2(alpn) {
+                true => ask_http2(link, &scheme, path, host).await?,
+                false => ask_http1(link, path, host).await?,
             };
             match expect.iter().any(|range| range.contains(&status.as_u16())) {
                 true => Ok(()),

@@ -201,6 +201,61 @@ async fn an_endpoint_of_http2_is_asked_in_http2() {
     assert_eq!(ask(&backend).await, CheckResult::NoResponse);
 }
 
+/// The side of an endpoint, which has a certificate for `name` and speaks what is in `alpn`.
+fn server(ca: &DevelopmentCa, name: &str, alpn: &[&str]) -> TlsAcceptor {
+    let issued = ca.issue(&[name], UnixTime::now()).unwrap();
+    let chain = CertificateDer::pem_slice_iter(issued.chain_pem.as_bytes());
+    let key = PrivateKeyDer::from_pem_slice(issued.key_pem.as_bytes()).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut server = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(chain.collect::<Result<_, _>>().unwrap(), key)
+        .unwrap();
+    server.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
+    TlsAcceptor::from(Arc::new(server))
+}
+
+fn under_tls(addr: &str, bundle: &Path, protocol: BackendProtocol) -> Arc<Backend> {
+    let ca = Some(bundle.to_owned());
+    let tls = Some(config::BackendTls { ca, server_name: None, credential: None });
+    let config = config::Backend { tls, protocol, ..config(&[addr], health(http())) };
+    let metrics = Metrics::new().unwrap().backend("app");
+    Backend::new(&config, Arc::default(), metrics).unwrap()
+}
+
+#[tokio::test]
+async fn an_endpoint_is_asked_in_what_it_speaks() {
+    let ca = DevelopmentCa::new(UnixTime::now()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let bundle = folder.path().join("ca.pem");
+    std::fs::write(&bundle, ca.certificate_pem()).unwrap();
+    let offers: [&[&str]; 4] = [&["h2"], &["h2", "http/1.1"], &["http/1.1"], &[]];
+    for offer in offers {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap().to_string();
+        let acceptor = server(&ca, "127.0.0.1", offer);
+        let answer = async {
+            let (socket, _) = listener.accept().await.unwrap();
+            let mut stream = acceptor.accept(socket).await.unwrap();
+            if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
+                let mut connection = h2::server::handshake(stream).await.unwrap();
+                let (_, mut respond) = connection.accept().await.unwrap().unwrap();
+                respond.send_response(http::Response::new(()), true).unwrap();
+                while connection.accept().await.is_some() {}
+            } else {
+                let mut bytes = [0; 4096];
+                assert!(stream.read(&mut bytes).await.unwrap() > 0);
+                stream.write_all(OK.as_bytes()).await.unwrap();
+            }
+        };
+        let backend = under_tls(&addr, &bundle, BackendProtocol::Auto);
+        let (result, ()) = tokio::join!(ask(&backend), answer);
+        assert_eq!(result, CheckResult::Good, "{offer:?}");
+    }
+}
+
 #[tokio::test]
 async fn an_endpoint_with_tls_is_asked_under_tls_and_only_if_it_is_who_it_should_be() {
     let ca = DevelopmentCa::new(UnixTime::now()).unwrap();
@@ -212,29 +267,16 @@ async fn an_endpoint_with_tls_is_asked_under_tls_and_only_if_it_is_who_it_should
     {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap().to_string();
-        let issued = ca.issue(&[name], UnixTime::now()).unwrap();
-        let chain = CertificateDer::pem_slice_iter(issued.chain_pem.as_bytes());
-        let key = PrivateKeyDer::from_pem_slice(issued.key_pem.as_bytes()).unwrap();
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let server = rustls::ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(chain.collect::<Result<_, _>>().unwrap(), key)
-            .unwrap();
+        let server = server(&ca, name, &[]);
         let answer = async {
             let (socket, _) = listener.accept().await.unwrap();
-            let stream = TlsAcceptor::from(Arc::new(server)).accept(socket).await;
+            let stream = server.accept(socket).await;
             let Ok(mut stream) = stream else { return };
             let mut bytes = [0; 4096];
             assert!(stream.read(&mut bytes).await.unwrap() > 0);
             stream.write_all(OK.as_bytes()).await.unwrap();
         };
-        let tls =
-            config::BackendTls { ca: Some(bundle.clone()), server_name: None, credential: None };
-        let config = config::Backend { tls: Some(tls), ..config(&[&addr], health(http())) };
-        let metrics = Metrics::new().unwrap().backend("app");
-        let backend = Backend::new(&config, Arc::default(), metrics).unwrap();
+        let backend = under_tls(&addr, &bundle, BackendProtocol::Http1);
         let (result, ()) = tokio::join!(ask(&backend), answer);
         assert_eq!(result, expected, "{name}");
     }
