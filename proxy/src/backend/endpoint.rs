@@ -164,8 +164,8 @@ impl Candidate for Arc<Endpoint> {
 /// How an endpoint did in one exchange or connection.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Verdict {
-    /// It did not connect, did not answer in time, broke off before the head of the response, gave
-    /// a bad one, or said itself that it cannot (502, 503, 504).
+    /// It did not connect, did not answer in time, broke off its response, gave a bad one, or one
+    /// with a status that the configuration names.
     Failed,
     /// It answered.
     Good,

@@ -31,7 +31,7 @@ mod upstream;
 
 use std::sync::{Arc, OnceLock};
 
-use http::HeaderMap;
+use http::{HeaderMap, StatusCode};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
@@ -131,6 +131,16 @@ impl Backend {
     /// are to go to the same one. `headers` are those that the client sent.
     pub fn balance_key(&self, client: ClientAddr, headers: &HeaderMap) -> Option<u64> {
         self.members.key(client, headers)
+    }
+
+    /// What a response with this status says of its endpoint.
+    pub fn verdict(&self, status: StatusCode) -> Verdict {
+        let ejection = self.members.config().ejection.as_ref();
+        let mut statuses = ejection.into_iter().flat_map(|ejection| &ejection.statuses);
+        match statuses.any(|statuses| statuses.contains(&status.as_u16())) {
+            true => Verdict::Failed,
+            false => Verdict::Good,
+        }
     }
 
     /// Runs what goes on behind shared connections, unless the process is about to end.

@@ -123,7 +123,7 @@ pub enum HealthCheck {
 }
 
 /// When an endpoint that fails is left out for a while.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Ejection {
     /// Failures in a row.
     pub failures: u32,
@@ -133,6 +133,9 @@ pub struct Ejection {
     pub longest: Duration,
     /// The share of the endpoints, in percent, that may be left out at once; one always stays.
     pub share_max: u8,
+    /// The status codes of responses that are failures. 503 is none by default: servers say it to a
+    /// client that asks too often, and that must not take them away from the others.
+    pub statuses: Vec<RangeInclusive<u16>>,
 }
 
 /// Connections to one endpoint.

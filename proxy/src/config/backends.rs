@@ -212,6 +212,7 @@ fn ejection(section: &EjectionSection, reader: &mut Reader<'_>) -> Ejection {
         base: base.value,
         longest: longest.value,
         share_max: section.share,
+        statuses: section.statuses.clone(),
     }
 }
 

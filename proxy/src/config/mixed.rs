@@ -160,8 +160,9 @@ fn each<T>(
     Some(entries)
 }
 
-/// Status codes: numbers, and texts with two of them (`200-299`); at least one.
-pub(super) struct Codes(pub(super) usize);
+/// Status codes: numbers, and texts with two of them (`200-299`); from one count to the
+/// other.
+pub(super) struct Codes(pub(super) usize, pub(super) usize);
 
 impl Kind for Codes {
     type Value = Vec<RangeInclusive<u16>>;
@@ -172,7 +173,10 @@ impl Kind for Codes {
         value: &DeValue<'_>,
         reader: &mut Reader<'_>,
     ) -> Option<Self::Value> {
-        each(place, value, self.0, reader, |place, value, reader| {
+        if self.0 == 0 && value.as_array().is_some_and(|list| list.is_empty()) {
+            return Some(Vec::new());
+        }
+        each(place, value, self.1, reader, |place, value, reader| {
             let written = match value.as_integer() {
                 Some(number) if number.radix() == 10 => number.as_str().to_owned(),
                 _ => text(&place, value, "a status code", reader)?.text,
@@ -189,11 +193,14 @@ impl Kind for Codes {
         let number = json!({ "type": "integer", "minimum": CODE_MIN, "maximum": CODE_MAX });
         let pattern = r"^[1-5][0-9]{2}(-[1-5][0-9]{2})?$|\$\{";
         let items = json!({ "anyOf": [number, { "type": "string", "pattern": pattern }] });
-        json!({ "type": "array", "items": items, "minItems": 1, "maxItems": self.0 })
+        json!({ "type": "array", "items": items, "minItems": self.0, "maxItems": self.1 })
     }
 
     fn written(&self, value: &Self::Value) -> Json {
-        let text = |range: &RangeInclusive<u16>| format!("{}-{}", range.start(), range.end());
+        let text = |range: &RangeInclusive<u16>| match (range.start(), range.end()) {
+            (from, to) if from == to => Json::from(*from),
+            (from, to) => format!("{from}-{to}").into(),
+        };
         value.iter().map(text).collect()
     }
 }

@@ -39,7 +39,7 @@ impl Rules {
         let (rise, fall) = thresholds.unwrap_or((1, 1));
         Self {
             balance: config.balance.clone(),
-            ejection: config.ejection,
+            ejection: config.ejection.clone(),
             slow_start: config.slow_start,
             rise,
             fall,
@@ -107,11 +107,11 @@ impl<T: Candidate> Roster<T> {
     /// Counts a failure of `item`. If that was one too many, and enough others can be used, it is
     /// ejected; returns for how long. `chance` is random.
     pub(super) fn fail(&mut self, item: &T, now: Instant, chance: u64) -> Option<Duration> {
-        let rule = self.rules.ejection?;
+        let rule = self.rules.ejection.as_ref()?;
         let place = self.place(item)?;
         let may_eject = self.may_eject(place, rule, now);
         let state = &mut self.members.get_mut(place)?.state;
-        (state.fail(rule.failures, now) && may_eject).then(|| state.eject(&rule, now, chance))
+        (state.fail(rule.failures, now) && may_eject).then(|| state.eject(rule, now, chance))
     }
 
     /// Counts a success of `item`; returns whether nothing speaks against it any more.
@@ -167,7 +167,7 @@ impl<T: Candidate> Roster<T> {
 
     /// Whether the member at `place` may be ejected besides those that are: enough others stay, and
     /// one of them can be used.
-    fn may_eject(&self, place: usize, rule: Ejection, now: Instant) -> bool {
+    fn may_eject(&self, place: usize, rule: &Ejection, now: Instant) -> bool {
         let others = || {
             let members = self.members.iter().enumerate();
             members.filter(|(other, _)| *other != place).map(|(_, member)| member)

@@ -90,10 +90,10 @@ section! {
         /// The Host of the request; without it the name of the endpoint.
         host: Option<Written> = Text.optional();
         /// Status codes that are good, as 204 or "200-299".
-        expect: Located<Vec<RangeInclusive<u16>>> = Where(Codes(64))
+        expect: Located<Vec<RangeInclusive<u16>>> = Where(Codes(1, 64))
             .or(Located { value: vec![200..=299], place: None });
         /// From one answer to the next question, give or take a tenth.
-        interval: Duration = Time(EIGHTH, HOUR).or(secs(5));
+        interval: Duration = Time(TENTH, HOUR).or(secs(5));
         /// How long an answer may take.
         timeout: Duration = Time(MOMENT, MINUTE).or(secs(2));
         /// Good answers in a row that make an endpoint healthy.
@@ -109,15 +109,17 @@ section! {
         /// Failures in a row.
         failures: u32 = Count(1, 1_000_000).or(5);
         /// How long, the first time; twice as long each further time.
-        base: Located<Duration> = Where(Time(EIGHTH, HOUR))
+        base: Located<Duration> = Where(Time(TENTH, HOUR))
             .or(Located { value: secs(10), place: None });
         /// How long at most.
-        longest: Located<Duration> = Where(Time(EIGHTH, DAY))
+        longest: Located<Duration> = Where(Time(TENTH, DAY))
             .or(Located { value: secs(300), place: None });
         /// The percentage of the endpoints that may be left out at once; one always stays.
         share: u8 = Count(1, 100).or(50);
+        /// Status codes that are failures, as 503 or "502-504"; what breaks off always is one.
+        statuses: Vec<RangeInclusive<u16>> = Codes(0, 64).or(vec![502..=502, 504..=504]);
     }
 }
 
-/// Nothing is asked more often, and nobody is left out for less.
-const EIGHTH: Duration = Duration::from_millis(100);
+/// Of a second: nothing is asked more often, and nobody is left out for less.
+const TENTH: Duration = Duration::from_millis(100);

@@ -35,7 +35,13 @@ fn a_backend_of_one_line_has_the_defaults_that_the_documents_promise() {
     assert_eq!((backend.tls, backend.health), (None, None));
     assert_eq!((backend.balance, backend.slow_start), (Balance::P2c, Duration::ZERO));
     let secs = Duration::from_secs;
-    let ejection = Ejection { failures: 5, base: secs(10), longest: secs(300), share_max: 50 };
+    let ejection = Ejection {
+        failures: 5,
+        base: secs(10),
+        longest: secs(300),
+        share_max: 50,
+        statuses: vec![502..=502, 504..=504],
+    };
     assert_eq!(backend.ejection, Some(ejection));
     let pool = PoolBounds { connections_max: 65_536, age_max: secs(3_600), streams_max: 100 };
     assert_eq!(backend.pool, pool);
@@ -213,7 +219,15 @@ fn ejection_is_bounded_and_can_be_switched_off() {
     assert_eq!(backend("ejection = 'off'").ejection, None);
     let ejection = backend("ejection = { failures = 3, base = '1s' }").ejection.unwrap();
     assert_eq!((ejection.failures, ejection.share_max), (3, 50));
+    let statuses = |written| backend(&format!("ejection.statuses = {written}")).ejection.unwrap();
+    assert_eq!(statuses("['500-504', 429]").statuses, [500..=504, 429..=429]);
+    assert_eq!(statuses("[]").statuses, []);
     check_keys(&[
+        (
+            "ejection.statuses = [600]",
+            "ejection.statuses[0]: not a status code or a range of them: expected 200 or \
+             \"200-299\"",
+        ),
         ("ejection = 'on'", "ejection: `on` is none of `off` or a section"),
         ("ejection = false", "ejection: expected a section, or `\"off\"`, found true or false"),
         ("ejection.base = '10m'", "ejection.base: `base` is longer than `longest`"),

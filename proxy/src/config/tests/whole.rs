@@ -46,7 +46,7 @@ protocol = "auto"
 tls = { ca = "ca.pem", server_name = "a.example", credential = "me.pem" }
 balance = "hash-cookie:sid"
 health = { path = "/up", host = "a", expect = [200, "300-399"], interval = "1s", rise = 1 }
-ejection = { failures = 3, base = "1s", longest = "10s", share = 30 }
+ejection = { failures = 3, base = "1s", longest = "10s", share = 30, statuses = ["500-599"] }
 slow_start = "30s"
 max_connections = 100
 connection_age = "10m"

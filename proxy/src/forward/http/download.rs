@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 use super::state::InFlight;
 use crate::access::{End, Record};
-use crate::backend::{Backend, Lease};
+use crate::backend::{Backend, Lease, Verdict};
 use crate::body::{BodyError, Incoming};
 use crate::outcome::{BackendFailure, CloseReason};
 
@@ -45,6 +45,7 @@ pub(super) struct Relay {
     /// Whether the connection may serve another exchange after this one.
     is_reusable: bool,
     manner: Manner,
+    verdicts: Verdicts,
     silent_since: Option<Instant>,
     /// The end of a response that is cut, held back until what came before it is sent.
     cut: Option<DownloadError>,
@@ -57,6 +58,16 @@ pub(super) struct Manner {
     pub(super) silence_max: Duration,
     /// Removes trailer fields that do not pass.
     pub(super) trailers: fn(&mut HeaderMap),
+}
+
+/// What the response says of its endpoint.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Verdicts {
+    /// By the head alone. Said when the response ends: an endpoint that breaks off every body would
+    /// else do well each time before it fails.
+    pub(super) so_far: Verdict,
+    /// If its body breaks, unless that says nothing.
+    pub(super) if_broken: Option<Verdict>,
 }
 
 /// Why a response is cut.
@@ -99,14 +110,22 @@ impl Relay {
         lease: Lease,
         is_reusable: bool,
         manner: Manner,
+        verdicts: Verdicts,
     ) -> Self {
         let lease = Some(lease);
-        Self { body, backend, lease, is_reusable, manner, silent_since: None, cut: None }
+        Self { body, backend, lease, is_reusable, manner, verdicts, silent_since: None, cut: None }
+    }
+
+    /// Nothing more is expected of the endpoint; it is said how it did.
+    fn let_go(&mut self) -> Option<Lease> {
+        let lease = self.lease.take()?;
+        lease.note(self.verdicts.so_far);
+        Some(lease)
     }
 
     /// The response was received completely.
     fn finish(&mut self) {
-        if let Some(lease) = self.lease.take()
+        if let Some(lease) = self.let_go()
             && self.is_reusable
         {
             lease.give_back();
@@ -178,11 +197,21 @@ impl Relay {
         failure: BackendFailure,
         error: DownloadError,
     ) -> Poll<T> {
-        self.lease = None;
+        // Silence may be all that there is to say; a body that breaks is not.
+        if let (DownloadError::Broken(_), Some(verdict)) = (&error, self.verdicts.if_broken) {
+            self.verdicts.so_far = verdict;
+        }
+        self.let_go();
         self.backend.metrics().errors.of(failure).inc();
         self.cut = Some(error);
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        self.let_go();
     }
 }
 

@@ -15,7 +15,7 @@ use http::response::Parts;
 use http::{Response, StatusCode, Version};
 use tokio::time::Instant;
 
-use super::download::{Manner, Relay};
+use super::download::{Manner, Relay, Verdicts};
 use super::plan::Forwarding;
 use super::state::InFlight;
 use crate::backend::{
@@ -47,7 +47,7 @@ impl Forwarding {
             self.report(BackendFailure::BadResponse, &error);
             return Err(BAD_RESPONSE);
         }
-        lease.note(verdict(head.status));
+        let verdict = self.backend.verdict(head.status);
         let is_read = self.upload_state().is_none_or(|state| state == UploadState::Sent);
         // HTTP/1.0 would make hyper speak it in the next request, where a body without length is
         // lost. A response that overtook its request leaves the rest of it where the next one is
@@ -55,6 +55,7 @@ impl Forwarding {
         let is_reusable = is_read && lease.is_flushed() && head.version == Version::HTTP_11;
         head.version = Version::HTTP_11;
         if head.status == StatusCode::SWITCHING_PROTOCOLS {
+            lease.note(verdict);
             let tunnel = Box::pin(lease.into_tunnel()).await.ok_or(BAD_RESPONSE)?;
             in_flight.connection().leave_tunnel(tunnel);
             return Ok((head, None));
@@ -63,8 +64,10 @@ impl Forwarding {
             silence_max: self.route.response_body_timeout,
             trailers: self.trailers.cleaner(),
         };
+        // A body that breaks while the client still sends may be the client's doing.
+        let verdicts = Verdicts { so_far: verdict, if_broken: is_read.then_some(Verdict::Failed) };
         let backend = Arc::clone(&self.backend);
-        Ok((head, Some(Relay::new(body, backend, lease, is_reusable, manner))))
+        Ok((head, Some(Relay::new(body, backend, lease, is_reusable, manner, verdicts))))
     }
 
     async fn send(
@@ -165,16 +168,6 @@ impl Forwarding {
 #[derive(Debug, thiserror::Error)]
 #[error("more than {INTERIMS_MAX} interim responses to one request")]
 struct InterimStorm;
-
-/// What a response says of its endpoint.
-fn verdict(status: StatusCode) -> Verdict {
-    match status {
-        StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => {
-            Verdict::Failed
-        }
-        _ => Verdict::Good,
-    }
-}
 
 /// The answer if no endpoint could be reached.
 fn unreachable(error: &ConnectError) -> Refusal {

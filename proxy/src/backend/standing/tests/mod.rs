@@ -27,6 +27,7 @@ const EJECTION: Ejection = Ejection {
     base: Duration::from_secs(10),
     longest: Duration::from_secs(300),
     share_max: 50,
+    statuses: Vec::new(),
 };
 
 fn rules() -> Rules {

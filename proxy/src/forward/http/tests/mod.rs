@@ -1,6 +1,7 @@
 //! The whole way of HTTP, byte by byte: a client in memory, backends on loopback that follow a
 //! script and remember what they received.
 
+mod blame;
 mod bodies;
 mod farewell;
 mod floods;
@@ -164,6 +165,7 @@ pub(super) struct Client {
     drain: Drain,
     mock: Mock,
     metrics: Metrics,
+    service: Arc<HttpService>,
 }
 
 impl Client {
@@ -188,12 +190,13 @@ impl Client {
         let (io, stream) = duplex(64 * 1024);
         let (close, closed) = oneshot::channel();
         let finish = watch.clone();
+        let served = Arc::clone(&service);
         watch.spawn(async move {
             let stream = TokioIo::new(stream);
-            let reason = serve(stream, HttpVersion::H1, service, facts, finish).await;
+            let reason = serve(stream, HttpVersion::H1, served, facts, finish).await;
             let _ = close.send(reason);
         });
-        Self { io, closed, drain, mock, metrics }
+        Self { io, closed, drain, mock, metrics, service }
     }
 
     pub(super) async fn send(&mut self, bytes: &str) {

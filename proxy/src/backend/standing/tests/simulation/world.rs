@@ -234,7 +234,7 @@ impl World {
         let is_last = !others.iter().any(|other| self.standing(*other) == Standing::Usable);
         let was_out = self.is_ejected(id);
         let ejected = self.roster.fail(&self.known[id].thing, self.now, chance);
-        let Some(rule) = self.roster.rules.ejection else {
+        let Some(rule) = &self.roster.rules.ejection else {
             return ejected.map_or(Ok(()), |_| Err("ejected without a rule".to_owned()));
         };
         let known = &mut self.known[id];
@@ -346,6 +346,7 @@ fn rules(seed: u64) -> Rules {
         base: Duration::from_secs(base),
         longest: Duration::from_secs([base, 300][pick(4, 2)]),
         share_max: [10, 34, 50, 100][pick(5, 4)],
+        statuses: Vec::new(),
     };
     Rules {
         balance: balances[pick(6, 4)].clone(),
