@@ -6,6 +6,9 @@
 //! endpoint is reached and where addresses come from. Read next: `standing` and `balance`, which
 //! decide, and `maintain`, which keeps the list current.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
@@ -202,12 +205,13 @@ impl Members {
             self.config.endpoints.iter().any(|endpoint| endpoint.name.to_string() == meant);
         let members = book.roster.members().iter();
         let count = members.filter(|member| self.is_meant(&member.item, meant)).count();
-        if !is_name && count == 0 {
-            return None;
-        }
+        let is_known = is_name || count > 0;
         match draining {
-            Draining::On => book.draining.insert(meant.to_owned()),
-            Draining::Off => book.draining.remove(meant),
+            Draining::On if is_known => book.draining.insert(meant.to_owned()),
+            // An address that has left, and would drain again as soon as it came back.
+            Draining::Off if book.draining.remove(meant) => true,
+            _ if is_known => true,
+            _ => return None,
         };
         self.drain(&mut book, now);
         Some(count)
@@ -279,105 +283,5 @@ impl Members {
 
     fn book(&self) -> MutexGuard<'_, Book> {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::HashSet;
-    use std::path::Path;
-    use std::time::Duration;
-
-    use super::*;
-    use crate::metrics::Metrics;
-
-    fn members(balance: Balance) -> Arc<Members> {
-        let text = "[listener.a]\nlisten = ['[::]:1']\nbackend = 'app'\n\
-                    [backend.app]\nendpoints = ['10.0.0.1:1', '10.0.0.2:1', 'unix:/run/a']\n";
-        let config = config::Config::parse(text, "config.toml", Path::new("/")).unwrap();
-        let backend = config.backends.into_iter().next().unwrap();
-        let backend = config::Backend { balance, ..backend };
-        let means = Means { limits: Arc::default(), pool: backend.pool, encryption: None };
-        Members::new(&backend, &Arc::new(means), &Metrics::new().unwrap().backend("app"))
-    }
-
-    fn chosen(members: &Members, key: Option<u64>) -> String {
-        members.choose(key, &[]).unwrap().endpoint().addr.to_string()
-    }
-
-    fn all_chosen(members: &Members) -> HashSet<String> {
-        (0..50).map(|key| chosen(members, Some(key))).collect()
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn an_endpoint_that_fails_in_use_is_left_out_and_comes_back() {
-        let members = members(Balance::RoundRobin);
-        let first = chosen(&members, None);
-        for _ in 0..5 {
-            let load = std::iter::repeat_with(|| members.choose(None, &[]).unwrap());
-            let load = load.take(3).find(|load| load.endpoint().addr.to_string() == first);
-            load.unwrap().note(Verdict::Failed);
-        }
-        assert!(!all_chosen(&members).contains(&first));
-        assert_eq!(members.metrics.ejections.get(), 1);
-        assert_eq!(members.metrics.endpoints.of(Standing::Ejected).get(), 1);
-        tokio::time::advance(Duration::from_secs(10)).await;
-        assert_eq!(all_chosen(&members).len(), 3);
-        assert_eq!(members.metrics.endpoints.of(Standing::Usable).get(), 3);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_success_in_between_keeps_an_endpoint_in() {
-        let members = members(Balance::P2c);
-        let load = members.choose(None, &[]).unwrap();
-        for _ in 0..20 {
-            (0..4).for_each(|_| load.note(Verdict::Failed));
-            load.note(Verdict::Good);
-        }
-        assert_eq!(members.metrics.ejections.get(), 0);
-    }
-
-    #[test]
-    fn what_drains_gets_nothing_new_under_its_name_and_under_its_address() {
-        let members = members(Balance::Least);
-        assert_eq!(members.set_draining("10.0.0.9:1", Draining::On), None);
-        for endpoint in ["10.0.0.1:1", "unix:/run/a"] {
-            assert_eq!(members.set_draining(endpoint, Draining::On), Some(1));
-        }
-        assert_eq!(all_chosen(&members), HashSet::from(["10.0.0.2:1".to_owned()]));
-        // Resolving anew does not undo it.
-        let all = members.all();
-        members.replace(
-            all.into_iter()
-                .map(|(one, share)| (members.endpoint(one.place, one.addr.clone()), share))
-                .collect(),
-        );
-        assert_eq!(all_chosen(&members).len(), 1);
-        assert_eq!(members.set_draining("10.0.0.2:1", Draining::On), Some(1));
-        assert!(members.choose(None, &[]).is_none());
-        assert_eq!(members.set_draining("unix:/run/a", Draining::Off), Some(1));
-        assert_eq!(all_chosen(&members), HashSet::from(["unix:/run/a".to_owned()]));
-    }
-
-    #[test]
-    fn a_key_finds_its_endpoint_in_every_process() {
-        let (one, other) = (members(Balance::HashClient), members(Balance::HashClient));
-        let owners: Vec<_> = (0..50).map(|key| chosen(&one, Some(key))).collect();
-        assert_eq!(owners, (0..50).map(|key| chosen(&other, Some(key))).collect::<Vec<_>>());
-        assert_eq!(owners.iter().collect::<HashSet<_>>().len(), 3);
-    }
-
-    #[test]
-    fn of_two_endpoints_at_one_address_the_first_counts() {
-        let members = members(Balance::P2c);
-        let mut all = members.all();
-        all.push((
-            members.endpoint(2, all[0].0.addr.clone()),
-            Share { weight: 1, is_backup: false },
-        ));
-        members.replace(all);
-        let told = members.report();
-        assert_eq!(told.len(), 3);
-        assert_eq!(told[0].name, "10.0.0.1:1");
     }
 }
