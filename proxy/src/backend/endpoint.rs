@@ -76,7 +76,8 @@ impl Endpoint {
             mark: digest(addr.to_string().as_bytes()),
             addr,
             members: Weak::clone(members),
-            is_suspect: AtomicBool::new(false),
+            // There may be failures on record of the address, when it had another name.
+            is_suspect: AtomicBool::new(true),
             connections: Connections::new(&means.limits.http, means.pool),
             server_name: encryption.and_then(|encryption| encryption.server_name(name)),
             in_flight: AtomicUsize::new(0),

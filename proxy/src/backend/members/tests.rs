@@ -88,6 +88,22 @@ fn what_drains_is_resumed_even_after_it_has_left() {
 }
 
 #[test]
+fn failures_of_an_address_that_gets_another_name_are_made_up_for() {
+    let members = members(Balance::Least);
+    let mut all = members.all();
+    let (first, share) = all[0].clone();
+    let first = Load::new(first);
+    (0..4).for_each(|_| first.note(Verdict::Failed));
+    let renamed = members.endpoint(1, first.endpoint().addr.clone());
+    all[0] = (Arc::clone(&renamed), share);
+    members.replace(all);
+    let renamed = Load::new(renamed);
+    renamed.note(Verdict::Good);
+    renamed.note(Verdict::Failed);
+    assert_eq!(members.metrics.ejections.get(), 0);
+}
+
+#[test]
 fn a_key_finds_its_endpoint_in_every_process() {
     let (one, other) = (members(Balance::HashClient), members(Balance::HashClient));
     let owners: Vec<_> = (0..50).map(|key| chosen(&one, Some(key))).collect();
