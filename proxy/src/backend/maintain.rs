@@ -36,10 +36,7 @@ impl Backend {
         let mut ticks = interval_at(Instant::now() + period, period);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let now = ticks.tick().await;
-            for (endpoint, _) in self.members.all() {
-                endpoint.connections.sweep(now);
-            }
+            self.members.sweep(ticks.tick().await);
         }
     }
 }

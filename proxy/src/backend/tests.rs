@@ -245,3 +245,20 @@ async fn a_connection_that_is_too_old_gets_nothing_new() {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
 }
+
+#[tokio::test]
+async fn an_endpoint_that_has_left_keeps_only_what_is_in_use() {
+    let (backend, ..) = &silent("").await;
+    let (used, waiting) = (lease(backend).await.unwrap(), lease(backend).await.unwrap());
+    let late = lease(backend).await.unwrap();
+    waiting.give_back();
+    assert_eq!(backend.metrics().connections_active.get(), 3);
+    backend.members.replace(Vec::new());
+    assert_eq!(backend.metrics().connections_active.get(), 2);
+    // Given back behind the endpoint's back.
+    late.give_back();
+    backend.members.sweep(Instant::now());
+    assert_eq!(backend.metrics().connections_active.get(), 1);
+    drop(used);
+    assert_eq!(backend.metrics().connections_active.get(), 0);
+}

@@ -9,7 +9,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
 
@@ -50,6 +50,8 @@ struct Book {
     roster: Roster<Arc<Endpoint>>,
     /// The names and addresses that get nothing new.
     draining: BTreeSet<String>,
+    /// Endpoints that are none any more, while something still goes on there.
+    left: Vec<Weak<Endpoint>>,
 }
 
 impl Members {
@@ -65,7 +67,7 @@ impl Members {
             config: config.clone(),
             turn: AtomicU64::new(0),
             group: ArcSwap::default(),
-            book: Mutex::new(Book { roster, draining: BTreeSet::new() }),
+            book: Mutex::new(Book { roster, draining: BTreeSet::new(), left: Vec::new() }),
             changed: Notify::new(),
             ledger: Mutex::new(Ledger::new(config, Instant::now())),
             means: Arc::clone(means),
@@ -130,11 +132,37 @@ impl Members {
         let mut seen = BTreeSet::new();
         endpoints.retain(|(endpoint, _)| seen.insert(endpoint.addr.clone()));
         let now = Instant::now();
+        let before = self.all();
         let mut book = self.book();
         book.roster.replace(endpoints, now);
+        let members = book.roster.members().iter();
+        let stay: HashSet<_> = members.map(|member| Arc::as_ptr(&member.item)).collect();
+        let left = before.iter().filter(|(one, _)| !stay.contains(&Arc::as_ptr(one)));
+        book.left.extend(left.map(|(endpoint, _)| Arc::downgrade(endpoint)));
         self.drain(&mut book, now);
         drop(book);
+        self.sweep_left(now);
         self.changed.notify_one();
+    }
+
+    /// Closes connections that have waited too long for their next exchange.
+    pub(super) fn sweep(&self, now: Instant) {
+        for (endpoint, _) in self.all() {
+            endpoint.connections.sweep(now);
+        }
+        self.sweep_left(now);
+    }
+
+    /// Where no exchange goes any more, whatever waits has waited too long.
+    fn sweep_left(&self, now: Instant) {
+        let mut book = self.book();
+        book.left.retain(|endpoint| endpoint.strong_count() > 0);
+        let left: Vec<_> = book.left.iter().filter_map(Weak::upgrade).collect();
+        drop(book);
+        let late = now + self.means.limits.http.pool_idle_timeout;
+        for endpoint in left {
+            endpoint.connections.sweep(late);
+        }
     }
 
     /// What the choice goes by for the requests of one client, if it is to be the same for all.

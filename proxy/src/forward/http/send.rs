@@ -191,10 +191,11 @@ fn unreachable(error: &ConnectError) -> Refusal {
 }
 
 /// WebSockets begin in HTTP/1.1.
-const NO_UPGRADE: Refusal = Refusal {
-    status: StatusCode::NOT_IMPLEMENTED,
-    words: "The backend speaks HTTP/2 alone, where there is no upgrade to WebSocket.",
-};
+const NO_UPGRADE: Refusal = Refusal::new(
+    StatusCode::NOT_IMPLEMENTED,
+    HttpReject::Method,
+    "The backend speaks HTTP/2 alone, where there is no upgrade to WebSocket.",
+);
 const SILENT: Refusal =
     Refusal::ours(StatusCode::GATEWAY_TIMEOUT, "The backend did not answer in time.");
 const BAD_RESPONSE: Refusal =
