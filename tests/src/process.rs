@@ -6,6 +6,7 @@
 use std::io::{BufRead as _, BufReader, Read};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value;
@@ -49,6 +50,8 @@ pub struct Line(Value);
 struct Log {
     lines: Mutex<Vec<String>>,
     count: watch::Sender<usize>,
+    /// How many of its outputs are still listened to.
+    listening: AtomicUsize,
 }
 
 impl Process {
@@ -56,7 +59,9 @@ impl Process {
     pub fn spawn(mut command: Command) -> Self {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the binary under test is built and starts");
-        let log = Arc::new(Log { lines: Mutex::default(), count: watch::channel(0).0 });
+        let count = watch::channel(0).0;
+        let log = Log { lines: Mutex::default(), count, listening: AtomicUsize::new(0) };
+        let log = Arc::new(log);
         log.listen_to(child.stderr.take().expect("stderr was asked for"));
         log.listen_to(child.stdout.take().expect("stdout was asked for"));
         Self { id: child.id(), child: Mutex::new(child), log }
@@ -75,9 +80,12 @@ impl Process {
         assert!(sent.success(), "{kill}: {sent}");
     }
 
-    /// How it ended, once it has.
+    /// How it ended, once it has, and once its last words were heard.
     pub async fn exit(&self) -> ExitStatus {
-        eventually("the end of the process", async || self.exited()).await
+        let status = eventually("the end of the process", async || self.exited()).await;
+        let is_heard = async || (self.log.listening.load(Ordering::Acquire) == 0).then_some(());
+        eventually("the last words of the process", is_heard).await;
+        status
     }
 
     /// How it ended, if it has.
@@ -125,12 +133,14 @@ impl Process {
 impl Log {
     fn listen_to(self: &Arc<Self>, from: impl Read + Send + 'static) {
         let log = Arc::clone(self);
+        log.listening.fetch_add(1, Ordering::Relaxed);
         std::thread::spawn(move || {
             for line in BufReader::new(from).split(b'\n').map_while(Result::ok) {
                 let line = String::from_utf8_lossy(&line).into_owned();
                 log.lines.lock().unwrap_or_else(PoisonError::into_inner).push(line);
                 log.count.send_modify(|count| *count += 1);
             }
+            log.listening.fetch_sub(1, Ordering::Release);
         });
     }
 }
