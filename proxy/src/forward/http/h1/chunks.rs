@@ -44,8 +44,11 @@ enum State {
     DataEnd,
     /// Before the line feed behind it.
     DataEnded,
-    /// Behind the last chunk; so many bytes of trailers were looked at.
+    /// Behind the last chunk.
     Trailers {
+        /// Where the line begins that has no end yet.
+        line: usize,
+        /// Up to where there is no other line feed.
         seen: usize,
     },
     End,
@@ -81,7 +84,7 @@ impl Chunks {
                     self.state = if rest == 0 { State::DataEnd } else { State::Data { rest } };
                     return Ok(Some(Part::Data(data)));
                 }
-                State::Trailers { seen } => return self.trailers(buffer, seen),
+                State::Trailers { line, seen } => return self.trailers(buffer, line, seen),
                 State::End => return Ok(None),
                 _ => {}
             }
@@ -116,7 +119,7 @@ impl Chunks {
             (State::Extension { value }, b'\t' | b' '..=b'~' | 0x80..) => {
                 State::Extension { value }
             }
-            (State::SizeEnd { value: 0 }, b'\n') => State::Trailers { seen: 0 },
+            (State::SizeEnd { value: 0 }, b'\n') => State::Trailers { line: 0, seen: 0 },
             (State::SizeEnd { value }, b'\n') => State::Data { rest: value },
             (State::DataEnd, b'\r') => State::DataEnded,
             (State::DataEnded, b'\n') => State::Size { value: 0, digits: 0 },
@@ -129,8 +132,12 @@ impl Chunks {
     }
 
     /// The fields behind the last chunk, up to the empty line.
-    fn trailers(&mut self, buffer: &mut BytesMut, seen: usize) -> Result<Option<Part>, BadChunk> {
-        let (mut line, mut seen) = (seen, seen);
+    fn trailers(
+        &mut self,
+        buffer: &mut BytesMut,
+        mut line: usize,
+        mut seen: usize,
+    ) -> Result<Option<Part>, BadChunk> {
         while let Some(length) =
             buffer.get(seen..).and_then(|rest| rest.iter().position(|&byte| byte == b'\n'))
         {
@@ -151,7 +158,7 @@ impl Chunks {
         if buffer.len() > self.extra {
             return Err(BadChunk);
         }
-        self.state = State::Trailers { seen: line };
+        self.state = State::Trailers { line, seen: buffer.len() };
         Ok(None)
     }
 }
@@ -222,6 +229,17 @@ mod tests {
                 assert_eq!(read(text, cut), Err(BadChunk), "{} at {cut}", text.escape_ascii());
             }
         }
+    }
+
+    #[test]
+    fn no_byte_of_trailers_is_looked_at_twice() {
+        let (mut chunks, mut buffer) = (Chunks::new(), BytesMut::from(&b"0\r\n"[..]));
+        for byte in b"X-A: 1\r\nX-B: 2" {
+            assert!(chunks.next(&mut buffer).unwrap().is_none());
+            buffer.extend_from_slice(&[*byte]);
+        }
+        assert!(chunks.next(&mut buffer).unwrap().is_none());
+        assert_eq!(chunks.state, State::Trailers { line: 8, seen: buffer.len() });
     }
 
     #[test]
