@@ -48,17 +48,25 @@ pub struct Refusal {
     pub words: &'static str,
     /// What the client did, unless it is not its fault.
     pub reason: Option<HttpReject>,
+    /// What may be done instead, if it was the method that was wrong.
+    pub allow: &'static str,
 }
 
 impl Refusal {
     /// The answer to a client that did something wrong.
     pub const fn new(status: StatusCode, reason: HttpReject, words: &'static str) -> Self {
-        Self { status, words, reason: Some(reason) }
+        Self { status, words, reason: Some(reason), allow: "" }
     }
 
     /// The answer if we cannot do what we should, or there is nothing to do.
     pub const fn ours(status: StatusCode, words: &'static str) -> Self {
-        Self { status, words, reason: None }
+        Self { status, words, reason: None, allow: "" }
+    }
+
+    /// The answer if only the methods in `allow` can be used (RFC 9110 §15.5.6).
+    pub const fn not_allowed(allow: &'static str, words: &'static str) -> Self {
+        let status = StatusCode::METHOD_NOT_ALLOWED;
+        Self { status, words, reason: Some(HttpReject::Method), allow }
     }
 
     /// The answer to a request that is none.
@@ -97,11 +105,8 @@ pub fn vet(
     listener: &HttpListener,
 ) -> Result<Vetted, Refusal> {
     if parts.method == Method::CONNECT {
-        return Err(Refusal::new(
-            StatusCode::METHOD_NOT_ALLOWED,
-            HttpReject::Method,
-            "CONNECT is not served here.",
-        ));
+        let allow = "GET, HEAD, POST, PUT, DELETE, OPTIONS";
+        return Err(Refusal::not_allowed(allow, "CONNECT is not served here."));
     }
     let host = host(parts, fallback)?;
     check_target(&parts.uri, &parts.method, limits)?;

@@ -12,7 +12,6 @@ use http::{HeaderValue, Method, StatusCode};
 
 use super::page::Reply;
 use crate::forward::header::Refusal;
-use crate::metrics::HttpReject;
 use crate::route::CHALLENGES;
 
 /// A challenge, and where its answer would be.
@@ -66,11 +65,7 @@ fn read(path: &Path) -> io::Result<Bytes> {
 
 const TYPE: HeaderValue = HeaderValue::from_static("application/octet-stream");
 const UNKNOWN: Refusal = Refusal::ours(StatusCode::NOT_FOUND, "There is no such challenge here.");
-const METHOD: Refusal = Refusal::new(
-    StatusCode::METHOD_NOT_ALLOWED,
-    HttpReject::Method,
-    "A challenge is asked for with GET.",
-);
+const METHOD: Refusal = Refusal::not_allowed("GET, HEAD", "A challenge is asked for with GET.");
 
 /// Tokens have 22 characters or more, and none of the authorities makes them much longer.
 const TOKEN_BYTES_MAX: usize = 128;
@@ -96,6 +91,17 @@ mod tests {
         for token in bad {
             assert_eq!(file(token), None, "{token}");
         }
+    }
+
+    #[test]
+    fn a_challenge_can_only_be_asked_for() {
+        let path = format!("{CHALLENGES}token");
+        let ask = |method| Challenge::new(Path::new("/folder"), &path, &method);
+        assert!(ask(Method::GET).is_ok() && ask(Method::HEAD).is_ok());
+        let refusal = ask(Method::POST).err().expect("it is refused");
+        let answer = Reply::Refusal(refusal).response(HeaderValue::from_static("id"));
+        assert_eq!(answer.status(), StatusCode::METHOD_NOT_ALLOWED);
+        assert_eq!(answer.headers()["allow"], "GET, HEAD");
     }
 
     #[tokio::test]

@@ -86,7 +86,7 @@ fn respond(status: StatusCode, body: Bytes, content_type: HeaderValue) -> Respon
 }
 
 fn page(refusal: Refusal, id: &HeaderValue) -> Response<Bytes> {
-    let Refusal { status, words, .. } = refusal;
+    let Refusal { status, words, allow, .. } = refusal;
     let id_text = id.to_str().unwrap_or_default();
     let text = Bytes::from(format!("{words}\nRequest id: {id_text}\n"));
     let mut response = Response::new(text);
@@ -98,8 +98,8 @@ fn page(refusal: Refusal, id: &HeaderValue) -> Response<Bytes> {
     if status == StatusCode::SERVICE_UNAVAILABLE {
         headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
     }
-    if status == StatusCode::METHOD_NOT_ALLOWED {
-        headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, DELETE, OPTIONS"));
+    if !allow.is_empty() {
+        headers.insert(ALLOW, HeaderValue::from_static(allow));
     }
     if closes(status) {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
