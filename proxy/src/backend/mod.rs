@@ -47,7 +47,7 @@ pub use report::{BackendReport, EndpointReport};
 pub use resolve::Resolver;
 pub use standing::Draining;
 pub use tls::{TrustError, check_trust};
-pub use upload::{Upload, UploadBounds, UploadError, UploadProgress, UploadState};
+pub use upload::{Sieve, Upload, UploadBounds, UploadError, UploadProgress, UploadState};
 pub use upstream::{Guards, Lease, SendError, SendFault, Tunnel};
 
 use crate::config::{self, BackendProtocol, Limits};
@@ -93,6 +93,11 @@ impl Backend {
             watch: OnceLock::new(),
             metrics,
         }))
+    }
+
+    /// Whether endpoints may speak HTTP/2.
+    pub fn may_speak_http2(&self) -> bool {
+        self.protocol != BackendProtocol::Http1
     }
 
     /// The name in the configuration.

@@ -19,6 +19,7 @@ use tokio::time::Instant;
 
 use super::alarm::Alarm;
 use crate::body::{BodyError, Incoming};
+use crate::config::FieldEdit;
 
 /// What a client may do with the body of its request.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +32,22 @@ pub struct UploadBounds {
     pub bytes_max: Option<u64>,
 }
 
+/// What becomes of the fields behind a body.
+#[derive(Clone, Debug)]
+pub struct Sieve {
+    /// Removes those that must not pass, among them what the operator's changes are about.
+    pub clean: fn(&mut HeaderMap, &[FieldEdit]),
+    /// The changes, if there are any.
+    pub edits: Option<Arc<[FieldEdit]>>,
+}
+
+impl Sieve {
+    /// Lets pass what may.
+    pub fn clean(&self, fields: &mut HeaderMap) {
+        (self.clean)(fields, self.edits.as_deref().unwrap_or_default());
+    }
+}
+
 /// The body of a request on its way to a backend.
 #[derive(Debug)]
 pub struct Upload {
@@ -41,7 +58,7 @@ pub struct Upload {
 
 impl Upload {
     /// Wraps the body of a client. `trailers` drops the fields that must not pass.
-    pub fn new(body: Incoming, bounds: UploadBounds, trailers: fn(&mut HeaderMap)) -> Self {
+    pub fn new(body: Incoming, bounds: UploadBounds, trailers: Sieve) -> Self {
         let pace = if body.is_end_stream() { None } else { Some(Pace::new(bounds, trailers)) };
         Self { body, pace }
     }
@@ -100,7 +117,7 @@ impl Body for Upload {
         }
         let frame = match frame.into_trailers() {
             Ok(mut fields) => {
-                (pace.trailers)(&mut fields);
+                pace.trailers.clean(&mut fields);
                 if fields.is_empty() {
                     pace.progress.set(UploadState::Sent);
                     return Poll::Ready(None);
@@ -206,11 +223,11 @@ struct Pace {
     waited: Duration,
     waiting_since: Option<Instant>,
     alarm: Alarm,
-    trailers: fn(&mut HeaderMap),
+    trailers: Sieve,
 }
 
 impl Pace {
-    fn new(bounds: UploadBounds, trailers: fn(&mut HeaderMap)) -> Box<Self> {
+    fn new(bounds: UploadBounds, trailers: Sieve) -> Box<Self> {
         Box::new(Self {
             progress: Arc::new(UploadProgress {
                 state: AtomicU8::new(UploadState::Sending as u8),

@@ -55,9 +55,9 @@ pub struct Route {
     /// Where it goes, or who answers instead.
     pub action: Action,
     /// Done to the fields of the request, in this order, before our own are added.
-    pub request_fields: Box<[FieldEdit]>,
+    pub request_fields: Arc<[FieldEdit]>,
     /// Done to the fields of the response, in this order.
-    pub response_fields: Box<[FieldEdit]>,
+    pub response_fields: Arc<[FieldEdit]>,
     /// The most bytes of a request body.
     pub body_bytes_max: Option<u64>,
     /// From the complete request to the head of the response.
@@ -246,7 +246,7 @@ impl Route {
     fn elsewhere(hsts: Option<&HeaderValue>, limits: &HttpLimits) -> Self {
         Self {
             action: Action::NotFound,
-            request_fields: Box::default(),
+            request_fields: Arc::default(),
             response_fields: fields(hsts).collect(),
             body_bytes_max: None,
             response_head_timeout: limits.response_head_timeout,

@@ -42,7 +42,8 @@ section! {
         response_body_timeout: Option<Located<Duration>> = Where(Time(MOMENT, MONTH)).optional();
         /// Instead of limits.http.request_body_timeout.
         request_body_timeout: Option<Located<Duration>> = Where(Time(MOMENT, DAY)).optional();
-        /// Let trailer fields pass, in both directions; gRPC has them in any case.
+        /// Let trailer fields pass, in both directions; those of gRPC pass in any case, from all
+        /// backends, and to those that may speak HTTP/2.
         trailers: Located<bool> = Where(Flag).or(Located { value: false, place: None });
     }
 }

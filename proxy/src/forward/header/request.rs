@@ -278,8 +278,10 @@ pub struct Ours<'a> {
     pub tls: &'a TlsFields,
     /// What the operator changes.
     pub edits: &'a [FieldEdit],
-    /// What becomes of trailer fields.
-    pub trailers: Trailers,
+    /// What becomes of trailer fields of the request.
+    pub request_trailers: Trailers,
+    /// The same of the response.
+    pub response_trailers: Trailers,
 }
 
 /// Turns the head of a vetted request into what the backend gets: origin form, HTTP/1.1, without
@@ -290,10 +292,11 @@ pub fn forward(parts: &mut Parts, vetted: &Vetted, ours: Ours<'_>, has_body: boo
         let target = std::mem::take(&mut parts.uri).into_parts().path_and_query;
         parts.uri = target.map_or_else(Uri::default, Uri::from);
     }
-    let accepts_trailers = ours.trailers == Trailers::Pass && accepts_trailers(&parts.headers);
+    let accepts_trailers =
+        ours.response_trailers == Trailers::Pass && accepts_trailers(&parts.headers);
     strip(&mut parts.headers);
     let headers = &mut parts.headers;
-    if ours.trailers == Trailers::Drop {
+    if ours.request_trailers == Trailers::Drop {
         headers.remove(TRAILER);
     }
     edit(headers, ours.edits);

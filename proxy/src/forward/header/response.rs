@@ -1,11 +1,15 @@
 //! Responses: which cannot be forwarded, and what of the others reaches the client.
 
+use std::sync::Arc;
+
 use http::header::{CONNECTION, CONTENT_LENGTH, TRAILER, TRANSFER_ENCODING, UPGRADE};
 use http::response::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use super::length::{BadLength, length, straighten};
 use super::request::{Protocol, nominees};
+use crate::backend::Sieve;
+use crate::config::FieldEdit;
 use crate::field::{is_forbidden_trailer, is_hop, is_protected};
 
 /// Why a response is not forwarded.
@@ -70,17 +74,35 @@ pub enum Trailers {
 }
 
 impl Trailers {
-    /// What removes those that do not pass.
-    pub fn cleaner(self) -> fn(&mut HeaderMap) {
+    /// What removes those that do not pass. What the operator removes from heads, or sets there, is
+    /// not let in behind a body, whence some backends put it into the head.
+    pub fn sieve(self, edits: &Arc<[FieldEdit]>) -> Sieve {
         match self {
-            Self::Drop => HeaderMap::clear,
-            Self::Pass => clean_trailers,
+            Self::Drop => Sieve { clean: |fields, _| fields.clear(), edits: None },
+            Self::Pass => {
+                let edits = Some(edits).filter(|edits| !edits.is_empty()).cloned();
+                Sieve { clean: clean_trailers, edits }
+            }
         }
     }
 }
 
-/// Removes what has no place behind a body, in either direction.
-pub(super) fn clean_trailers(trailers: &mut HeaderMap) {
+impl From<bool> for Trailers {
+    fn from(pass: bool) -> Self {
+        if pass { Self::Pass } else { Self::Drop }
+    }
+}
+
+/// Removes what has no place behind a body, in either direction, and what `edits` are about.
+fn clean_trailers(trailers: &mut HeaderMap, edits: &[FieldEdit]) {
+    for edit in edits {
+        match edit {
+            FieldEdit::Add(..) => {}
+            FieldEdit::Remove(name) | FieldEdit::Set(name, _) => {
+                trailers.remove(name);
+            }
+        }
+    }
     let doomed: Vec<HeaderName> =
         trailers.keys().filter(|name| is_forbidden_trailer(name)).cloned().collect();
     for name in doomed {

@@ -11,13 +11,12 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::Instant;
 
 use super::state::InFlight;
 use crate::access::{End, Record};
-use crate::backend::{Backend, Lease, Verdict};
+use crate::backend::{Backend, Lease, Sieve, Verdict};
 use crate::body::{BodyError, Incoming};
 use crate::outcome::{BackendFailure, CloseReason};
 
@@ -52,12 +51,12 @@ pub(super) struct Relay {
 }
 
 /// How a response is passed on.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(super) struct Manner {
     /// How long the backend may be silent.
     pub(super) silence_max: Duration,
     /// Removes trailer fields that do not pass.
-    pub(super) trailers: fn(&mut HeaderMap),
+    pub(super) trailers: Sieve,
 }
 
 /// What the response says of its endpoint.
@@ -183,7 +182,7 @@ impl Relay {
         });
         Poll::Ready(match frame.into_trailers() {
             Ok(mut trailers) => {
-                (self.manner.trailers)(&mut trailers);
+                self.manner.trailers.clean(&mut trailers);
                 (!trailers.is_empty()).then(|| Ok(Frame::trailers(trailers)))
             }
             Err(frame) => Some(Ok(frame)),

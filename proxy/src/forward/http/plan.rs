@@ -57,6 +57,7 @@ pub(super) struct Forwarding {
     pub(super) backend: Arc<Backend>,
     pub(super) route: Arc<Route>,
     pub(super) protocol: Protocol,
+    /// Of the response.
     pub(super) trailers: Trailers,
     /// What the choice of an endpoint goes by, if by anything of the request.
     pub(super) key: Option<u64>,
@@ -173,15 +174,19 @@ impl<'a> Asked<'a> {
         let Self { connection, client, id, vetted, mut parts, body } = self;
         let Way { route, backend, rewrite, client_cert } = *way;
         let service = &connection.service;
-        let passes = route.has_trailers || header::is_grpc(&parts.headers);
-        let trailers = if passes { Trailers::Pass } else { Trailers::Drop };
+        let is_grpc = header::is_grpc(&parts.headers);
+        let response_trailers = Trailers::from(route.has_trailers || is_grpc);
+        // Those of requests have no use there, but HTTP/2 has them. A client alone says what gRPC
+        // is; a backend of HTTP/1.1 may not expect any.
+        let request_trailers =
+            Trailers::from(route.has_trailers || is_grpc && backend.may_speak_http2());
         let bounds = UploadBounds {
             silence_max: route.request_body_timeout,
             rate_min: service.limits.http.request_body_rate_min,
             bytes_max: route.body_bytes_max,
         };
         let key = backend.balance_key(client.addr, &parts.headers);
-        let upload = Upload::new(body, bounds, trailers.cleaner());
+        let upload = Upload::new(body, bounds, request_trailers.sieve(&route.request_fields));
         let progress = upload.progress();
         let ours = Ours {
             sender: &connection.sender,
@@ -192,7 +197,8 @@ impl<'a> Asked<'a> {
             client_cert,
             tls: &connection.tls,
             edits: &route.request_fields,
-            trailers,
+            request_trailers,
+            response_trailers,
         };
         header::forward(&mut parts, &vetted, ours, progress.is_some());
         if let Some(rewrite) = rewrite
@@ -206,7 +212,7 @@ impl<'a> Asked<'a> {
             backend: Arc::clone(backend),
             route: Arc::clone(route),
             protocol: vetted.protocol,
-            trailers,
+            trailers: response_trailers,
             key,
             request: Some(Request::from_parts(parts, upload)),
             progress,

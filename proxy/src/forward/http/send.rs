@@ -62,7 +62,7 @@ impl Forwarding {
         }
         let manner = Manner {
             silence_max: self.route.response_body_timeout,
-            trailers: self.trailers.cleaner(),
+            trailers: self.trailers.sieve(&self.route.response_fields),
         };
         // A body that breaks while the client still sends may be the client's doing.
         let verdicts = Verdicts { so_far: verdict, if_broken: is_read.then_some(Verdict::Failed) };

@@ -49,7 +49,9 @@ async fn client_told(
     identity: Option<Arc<ClientIdentity>>,
     script: Vec<Step>,
 ) -> Client {
-    let make = |addr: &str| service_with(addr, |_| {}, &places(forward));
+    let mut behind = config::Behind::forwarding(0);
+    behind.routes[0].trailers = true;
+    let make = |addr: &str| service_of(addr, |_| {}, &places(forward), &behind, |_| {});
     Client::at(vec![script], make, facts_of("app.example", identity)).await
 }
 
@@ -130,7 +132,6 @@ async fn a_certificate_is_told_in_a_websocket_handshake_and_not_in_trailers() {
     client
         .send(
             "POST / HTTP/1.1\r\nHost: app.example\r\nTransfer-Encoding: chunked\r\n\
-             Content-Type: application/grpc\r\n\
              Trailer: x-sum, client-cert\r\n\r\n0\r\nx-sum: 1\r\nClient-Cert: :Zm9yZ2Vk:\r\n\
              client_cert_chain: :Zm9yZ2Vk:\r\n\r\n",
         )

@@ -2,6 +2,7 @@
 
 mod flow;
 mod life;
+mod trailers;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -80,12 +81,20 @@ impl Endpoint {
 
 /// A client of a proxy in front of endpoints of HTTP/2 at `addr`. The drain is that of the backend.
 async fn client_of(addr: &str, tweak: fn(&mut Limits)) -> (Client, Drain, DrainWatch) {
+    client_with(addr, tweak, &config::Behind::forwarding(0)).await
+}
+
+/// The same with the routes of `behind`.
+async fn client_with(
+    addr: &str,
+    tweak: fn(&mut Limits),
+    behind: &config::Behind,
+) -> (Client, Drain, DrainWatch) {
     let (drain, watch) = Drain::new();
     let keys = format!("endpoints = ['{addr}']\nprotocol = 'http2'");
     let make = |_: &str| {
         let place = Place { host: "app.example", ..Place::default() };
-        let (service, metrics, backend) =
-            service_before(&keys, tweak, &[place], &config::Behind::forwarding(0), |_| {});
+        let (service, metrics, backend) = service_before(&keys, tweak, &[place], behind, |_| {});
         watch.spawn(backend.maintain(Arc::default(), watch.clone()));
         (service, metrics)
     };
