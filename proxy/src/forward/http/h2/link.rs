@@ -6,6 +6,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use super::backlog::Backlog;
 use super::credit::Credit;
 use super::guard::Flood;
 
@@ -24,6 +25,7 @@ pub(super) struct Link {
     /// Whether somebody waits for the connection to be polled.
     is_turn_wanted: AtomicBool,
     credit: Credit,
+    backlog: Backlog,
     flood: Mutex<Option<Flood>>,
 }
 
@@ -47,6 +49,11 @@ impl Link {
     /// What the client may say more than usual.
     pub(super) fn credit(&self) -> &Credit {
         &self.credit
+    }
+
+    /// What waits for the client.
+    pub(super) fn backlog(&self) -> &Backlog {
+        &self.backlog
     }
 
     pub(super) fn note_flood(&self, flood: Flood) {

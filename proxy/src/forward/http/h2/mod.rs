@@ -5,11 +5,13 @@
 //! it. What is said to the client is said when nobody has anything to add. Refuses to know what an
 //! exchange does. Read next: `stream`, then `wire`, the bytes, and `clock`, the deadlines.
 
+mod backlog;
 mod bell;
 mod clock;
 mod credit;
 mod guard;
 mod link;
+mod outflow;
 mod slots;
 mod stream;
 mod tunnel;
@@ -20,7 +22,6 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use bytes::Bytes;
 use h2::server::{self, SendResponse};
 use h2::{PingPong, Reason, RecvStream};
 use http::Request;
@@ -31,12 +32,13 @@ use crate::drain::DrainWatch;
 use crate::metrics::Http2Defence;
 use crate::net::Progress;
 use crate::outcome::CloseReason;
+use backlog::Part;
 use bell::{Bell, Hall};
 use clock::{Clock, Doings, Due};
 use guard::Flood;
 use link::Link;
+use outflow::Ended;
 use slots::Slots;
-use stream::Ended;
 use wire::Wire;
 
 /// Serves streams until there are no more.
@@ -67,7 +69,7 @@ async fn shake_hands<I>(
     connection: &Connection,
     link: &Link,
     clock: &mut Clock,
-) -> Result<server::Connection<Wire<I>, Bytes>, CloseReason>
+) -> Result<server::Connection<Wire<I>, Part>, CloseReason>
 where
     I: Read + Write + Progress + Unpin,
 {
@@ -113,7 +115,7 @@ fn reason(connection: &Connection, error: &h2::Error) -> CloseReason {
 
 /// A connection at work.
 struct Server<'a, I, A, S> {
-    http2: server::Connection<Wire<I>, Bytes>,
+    http2: server::Connection<Wire<I>, Part>,
     /// Makes an exchange of a request.
     answer: A,
     exchanges: Slots<S>,
@@ -136,11 +138,11 @@ struct Server<'a, I, A, S> {
 impl<'a, I, A, S> Server<'a, I, A, S>
 where
     I: Read + Write + Progress + Unpin,
-    A: Fn(Request<RecvStream>, SendResponse<Bytes>) -> S,
+    A: Fn(Request<RecvStream>, SendResponse<Part>) -> S,
     S: Future<Output = Ended>,
 {
     fn new(
-        mut http2: server::Connection<Wire<I>, Bytes>,
+        mut http2: server::Connection<Wire<I>, Part>,
         connection: &'a Connection,
         link: &'a Link,
         clock: Clock,
@@ -242,7 +244,7 @@ where
         }
     }
 
-    fn begin(&mut self, request: Request<RecvStream>, mut respond: SendResponse<Bytes>) {
+    fn begin(&mut self, request: Request<RecvStream>, mut respond: SendResponse<Part>) {
         self.requests += 1;
         if stream::is_malformed(request.headers()) {
             respond.send_reset(Reason::PROTOCOL_ERROR);

@@ -1,29 +1,29 @@
 //! One exchange on a stream of HTTP/2.
 //!
-//! Owns the way of an answer into its stream: the head, then as much of the body as the client has
-//! room for, then the trailers. A stream that the client resets takes its exchange along at once; a
-//! stream whose client makes no room, or less than a trickle of it, is reset. Refuses to know what
-//! the answer is. Read next: `exchange`.
+//! Owns the way of a request into its exchange, and of what comes before the content of the answer
+//! into the stream. A stream that the client resets takes its exchange along at once. Refuses to
+//! know what the answer is. Read next: `outflow`, for its content; `exchange`.
 
 use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
+use h2::RecvStream;
 use h2::ext::Protocol;
 use h2::server::SendResponse;
-use h2::{Reason, RecvStream, SendStream};
 use http::header::{CONTENT_LENGTH, DATE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
-use http_body::{Body as _, Frame};
-use tokio::time::Instant;
+use http_body::Body as _;
 
+use super::backlog::Part;
 use super::link::Link;
+use super::outflow::{Ended, Outflow};
 use super::tunnel::Tunnel;
-use crate::backend::{Alarm, Interims, random};
+use crate::backend::{Interims, random};
 use crate::body::{Http2Body, Incoming};
 use crate::forward::header::{WebSocketKey, agree_to_websocket, ask_for_websocket, clean_interim};
 use crate::forward::http::date;
@@ -32,19 +32,6 @@ use crate::forward::http::exchange::exchange;
 use crate::forward::http::state::Connection;
 use crate::forward::upgrade;
 
-/// How the exchange of a stream ended.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Ended {
-    /// The client has no more use for it.
-    Abandoned,
-    /// By the book.
-    Answered,
-    /// The answer broke off.
-    Cut,
-    /// The client took nothing, or next to nothing.
-    Stalled,
-}
-
 /// Answers `request` on its stream.
 ///
 /// What can be decided at once is decided before there is a future, which is thus smaller.
@@ -52,7 +39,7 @@ pub(super) fn answer(
     connection: &Arc<Connection>,
     link: &Arc<Link>,
     request: Request<RecvStream>,
-    respond: SendResponse<Bytes>,
+    respond: SendResponse<Part>,
 ) -> impl Future<Output = Ended> + Send + use<> {
     let (mut head, from_client) = request.into_parts();
     let mut call = None;
@@ -76,7 +63,7 @@ async fn carry(
     exchange: impl Future<Output = Response<Download>>,
     interims: Arc<Interims>,
     call: Option<Box<Call>>,
-    mut respond: SendResponse<Bytes>,
+    mut respond: SendResponse<Part>,
     link: Arc<Link>,
     write_timeout: Duration,
 ) -> Ended {
@@ -130,7 +117,7 @@ impl Call {
     async fn join(
         self: Box<Self>,
         response: Response<Download>,
-        mut respond: SendResponse<Bytes>,
+        mut respond: SendResponse<Part>,
         link: Arc<Link>,
     ) -> Ended {
         let Self { key, from_client, connection } = *self;
@@ -155,7 +142,7 @@ impl Call {
 }
 
 /// Passes on what comes before the final response.
-fn hint(respond: &mut SendResponse<Bytes>, interims: &Interims) {
+fn hint(respond: &mut SendResponse<Part>, interims: &Interims) {
     if !interims.is_waiting() {
         return;
     }
@@ -187,170 +174,5 @@ fn content_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-/// A body on its way into its stream.
-struct Outflow {
-    body: Download,
-    stream: SendStream<Bytes>,
-    link: Arc<Link>,
-    write_timeout: Duration,
-    /// What the client has no room for yet.
-    rest: Bytes,
-    /// Whether the body has said that there is no more of it.
-    is_over: bool,
-    /// What went into the stream so far.
-    bytes: u64,
-    /// How long the client was waited for.
-    waited: Duration,
-    waiting_since: Option<Instant>,
-    alarm: Alarm,
-    /// The turn of the connection in which the last of a body that is cut went into the stream.
-    cut_in: Option<u64>,
-}
-
-impl Outflow {
-    fn new(
-        body: Download,
-        stream: SendStream<Bytes>,
-        link: Arc<Link>,
-        write_timeout: Duration,
-    ) -> Self {
-        Self {
-            body,
-            stream,
-            link,
-            write_timeout,
-            rest: Bytes::new(),
-            is_over: false,
-            bytes: 0,
-            waited: Duration::ZERO,
-            waiting_since: None,
-            alarm: Alarm::default(),
-            cut_in: None,
-        }
-    }
-
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
-        loop {
-            if let Some(turn) = self.cut_in {
-                return self.poll_cut(cx, turn);
-            }
-            if let Err(ended) = ready!(self.poll_room(cx)) {
-                return Poll::Ready(ended);
-            }
-            if !self.rest.is_empty() {
-                if let Some(ended) = self.send() {
-                    return Poll::Ready(ended);
-                }
-                continue;
-            }
-            let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) else {
-                return self.stream.poll_reset(cx).map(|_| Ended::Abandoned);
-            };
-            match frame.transpose() {
-                Ok(frame) => {
-                    if let Some(ended) = self.pass(frame) {
-                        return Poll::Ready(ended);
-                    }
-                }
-                Err(_) => self.cut_in = Some(self.link.turn()),
-            }
-        }
-    }
-
-    /// Ready when the stream takes at least one byte.
-    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ended>> {
-        if self.rest.is_empty() {
-            self.stream.reserve_capacity(1);
-        }
-        while self.stream.capacity() == 0 {
-            match self.stream.poll_capacity(cx) {
-                Poll::Pending => return self.poll_stalled(cx).map(Err),
-                Poll::Ready(Some(Ok(_))) => {}
-                Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(Err(Ended::Abandoned)),
-            }
-        }
-        let Some(since) = self.waiting_since.take() else { return Poll::Ready(Ok(())) };
-        self.waited += since.elapsed();
-        let least = TRICKLE.saturating_mul(self.waited.as_secs());
-        let is_trickle = self.waited > TRICKLE_GRACE && self.bytes < least;
-        Poll::Ready(if is_trickle && !self.link.is_stuck() { Err(self.give_up()) } else { Ok(()) })
-    }
-
-    /// Ready when the client has made no room for too long. Where it is the connection that takes
-    /// nothing, the deadline of the connection counts.
-    fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
-        loop {
-            let since = *self.waiting_since.get_or_insert_with(Instant::now);
-            ready!(self.alarm.poll_at(cx, since + self.write_timeout));
-            if !self.link.is_stuck() {
-                return Poll::Ready(self.give_up());
-            }
-            self.waiting_since = None;
-        }
-    }
-
-    fn give_up(&mut self) -> Ended {
-        tracing::debug!("a stream whose client takes nothing is reset");
-        self.stream.send_reset(Reason::CANCEL);
-        Ended::Stalled
-    }
-
-    /// Puts a frame into the stream; without one it ends.
-    fn pass(&mut self, frame: Option<Frame<Bytes>>) -> Option<Ended> {
-        match frame.map(Frame::into_data) {
-            Some(Ok(data)) if data.is_empty() && !self.body.is_end_stream() => None,
-            Some(Ok(data)) => {
-                self.rest = data;
-                self.send()
-            }
-            Some(Err(frame)) => {
-                let trailers = frame.into_trailers().ok()?;
-                let sent = self.stream.send_trailers(trailers);
-                Some(sent.map_or(Ended::Abandoned, |()| Ended::Answered))
-            }
-            None => {
-                self.is_over = true;
-                self.send()
-            }
-        }
-    }
-
-    /// Puts as much of the rest into the stream as there is room for, so that nothing waits where
-    /// it has no deadline.
-    fn send(&mut self) -> Option<Ended> {
-        if self.stream.capacity() < self.rest.len() {
-            self.stream.reserve_capacity(self.rest.len());
-        }
-        let room = self.stream.capacity().min(self.rest.len());
-        let data = self.rest.split_to(room);
-        self.bytes += data.len() as u64;
-        if self.rest.is_empty() {
-            self.link.credit().note_part(room);
-        } else {
-            self.link.credit().note_piece(room);
-        }
-        let is_last = self.rest.is_empty() && (self.is_over || self.body.is_end_stream());
-        match self.stream.send_data(data, is_last) {
-            Err(_) => Some(Ended::Abandoned),
-            Ok(()) if is_last => Some(Ended::Answered),
-            Ok(()) => None,
-        }
-    }
-
-    /// Resets the stream, but not before the connection had the chance to send what came so far.
-    fn poll_cut(&mut self, cx: &mut Context<'_>, turn: u64) -> Poll<Ended> {
-        if self.link.turn() == turn {
-            self.link.want_turn();
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
-        }
-        self.stream.send_reset(Reason::INTERNAL_ERROR);
-        Poll::Ready(Ended::Cut)
-    }
-}
-
 /// As many as every number of 64 bits has room for.
 const LENGTH_DIGITS_MAX: usize = 19;
-/// What a client must take in a second, once it has been waited for for a while.
-const TRICKLE: u64 = 100;
-const TRICKLE_GRACE: Duration = Duration::from_secs(10);

@@ -14,12 +14,13 @@ use bytes::Bytes;
 use h2::{RecvStream, SendStream};
 use hyper::rt::{Read, ReadBufCursor, Write};
 
+use super::backlog::Part;
 use super::link::Link;
 
 /// Both directions of a stream.
 pub(super) struct Tunnel {
     from_client: RecvStream,
-    to_client: SendStream<Bytes>,
+    to_client: SendStream<Part>,
     /// What came and was not taken out yet.
     unread: Bytes,
     link: Arc<Link>,
@@ -29,7 +30,7 @@ pub(super) struct Tunnel {
 impl Tunnel {
     pub(super) fn new(
         from_client: RecvStream,
-        to_client: SendStream<Bytes>,
+        to_client: SendStream<Part>,
         link: Arc<Link>,
     ) -> Self {
         Self { from_client, to_client, unread: Bytes::new(), link, has_ended: false }
@@ -66,6 +67,9 @@ impl Write for Tunnel {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
+        if !self.link.backlog().has_room(cx.waker()) {
+            return Poll::Pending;
+        }
         self.to_client.reserve_capacity(buf.len());
         while self.to_client.capacity() == 0 {
             let room = ready!(self.to_client.poll_capacity(cx));
@@ -78,7 +82,8 @@ impl Write for Tunnel {
         } else {
             self.link.credit().note_part(taken);
         }
-        self.to_client.send_data(data, false).map_err(broken)?;
+        let part = Part::new(data, &self.link);
+        self.to_client.send_data(part, false).map_err(broken)?;
         Poll::Ready(Ok(taken))
     }
 
@@ -88,7 +93,8 @@ impl Write for Tunnel {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         if !std::mem::replace(&mut self.has_ended, true) {
-            self.to_client.send_data(Bytes::new(), true).map_err(broken)?;
+            let end = Part::new(Bytes::new(), &self.link);
+            self.to_client.send_data(end, true).map_err(broken)?;
         }
         Poll::Ready(Ok(()))
     }

@@ -8,17 +8,17 @@ use tokio::io::{ReadHalf, WriteHalf, split};
 use super::*;
 use crate::metrics::HttpVersion;
 
-pub(super) const DATA: u8 = 0;
+pub(in crate::forward::http) const DATA: u8 = 0;
 pub(super) const HEADERS: u8 = 1;
 pub(super) const PRIORITY: u8 = 2;
 pub(super) const RST_STREAM: u8 = 3;
-pub(super) const SETTINGS: u8 = 4;
+pub(in crate::forward::http) const SETTINGS: u8 = 4;
 pub(super) const PING: u8 = 6;
 pub(super) const GOAWAY: u8 = 7;
-pub(super) const WINDOW_UPDATE: u8 = 8;
+pub(in crate::forward::http) const WINDOW_UPDATE: u8 = 8;
 pub(super) const CONTINUATION: u8 = 9;
 
-pub(super) const END_STREAM: u8 = 1;
+pub(in crate::forward::http) const END_STREAM: u8 = 1;
 pub(super) const END_HEADERS: u8 = 4;
 pub(super) const ACK: u8 = 1;
 
@@ -51,7 +51,7 @@ impl Frame {
 }
 
 /// A frame to be sent.
-pub(super) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+pub(in crate::forward::http) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
     let head = [&length[1..], &[kind, flags], &stream.to_be_bytes()].concat();
     [&head, payload].concat()
@@ -72,7 +72,7 @@ pub(super) const POST: [(&str, &str); 4] =
     [(":method", "POST"), (":scheme", "https"), (":path", "/"), (":authority", "app.example")];
 
 /// A whole request without content.
-pub(super) fn get(stream: u32) -> Vec<u8> {
+pub(in crate::forward::http) fn get(stream: u32) -> Vec<u8> {
     frame(HEADERS, END_HEADERS | END_STREAM, stream, &block(&GET))
 }
 

@@ -239,3 +239,30 @@ async fn interim_responses_come_before_the_final_one() {
     }
     assert_eq!(heads, 2);
 }
+
+#[tokio::test]
+async fn the_end_of_an_answer_needs_no_room() {
+    let empty = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+    let script = vec![say(empty), Step { until: "", ..say("0\r\n\r\n") }];
+    // SETTINGS_INITIAL_WINDOW_SIZE of nothing.
+    let mut client = frames::Raw::at(vec![script], |_| {}, &[0, 4, 0, 0, 0, 0]).await;
+    let start = Instant::now();
+    client.send(&frames::get(1)).await;
+    assert_eq!(client.next_of(frames::HEADERS).await.flags, frames::END_HEADERS);
+    let end = client.next().await.expect("the end");
+    assert_eq!((end.kind, end.flags, end.payload.len()), (frames::DATA, frames::END_STREAM, 0));
+    assert!(start.elapsed() < Limits::default().http.write_timeout);
+}
+
+#[tokio::test]
+async fn a_client_without_room_is_not_to_blame_for_a_backend_that_is_silent() {
+    let silent = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+    let mut client = frames::Raw::at(vec![vec![say(silent)]], |_| {}, &[0, 4, 0, 0, 0, 0]).await;
+    client.send(&frames::get(1)).await;
+    client.next_of(frames::HEADERS).await;
+    tokio::time::pause();
+    let reset = client.next_of(frames::RST_STREAM);
+    timeout(Limits::default().http.write_timeout + Duration::from_secs(10), reset)
+        .await
+        .unwrap_err();
+}

@@ -5,7 +5,7 @@ mod blame;
 mod bodies;
 mod farewell;
 mod floods;
-mod frames;
+pub(super) mod frames;
 mod framing;
 mod h2;
 mod identity;
