@@ -5,8 +5,10 @@
 //! `feed`, for bodies that a connection of ours reads.
 
 mod feed;
+mod leave;
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -14,6 +16,7 @@ use h2::RecvStream;
 use http_body::{Body, Frame, SizeHint};
 
 pub use feed::{FedBody, Feed, FeedError, Then, feed};
+pub use leave::Leave;
 
 /// A body that is being received.
 #[derive(Debug)]
@@ -35,6 +38,8 @@ pub struct Http2Body {
     /// What is left of the content, if its length was said.
     rest: Option<u64>,
     part: Part,
+    /// What the other side waits for before it sends anything.
+    leave: Option<Arc<Leave>>,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -48,12 +53,23 @@ impl Http2Body {
     /// The content of `stream`, of `length` bytes if that is known.
     pub fn new(stream: RecvStream, length: Option<u64>) -> Self {
         let part = if stream.is_end_stream() { Part::End } else { Part::Data };
-        Self { stream, rest: length, part }
+        Self { stream, rest: length, part, leave: None }
+    }
+
+    /// The same of a client that sends it only when it has `leave`.
+    pub fn awaiting(self, leave: Arc<Leave>) -> Self {
+        Self { leave: Some(leave), ..self }
     }
 
     fn poll_part(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
         if self.part == Part::Data {
-            if let Some(data) = ready!(self.stream.poll_data(cx)) {
+            let polled = self.stream.poll_data(cx);
+            if let Some(leave) = self.leave.take()
+                && polled.is_pending()
+            {
+                leave.ask();
+            }
+            if let Some(data) = ready!(polled) {
                 let data = data?;
                 self.stream.flow_control().release_capacity(data.len())?;
                 self.rest = self.rest.map(|rest| rest.saturating_sub(data.len() as u64));

@@ -3,18 +3,22 @@
 //! Owns the way of a request into its exchange, and of what comes before the content of the answer
 //! into the stream. A stream that the client resets takes its exchange along at once. Refuses to
 //! know what the answer is. Read next: `outflow`, for its content; `exchange`.
+//!
+//! A path that comes with a fragment, which HTTP/1.1 refuses, comes without it from the `http`
+//! crate, by which h2 reads it, and is served as if it had none: it never reaches a backend, and
+//! nothing here can see that it was there.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use h2::RecvStream;
 use h2::ext::Protocol;
 use h2::server::SendResponse;
-use http::header::{CONTENT_LENGTH, DATE};
+use http::header::{CONTENT_LENGTH, DATE, EXPECT};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body as _;
@@ -24,7 +28,7 @@ use super::link::Link;
 use super::outflow::{Ended, Outflow};
 use super::tunnel::Tunnel;
 use crate::backend::{Interims, random};
-use crate::body::{Http2Body, Incoming};
+use crate::body::{Http2Body, Incoming, Leave};
 use crate::forward::header::{WebSocketKey, agree_to_websocket, ask_for_websocket, clean_interim};
 use crate::forward::http::date;
 use crate::forward::http::download::Download;
@@ -43,6 +47,7 @@ pub(super) fn answer(
 ) -> impl Future<Output = Ended> + Send + use<> {
     let (mut head, from_client) = request.into_parts();
     let mut call = None;
+    let mut leave = None;
     let body = if is_websocket(&head) {
         let nonce = (u128::from(random()) << 64) | u128::from(random());
         let key = WebSocketKey::new(nonce);
@@ -50,18 +55,26 @@ pub(super) fn answer(
         call = Some(Box::new(Call { key, from_client, connection: Arc::clone(connection) }));
         Incoming::Empty
     } else {
-        Incoming::Http2(Http2Body::new(from_client, content_length(&head.headers)))
+        let body = Http2Body::new(from_client, content_length(&head.headers));
+        Incoming::Http2(if awaits_leave(&head.headers) {
+            let wanted = Arc::new(Leave::default());
+            leave = Some(Arc::clone(&wanted));
+            body.awaiting(wanted)
+        } else {
+            body
+        })
     };
     let interims = Arc::new(Interims::default());
     let request = Request::from_parts(head, body);
     let exchange = exchange(connection, request, Some(Arc::clone(&interims)));
     let write_timeout = connection.service.limits.http.write_timeout;
-    carry(exchange, interims, call, respond, Arc::clone(link), write_timeout)
+    let early = Early { interims, leave };
+    carry(exchange, early, call, respond, Arc::clone(link), write_timeout)
 }
 
 async fn carry(
     exchange: impl Future<Output = Response<Download>>,
-    interims: Arc<Interims>,
+    mut early: Early,
     call: Option<Box<Call>>,
     mut respond: SendResponse<Part>,
     link: Arc<Link>,
@@ -71,10 +84,11 @@ async fn carry(
         let mut exchange = pin!(exchange);
         poll_fn(|cx| {
             let polled = exchange.as_mut().poll(cx);
-            hint(&mut respond, &interims);
+            early.say(&mut respond);
             if let Poll::Ready(response) = polled {
                 return Poll::Ready(Some(response));
             }
+            early.poll_leave(cx, &mut respond);
             respond.poll_reset(cx).map(|_| None)
         })
         .await
@@ -141,16 +155,43 @@ impl Call {
     }
 }
 
-/// Passes on what comes before the final response.
-fn hint(respond: &mut SendResponse<Part>, interims: &Interims) {
-    if !interims.is_waiting() {
-        return;
+/// What comes before the final response.
+struct Early {
+    /// From the backend.
+    interims: Arc<Interims>,
+    /// From us, if the client waits for it.
+    leave: Option<Arc<Leave>>,
+}
+
+impl Early {
+    /// Passes on what the backend says.
+    fn say(&self, respond: &mut SendResponse<Part>) {
+        if !self.interims.is_waiting() {
+            return;
+        }
+        for mut interim in self.interims.take() {
+            clean_interim(interim.headers_mut());
+            // A stream that is gone is noticed by what follows.
+            let _ = respond.send_informational(interim);
+        }
     }
-    for mut interim in interims.take() {
-        clean_interim(interim.headers_mut());
-        // A stream that is gone is noticed by what follows.
-        let _ = respond.send_informational(interim);
+
+    /// Has the client send its content once that is wanted.
+    fn poll_leave(&mut self, cx: &Context<'_>, respond: &mut SendResponse<Part>) {
+        if self.leave.as_ref().is_some_and(|leave| leave.poll_wanted(cx).is_ready()) {
+            self.leave = None;
+            let mut interim = Response::new(());
+            *interim.status_mut() = StatusCode::CONTINUE;
+            let _ = respond.send_informational(interim);
+        }
     }
+}
+
+/// Whether a client sends the content only when it is told to (RFC 9110 §10.1.1).
+fn awaits_leave(headers: &HeaderMap) -> bool {
+    headers
+        .get(EXPECT)
+        .is_some_and(|expected| expected.as_bytes().eq_ignore_ascii_case(b"100-continue"))
 }
 
 /// Whether the fields of a request make it none, in a way that h2 does not see: a value with spaces

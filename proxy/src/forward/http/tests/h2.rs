@@ -266,3 +266,41 @@ async fn a_client_without_room_is_not_to_blame_for_a_backend_that_is_silent() {
         .await
         .unwrap_err();
 }
+
+/// The index of `:status: 200` (RFC 7541 appendix A).
+const STATUS_OK: u8 = 0x88;
+
+/// The text `100` in the code of Huffman (RFC 7541 appendix B), behind its length.
+const CONTINUE: [u8; 3] = [0x82, 0b0000_1000, 0b0000_0001];
+
+/// A client that sends content only when it is told to.
+async fn expect(script: Vec<Step>, host: &str) -> frames::Raw {
+    let mut client = frames::Raw::new(vec![script], |_| {}).await;
+    let fields = [("expect", "100-continue"), ("content-length", "5"), ("host", host)];
+    let head = frames::block(&[&frames::POST[..], &fields].concat());
+    client.send(&frames::frame(frames::HEADERS, frames::END_HEADERS, 1, &head)).await;
+    client
+}
+
+#[tokio::test]
+async fn a_client_that_waits_for_leave_gets_it() {
+    let mut client = expect(vec![say(OK).after("hello")], "app.example").await;
+    let leave = client.next_of(frames::HEADERS).await;
+    assert_eq!((leave.stream, leave.flags), (1, frames::END_HEADERS));
+    assert!(leave.payload.ends_with(&CONTINUE), "{:?}", leave.payload);
+    client.send(&frames::frame(frames::DATA, frames::END_STREAM, 1, b"hello")).await;
+    assert_eq!(client.next_of(frames::HEADERS).await.payload[0], STATUS_OK);
+    assert_eq!(client.next_of(frames::DATA).await.payload, b"ok");
+    let received = client.mock.received().concat();
+    assert!(received.ends_with("\r\n\r\nhello") && !received.contains("expect"), "{received}");
+}
+
+#[tokio::test]
+async fn whoever_is_refused_gets_no_leave() {
+    let mut client = expect(vec![say(OK)], "other.example").await;
+    let answer = client.next_of(frames::HEADERS).await;
+    assert!(!answer.payload.ends_with(&CONTINUE), "{:?}", answer.payload);
+    // Its answer: content follows.
+    assert!(!client.next_of(frames::DATA).await.payload.is_empty());
+    assert!(client.mock.received().is_empty());
+}
