@@ -4,12 +4,13 @@
 //! know which address is the right one, and whether to try another: the parent module decides.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::io::Errno;
 use rustls::pki_types::ServerName;
 use tokio::net::{TcpStream, UnixStream};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use super::link::Link;
 use super::tls::{Alpn, Encryption, is_no_protocol};
@@ -44,6 +45,12 @@ pub enum DialError {
     /// The endpoint speaks HTTP/2 alone, which is not what was asked for.
     #[error("the endpoint does not speak HTTP/1.1")]
     NoHttp1(#[source] io::Error),
+    /// Somebody else, whose connection was waited for, did not get it.
+    #[error(transparent)]
+    Heard(Arc<DialError>),
+    /// The reason was told to others, who waited for the same connection.
+    #[error(transparent)]
+    Told(Arc<DialError>),
     /// The process is about to end.
     #[error("the process is finishing")]
     Finishing,
@@ -57,6 +64,7 @@ impl DialError {
     pub fn failure(&self) -> BackendFailure {
         match self {
             Self::Refused(_) => BackendFailure::ConnectRefused,
+            Self::Heard(error) | Self::Told(error) => error.failure(),
             Self::System(_) | Self::Finishing | Self::Http(_) => BackendFailure::Connect,
             Self::Full(_) => BackendFailure::Full,
             Self::Ports(_) => BackendFailure::PortsExhausted,
@@ -65,15 +73,26 @@ impl DialError {
         }
     }
 
+    /// The reason itself, if several have it.
+    pub fn reason(&self) -> &Self {
+        match self {
+            Self::Heard(error) | Self::Told(error) => error.reason(),
+            _ => self,
+        }
+    }
+
     /// Whether it is we who lack something: a port, a descriptor, room or time; or who asked for
     /// what need not be. That says nothing of the endpoint, and must not have all of them left out.
+    /// What somebody else has noted already says nothing new.
     pub(super) fn is_ours(&self) -> bool {
         match self {
             Self::Finishing
             | Self::Full(_)
             | Self::NoHttp1(_)
             | Self::NoTurn(_)
+            | Self::Heard(_)
             | Self::Ports(_) => true,
+            Self::Told(error) => error.is_ours(),
             Self::System(error) => {
                 let scarce = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
                 scarce.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
@@ -83,15 +102,24 @@ impl DialError {
     }
 }
 
+/// The time that an attempt has.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limit {
+    /// When it is over.
+    pub(super) at: Instant,
+    /// How long it was in the beginning.
+    pub(super) of: Duration,
+}
+
 /// Connects to `addr` within `limit`, and establishes TLS if `secure` says how.
 pub(super) async fn dial(
     addr: &EndpointAddr,
-    limit: Duration,
+    Limit { at, of }: Limit,
     keepalive: &Keepalive,
     secure: Option<Secure<'_>>,
 ) -> Result<Link, DialError> {
     let dialling = async {
-        let socket = open(addr).await.map_err(|error| classify(error, limit))?;
+        let socket = open(addr).await.map_err(|error| classify(error, of))?;
         socket.tune(keepalive).map_err(DialError::System)?;
         let Some(Secure { encryption, name, alpn }) = secure else {
             return Ok(Link::Clear(socket));
@@ -102,7 +130,12 @@ pub(super) async fn dial(
             _ => DialError::Tls(error),
         })
     };
-    timeout(limit, dialling).await.unwrap_or(Err(DialError::Timeout(limit)))
+    let start = Instant::now();
+    timeout_at(at, dialling).await.unwrap_or_else(|_| {
+        // An endpoint is not to blame for what was spent on waiting for a turn.
+        let is_fair = at.duration_since(start) >= of / 2;
+        Err(if is_fair { DialError::Timeout(of) } else { DialError::NoTurn(of) })
+    })
 }
 
 /// How TLS is established with one endpoint.

@@ -5,16 +5,16 @@
 //! look. At most one exchange at a time opens a connection that others will share. Refuses to know
 //! how a connection is made. Read next: `upstream`, for what a connection is.
 
-use std::future::Future;
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use prometheus::IntGauge;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, SemaphorePermit};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout_at};
 
+use super::connect::DialError;
 use super::pool::Pool;
 use super::upstream::{Held, Http1, SharedList};
 use crate::config::{HttpLimits, PoolBounds};
@@ -27,9 +27,39 @@ pub(super) struct Connections {
     pub(super) shared: Arc<SharedList>,
     room: Arc<Room>,
     opening: Semaphore,
+    failures: Mutex<Failures>,
     /// Whether the endpoint chose HTTP/1.1 when it was last asked.
     chose_http1: AtomicBool,
     age_max: Duration,
+}
+
+/// The turns to open a shared connection that came to nothing.
+#[derive(Debug, Default)]
+struct Failures {
+    count: u64,
+    last: Option<Arc<DialError>>,
+}
+
+/// The turn to open a connection that others will share.
+#[derive(Debug)]
+pub(super) struct Turn<'a> {
+    connections: &'a Connections,
+    _permit: SemaphorePermit<'a>,
+}
+
+impl Turn<'_> {
+    /// Ends in `error`, and tells those who wait, who are spared the same.
+    pub(super) fn fail(self, error: DialError) -> DialError {
+        if let DialError::NoTurn(_) = error {
+            // It came too late to try, which others need not.
+            return error;
+        }
+        let error = Arc::new(error);
+        let mut failures = self.connections.failures();
+        failures.count += 1;
+        failures.last = Some(Arc::clone(&error));
+        DialError::Told(error)
+    }
 }
 
 /// What an exchange can be carried out on.
@@ -54,6 +84,7 @@ impl Connections {
             shared: Arc::new(SharedList::new(bounds, Arc::clone(&room))),
             room,
             opening: Semaphore::new(1),
+            failures: Mutex::default(),
             chose_http1: AtomicBool::new(false),
             age_max: bounds.age_max,
         }
@@ -84,9 +115,9 @@ impl Connections {
         }
     }
 
-    /// A place for a new connection, if there is one within `limit`.
-    pub(super) async fn seat(&self, active: &IntGauge, limit: Duration) -> Option<Seat> {
-        timeout(limit, self.room.seat(active)).await.ok()
+    /// A place for a new connection, if there is one by `deadline`.
+    pub(super) async fn seat(&self, active: &IntGauge, deadline: Instant) -> Option<Seat> {
+        timeout_at(deadline, self.room.seat(active)).await.ok()
     }
 
     /// A place for a new connection, or a connection that came free while one was waited for.
@@ -94,12 +125,12 @@ impl Connections {
         &self,
         active: &IntGauge,
         speech: Speech,
-        limit: Duration,
+        deadline: Instant,
     ) -> Option<Result<Seat, Held>> {
         if let Ok(permit) = Arc::clone(&self.room.seats).try_acquire_owned() {
             return Some(Ok(Seat { _permit: permit, _active: Active::new(active) }));
         }
-        timeout(limit, async {
+        timeout_at(deadline, async {
             let _seeker = Seeker::new(&self.room);
             loop {
                 let mut freed = pin!(self.room.freed.notified());
@@ -118,11 +149,19 @@ impl Connections {
         .ok()
     }
 
-    /// The turn to open a connection that others will share.
-    pub(super) fn turn_to_open(&self) -> impl Future<Output = Option<SemaphorePermit<'_>>> {
-        let turn = self.opening.acquire();
-        // The semaphore is never closed.
-        async { turn.await.ok() }
+    /// The turn to open a connection that others will share, or why the one before had none.
+    pub(super) async fn turn_to_open(&self) -> Result<Turn<'_>, DialError> {
+        let known = self.failures().count;
+        let permit = self.opening.acquire().await.expect("the semaphore is never closed");
+        let Failures { count, last } = &*self.failures();
+        match last {
+            Some(error) if *count != known => Err(DialError::Heard(Arc::clone(error))),
+            _ => Ok(Turn { connections: self, _permit: permit }),
+        }
+    }
+
+    fn failures(&self) -> MutexGuard<'_, Failures> {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether the endpoint chose HTTP/1.1 when it was last asked.

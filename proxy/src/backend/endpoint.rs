@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::balance::Candidate;
-use super::connect::{DialError, Secure, dial};
+use super::connect::{DialError, Limit, Secure, dial};
 use super::connections::Connections;
 use super::key::digest;
 use super::link::Link;
@@ -92,11 +92,11 @@ impl Endpoint {
         means: &Means,
         metrics: &BackendMetrics,
         alpn: Alpn,
+        limit: Limit,
     ) -> Result<Link, DialError> {
         let start = Instant::now();
-        let Limits { connect_timeout, keepalive, .. } = &*means.limits;
         let secure = self.secure(means, alpn);
-        let result = dial(&self.addr, *connect_timeout, keepalive, secure).await;
+        let result = dial(&self.addr, limit, &means.limits.keepalive, secure).await;
         match &result {
             Ok(_) => {
                 metrics.connect_duration.observe(start.elapsed().as_secs_f64());
@@ -106,10 +106,15 @@ impl Endpoint {
             }
             Err(error) => {
                 metrics.errors.of(error.failure()).inc();
-                if matches!(error, DialError::NoHttp1(_)) {
-                    // It is there, and has said so.
-                    self.tell_up(true);
-                    return result;
+                match error {
+                    DialError::NoHttp1(_) => {
+                        // It is there, and has said so.
+                        self.tell_up(true);
+                        return result;
+                    }
+                    // It had no time to.
+                    DialError::NoTurn(_) => return result,
+                    _ => {}
                 }
                 if self.is_news(Standing::Down) {
                     let (backend, error) = (metrics.name(), Chain(error));

@@ -1,14 +1,15 @@
 //! How an endpoint is reached: by a connection that is there already, or by a new one.
 //!
 //! Owns [`Backend::connect`], for a connection with one use, [`Backend::lease`], for one HTTP
-//! exchange, and the attempts at other endpoints when one cannot be reached. Every wait in here
-//! has the limit on connecting. Refuses to know who is next, which is `balance`. Read next:
-//! `connections`.
+//! exchange, and the attempts at other endpoints when one cannot be reached. All waits for one
+//! endpoint together have the limit on connecting. Refuses to know who is next, which is `balance`.
+//! Read next: `connections`.
 
 use std::sync::Arc;
 
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout_at};
 
+use super::connect::Limit;
 use super::connections::{Seat, Speech};
 use super::endpoint::{Endpoint, Load, Verdict};
 use super::link::Link;
@@ -35,27 +36,26 @@ pub enum Reuse {
     Forbidden,
 }
 
-/// What a connection is wanted for.
-#[derive(Clone, Copy)]
-enum Use {
-    Bytes,
-    Exchange(Speech, Reuse),
-}
-
-enum Reached {
-    Bytes(Link, Seat),
-    Exchange(Held),
+/// The attempts at reaching an endpoint, one after the other.
+struct Attempts {
+    key: Option<u64>,
+    tried: Vec<Arc<Endpoint>>,
 }
 
 impl Backend {
     /// A new connection with only one use ever, to an endpoint that `key` may name.
     pub async fn connect(&self, key: Option<u64>) -> Result<Dedicated, ConnectError> {
-        let (reached, load) = self.reach(self.choose(key, &[])?, key, Use::Bytes).await?;
-        // What follows is not ours to judge.
-        load.note(Verdict::Good);
-        match reached {
-            Reached::Bytes(link, seat) => Ok(Dedicated { link, _seat: seat, _load: load }),
-            Reached::Exchange(_) => unreachable!("bytes were asked for"),
+        let mut attempts = Attempts { key, tried: Vec::new() };
+        let mut load = self.choose(key, &[])?;
+        loop {
+            match self.open_for_bytes(load.endpoint()).await {
+                Ok((link, seat)) => {
+                    // What follows is not ours to judge.
+                    load.note(Verdict::Good);
+                    return Ok(Dedicated { link, _seat: seat, _load: load });
+                }
+                Err(error) => load = self.next(&mut attempts, load, error)?,
+            }
         }
     }
 
@@ -75,58 +75,59 @@ impl Backend {
             return Ok(Lease::new(held, load));
         }
         // Rare beside reuse, and large: kept out of the future of each request.
-        let wanted = Use::Exchange(speech, reuse);
-        let (reached, load) = Box::pin(self.reach(load, key, wanted)).await?;
-        match reached {
-            Reached::Exchange(held) => Ok(Lease::new(held, load)),
-            Reached::Bytes(..) => unreachable!("an exchange was asked for"),
-        }
+        Box::pin(self.lease_new(load, key, speech, reuse)).await
     }
 
-    /// Reaches the endpoint of `load`, or others if that fails.
-    async fn reach(
+    async fn lease_new(
         &self,
         mut load: Load,
         key: Option<u64>,
-        wanted: Use,
-    ) -> Result<(Reached, Load), ConnectError> {
-        let mut tried = Vec::new();
+        speech: Speech,
+        reuse: Reuse,
+    ) -> Result<Lease, ConnectError> {
+        let mut attempts = Attempts { key, tried: Vec::new() };
         loop {
-            let opened = match wanted {
-                Use::Bytes => self.open_for_bytes(load.endpoint()).await,
-                Use::Exchange(speech, reuse) => self.open(load.endpoint(), speech, reuse).await,
-            };
-            let error = match opened {
-                Ok(reached) => return Ok((reached, load)),
-                Err(error) => error,
-            };
-            if !error.is_ours() {
-                load.note(Verdict::Failed);
+            match self.open(load.endpoint(), speech, reuse).await {
+                Ok(held) => return Ok(Lease::new(held, load)),
+                Err(error) => load = self.next(&mut attempts, load, error)?,
             }
-            tried.push(Arc::clone(load.endpoint()));
-            let next = self.choose(key, &tried).ok();
-            let all_tried = next.is_none();
-            match next.filter(|_| tried.len() < self.means.limits.connect_attempts_max) {
-                Some(next) => load = next,
-                None => {
-                    return Err(ConnectError::Dial {
-                        backend: Arc::clone(&self.name),
-                        endpoint: load.endpoint().addr.clone(),
-                        all_tried,
-                        source: error,
-                    });
-                }
-            }
-            self.metrics.retries.inc();
         }
     }
 
-    async fn open_for_bytes(&self, endpoint: &Endpoint) -> Result<Reached, DialError> {
+    /// The endpoint to try after that of `load` was not reached, or why there is none.
+    fn next(
+        &self,
+        attempts: &mut Attempts,
+        load: Load,
+        error: DialError,
+    ) -> Result<Load, ConnectError> {
+        if !error.is_ours() {
+            load.note(Verdict::Failed);
+        }
+        let Attempts { key, tried } = attempts;
+        tried.push(Arc::clone(load.endpoint()));
+        let next = self.choose(*key, tried).ok();
+        let all_tried = next.is_none();
+        match next.filter(|_| tried.len() < self.means.limits.connect_attempts_max) {
+            Some(next) => {
+                self.metrics.retries.inc();
+                Ok(next)
+            }
+            None => Err(ConnectError::Dial {
+                backend: Arc::clone(&self.name),
+                endpoint: load.endpoint().addr.clone(),
+                all_tried,
+                source: error,
+            }),
+        }
+    }
+
+    async fn open_for_bytes(&self, endpoint: &Endpoint) -> Result<(Link, Seat), DialError> {
+        let limit = self.limit();
         let active = &self.metrics.connections_active;
-        let limit = self.means.limits.connect_timeout;
-        let seat = endpoint.connections.seat(active, limit).await;
+        let seat = endpoint.connections.seat(active, limit.at).await;
         let seat = seat.ok_or_else(|| self.full())?;
-        Ok(Reached::Bytes(self.dial(endpoint, Alpn::None).await?, seat))
+        Ok((self.dial(endpoint, Alpn::None, limit).await?, seat))
     }
 
     /// A new connection for an exchange, or one that came free while there was no room for it.
@@ -135,50 +136,68 @@ impl Backend {
         endpoint: &Endpoint,
         speech: Speech,
         reuse: Reuse,
-    ) -> Result<Reached, DialError> {
+    ) -> Result<Held, DialError> {
         let connections = &endpoint.connections;
-        let limit = self.means.limits.connect_timeout;
+        let limit = self.limit();
         let alpn = self.alpn(speech);
-        // Those who wait for the same turn use what the first of them opens.
-        let mut turn = None;
-        if alpn == Alpn::Http2 || (alpn == Alpn::Either && !connections.chose_http1()) {
-            let since = Instant::now();
-            turn = timeout(limit, connections.turn_to_open()).await.map_err(|_| self.full())?;
-            if let Some(stream) = connections.shared.reserve_since(since) {
-                return Ok(Reached::Exchange(Held::Http2(Box::new(stream))));
-            }
-            if alpn == Alpn::Either && connections.chose_http1() {
-                turn = None;
-            }
+        let is_shared = match alpn {
+            Alpn::Http2 => true,
+            Alpn::Either => !connections.chose_http1(),
+            Alpn::None | Alpn::Http1 | Alpn::Upgradable => false,
+        };
+        if !is_shared {
+            return self.open_now(endpoint, alpn, (speech, reuse), limit).await;
         }
+        // Those who wait for the same turn use what the first of them opens, or hear why not.
+        let since = Instant::now();
+        let waiting = timeout_at(limit.at, connections.turn_to_open()).await;
+        let turn = waiting.map_err(|_| self.no_turn())??;
+        if let Some(stream) = connections.shared.reserve_since(since) {
+            return Ok(Held::Http2(Box::new(stream)));
+        }
+        if alpn == Alpn::Either && connections.chose_http1() {
+            drop(turn);
+            return self.open_now(endpoint, alpn, (speech, reuse), limit).await;
+        }
+        let opened = self.open_now(endpoint, alpn, (speech, reuse), limit).await;
+        opened.map_err(|error| turn.fail(error))
+    }
+
+    async fn open_now(
+        &self,
+        endpoint: &Endpoint,
+        alpn: Alpn,
+        (speech, reuse): (Speech, Reuse),
+        limit: Limit,
+    ) -> Result<Held, DialError> {
+        let connections = &endpoint.connections;
         let active = &self.metrics.connections_active;
         let seat = match reuse {
-            Reuse::Allowed => match connections.seat_or_take(active, speech, limit).await {
-                Some(Err(held)) => return Ok(Reached::Exchange(held)),
+            Reuse::Allowed => match connections.seat_or_take(active, speech, limit.at).await {
+                Some(Err(held)) => return Ok(held),
                 Some(Ok(seat)) => Some(seat),
                 None => None,
             },
-            Reuse::Forbidden => connections.seat(active, limit).await,
+            Reuse::Forbidden => connections.seat(active, limit.at).await,
         };
         let seat = seat.ok_or_else(|| self.full())?;
-        let link = self.dial(endpoint, alpn).await?;
+        let link = self.dial(endpoint, alpn, limit).await?;
         let is_http2 = link.speaks_http2(alpn);
         if alpn == Alpn::Either {
             connections.note_chosen(!is_http2);
         }
-        let held = if is_http2 {
-            let opening = Opening {
-                list: &connections.shared,
-                limits: &self.means.limits,
-                watch: self.watch().ok_or(DialError::Finishing)?,
-                seat,
-            };
-            Held::Http2(Box::new(opening.open(link).await.map_err(DialError::Http)?))
-        } else {
-            Held::Http1(Http1::open(link, seat).await.map_err(DialError::Http)?)
+        if !is_http2 {
+            return Http1::open(link, seat).await.map(Held::Http1).map_err(DialError::Http);
+        }
+        let opening = Opening {
+            list: &connections.shared,
+            limits: &self.means.limits,
+            watch: self.watch().ok_or(DialError::Finishing)?,
+            seat,
         };
-        drop(turn);
-        Ok(Reached::Exchange(held))
+        let stream = timeout_at(limit.at, opening.open(link)).await;
+        let stream = stream.map_err(|_| DialError::Timeout(limit.of))?;
+        Ok(Held::Http2(Box::new(stream.map_err(DialError::Http)?)))
     }
 
     fn alpn(&self, speech: Speech) -> Alpn {
@@ -191,19 +210,29 @@ impl Backend {
     }
 
     /// Dials when it is this attempt's turn.
-    async fn dial(&self, endpoint: &Endpoint, alpn: Alpn) -> Result<Link, DialError> {
-        let limit = self.means.limits.connect_timeout;
+    async fn dial(&self, endpoint: &Endpoint, alpn: Alpn, limit: Limit) -> Result<Link, DialError> {
         // The semaphore is never closed.
-        let Ok(_turn) = timeout(limit, self.turns.acquire()).await else {
-            let error = DialError::NoTurn(limit);
-            self.metrics.errors.of(error.failure()).inc();
-            return Err(error);
+        let Ok(_turn) = timeout_at(limit.at, self.turns.acquire()).await else {
+            return Err(self.no_turn());
         };
-        endpoint.dial(&self.means, &self.metrics, alpn).await
+        endpoint.dial(&self.means, &self.metrics, alpn, limit).await
+    }
+
+    /// The limit on reaching an endpoint, from now on.
+    fn limit(&self) -> Limit {
+        let of = self.means.limits.connect_timeout;
+        Limit { at: Instant::now() + of, of }
     }
 
     fn full(&self) -> DialError {
-        let error = DialError::Full(self.means.limits.connect_timeout);
+        self.count(DialError::Full(self.means.limits.connect_timeout))
+    }
+
+    fn no_turn(&self) -> DialError {
+        self.count(DialError::NoTurn(self.means.limits.connect_timeout))
+    }
+
+    fn count(&self, error: DialError) -> DialError {
         self.metrics.errors.of(error.failure()).inc();
         error
     }

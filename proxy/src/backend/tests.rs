@@ -1,5 +1,7 @@
 //! Endpoints that refuse, that do not exist, that come and go.
 
+mod waits;
+
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -16,10 +16,10 @@ use http_body_util::Empty;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use crate::backend::Backend;
-use crate::backend::connect::{DialError, dial};
+use crate::backend::connect::{DialError, Limit, dial};
 use crate::backend::endpoint::Endpoint;
 use crate::backend::tls::Alpn;
 use crate::config::{BackendProtocol, Health, HealthCheck};
@@ -32,7 +32,8 @@ impl Backend {
         endpoint: &Endpoint,
         health: &Health,
     ) -> Result<(), CheckError> {
-        let asked = timeout(health.timeout, async {
+        let limit = Limit { at: Instant::now() + health.timeout, of: health.timeout };
+        let asked = timeout_at(limit.at, async {
             let keepalive = &self.means.limits.keepalive;
             let alpn = match self.members.config().protocol {
                 BackendProtocol::Http1 => Alpn::Http1,
@@ -43,7 +44,7 @@ impl Backend {
                 HealthCheck::Tcp => None,
                 HealthCheck::Http { .. } => endpoint.secure(&self.means, alpn),
             };
-            let link = dial(&endpoint.addr, health.timeout, keepalive, secure).await?;
+            let link = dial(&endpoint.addr, limit, keepalive, secure).await?;
             let HealthCheck::Http { path, host, expect } = &health.check else { return Ok(()) };
             let config = self.members.config();
             let name =

@@ -171,21 +171,23 @@ struct InterimStorm;
 
 /// The answer if no endpoint could be reached.
 fn unreachable(error: &ConnectError) -> Refusal {
-    let (status, words) = match error {
-        ConnectError::Dial { source: DialError::NoHttp1(_), .. } => return NO_UPGRADE,
-        ConnectError::Dial { source: DialError::NoTurn(_) | DialError::Timeout(_), .. } => {
+    let (reason, all_tried) = match error {
+        ConnectError::Dial { source, all_tried, .. } => (Some(source.reason()), *all_tried),
+        ConnectError::NoEndpoint { .. } => (None, true),
+    };
+    let (status, words) = match reason {
+        Some(DialError::NoHttp1(_)) => return NO_UPGRADE,
+        Some(DialError::NoTurn(_) | DialError::Timeout(_)) => {
             (StatusCode::GATEWAY_TIMEOUT, "The backend cannot be reached in time.")
         }
-        ConnectError::Dial { source: DialError::Full(_) | DialError::Ports(_), .. } => {
+        Some(DialError::Full(_) | DialError::Ports(_)) => {
             (StatusCode::SERVICE_UNAVAILABLE, "The backend has no connection to spare.")
         }
-        ConnectError::Dial { source: DialError::Tls(_) | DialError::Http(_), .. }
-        | ConnectError::Dial { all_tried: false, .. } => {
+        Some(DialError::Tls(_) | DialError::Http(_)) => {
             (StatusCode::BAD_GATEWAY, "The backend cannot be reached.")
         }
-        ConnectError::Dial { all_tried: true, .. } | ConnectError::NoEndpoint { .. } => {
-            (StatusCode::SERVICE_UNAVAILABLE, "The backend is not available.")
-        }
+        _ if !all_tried => (StatusCode::BAD_GATEWAY, "The backend cannot be reached."),
+        _ => (StatusCode::SERVICE_UNAVAILABLE, "The backend is not available."),
     };
     Refusal::ours(status, words)
 }
