@@ -9,7 +9,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
 
@@ -115,21 +115,31 @@ impl Members {
     /// From now on, the addresses that are believed are the endpoints. Those that were are kept,
     /// with their connections.
     pub(super) fn replace_by_ledger(&self) {
-        let old = self.all();
+        let all = self.all();
+        let old: HashMap<_, _> = all.iter().map(|(one, _)| ((one.place, &one.addr), one)).collect();
         let ledger = self.ledger();
+        let mut addrs: Vec<_> = ledger.addrs().collect();
+        let mut seen = HashSet::new();
+        addrs.retain(|(_, addr, _)| seen.insert(*addr));
+        let cut = addrs.len().saturating_sub(ENDPOINTS_MAX);
+        if cut > 0 {
+            // Whoever comes first in the configuration stays, backups if there is room for them.
+            addrs.sort_by_key(|(.., share)| share.is_backup);
+            addrs.truncate(ENDPOINTS_MAX);
+            warn!(backend = self.metrics.name(), cut, "there are too many addresses");
+        }
         let endpoint = |(place, addr, share): (usize, &EndpointAddr, Share)| {
-            let same = old.iter().find(|(one, _)| one.place == place && one.addr == *addr);
-            let same = same.map(|(endpoint, _)| Arc::clone(endpoint));
+            let same = old.get(&(place, addr)).map(|endpoint| Arc::clone(endpoint));
             (same.unwrap_or_else(|| self.endpoint(place, addr.clone())), share)
         };
-        let endpoints = ledger.addrs().map(endpoint).collect();
+        let endpoints = addrs.into_iter().map(endpoint).collect();
         drop(ledger);
         self.replace(endpoints);
     }
 
     /// From now on, these are the endpoints. Of two at one address the first counts.
     pub(super) fn replace(&self, mut endpoints: Vec<(Arc<Endpoint>, Share)>) {
-        let mut seen = BTreeSet::new();
+        let mut seen = HashSet::new();
         endpoints.retain(|(endpoint, _)| seen.insert(endpoint.addr.clone()));
         let now = Instant::now();
         let before = self.all();
@@ -279,12 +289,11 @@ impl Members {
 
     /// Has the endpoints drain that are to, and no others.
     fn drain(&self, book: &mut Book, now: Instant) {
-        let endpoints: Vec<_> = book.roster.members().iter().map(|one| one.item.clone()).collect();
-        for endpoint in endpoints {
-            let drains = book.draining.iter().any(|meant| self.is_meant(&endpoint, meant));
-            let draining = if drains { Draining::On } else { Draining::Off };
-            book.roster.set_draining(&endpoint, draining, now);
-        }
+        let Book { roster, draining, .. } = &mut *book;
+        let drains =
+            |endpoint: &Endpoint| draining.iter().any(|meant| self.is_meant(endpoint, meant));
+        let way = |one: &Arc<Endpoint>| if drains(one) { Draining::On } else { Draining::Off };
+        roster.set_all_draining(way, now);
         self.publish(book, now);
     }
 
@@ -313,3 +322,6 @@ impl Members {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// Addresses of one backend: each failure looks at all of them.
+const ENDPOINTS_MAX: usize = 4_096;

@@ -10,6 +10,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -89,13 +90,21 @@ impl<T: Candidate> Roster<T> {
     /// From now on, these are the endpoints. Those that were there keep what is known of them;
     /// those that join others begin slowly.
     pub(super) fn replace(&mut self, items: Vec<(T, Share)>, now: Instant) {
-        let mut old = std::mem::take(&mut self.members);
-        let joins = !old.is_empty();
+        let joins = !self.members.is_empty();
+        // By their marks, since there may be thousands.
+        let mut old: HashMap<u64, Vec<Member<T>>> = HashMap::new();
+        for member in self.members.drain(..) {
+            old.entry(member.item.mark()).or_default().push(member);
+        }
         self.members = items
             .into_iter()
             .map(|(item, share)| {
-                let place = old.iter().position(|member| member.item.is(&item));
-                let state = match place.map(|place| old.swap_remove(place)) {
+                let alike = old.get_mut(&item.mark());
+                let found = alike.and_then(|alike| {
+                    let place = alike.iter().position(|member| member.item.is(&item))?;
+                    Some(alike.swap_remove(place))
+                });
+                let state = match found {
                     Some(member) => member.state,
                     None => State::new(joins.then_some(now)),
                 };
@@ -129,11 +138,10 @@ impl<T: Candidate> Roster<T> {
         state.check(is_good, self.rules.rise, self.rules.fall, now)
     }
 
-    /// Nothing new goes to `item`, or something does again.
-    pub(super) fn set_draining(&mut self, item: &T, way: Draining, now: Instant) {
-        let place = self.place(item);
-        if let Some(member) = place.and_then(|place| self.members.get_mut(place)) {
-            member.state.set_draining(way, now);
+    /// What goes to whom from now on, as `way` says.
+    pub(super) fn set_all_draining(&mut self, way: impl Fn(&T) -> Draining, now: Instant) {
+        for member in &mut self.members {
+            member.state.set_draining(way(&member.item), now);
         }
     }
 

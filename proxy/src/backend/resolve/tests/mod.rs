@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::dns::ResolveError;
 use super::*;
+use crate::backend::standing::Share;
 use crate::config::{self, Resolve};
 use crate::metrics::{Metrics, ResolveResult};
 use server::{A, AAAA, NXDOMAIN, REFUSED, SERVFAIL, SRV, Say, Server};
@@ -141,6 +142,28 @@ async fn an_answer_of_any_size_gives_no_more_addresses_than_the_limit() {
     server.say_addresses(NAME, 60, &many.iter().map(String::as_str).collect::<Vec<_>>());
     ask(&backend, &resolver).await.unwrap();
     assert_eq!(addrs(&backend).len(), 64);
+}
+
+#[test]
+fn a_backend_has_a_limited_number_of_addresses_and_backups_go_first() {
+    let names: Vec<_> = (0..70).map(|number| format!("n{number}.example:80")).collect();
+    let backend = backend(&config(&names.iter().map(String::as_str).collect::<Vec<_>>()));
+    for place in 0..70 {
+        let share = Share { weight: 1, is_backup: place == 0 };
+        let addr = |last| (SocketAddr::from(([10, 0, place, last], 80)), Some(share));
+        let found = Found {
+            addrs: (0..64).map(addr).collect(),
+            valid_for: Duration::from_secs(60),
+            lacks_v4: false,
+            lacks_v6: false,
+            refused: 0,
+        };
+        backend.members.ledger().settle(place.into(), Some(&found), 0, Instant::now());
+    }
+    backend.members.replace_by_ledger();
+    let told = backend.report().endpoints;
+    assert_eq!(told.len(), 4_096);
+    assert!(told.iter().all(|endpoint| !endpoint.is_backup));
 }
 
 #[tokio::test]

@@ -22,6 +22,14 @@ impl Candidate for Thing {
     }
 }
 
+impl<T: Candidate> Roster<T> {
+    /// Has `item` alone drain, or not any more.
+    fn set_draining(&mut self, item: &T, way: Draining, now: Instant) {
+        let place = self.place(item).unwrap();
+        self.members[place].state.set_draining(way, now);
+    }
+}
+
 const EJECTION: Ejection = Ejection {
     failures: 5,
     base: Duration::from_secs(10),
