@@ -27,8 +27,12 @@ pub(in crate::backend) struct Ledger {
 struct Entry {
     own: Share,
     known: Vec<Known>,
-    /// When there was last a whole answer; at first, since when there should be one.
-    good_at: Instant,
+    /// Since when there should be an answer.
+    since: Instant,
+    /// When the question for IPv4 addresses was last answered, if there ever were any.
+    v4_at: Option<Instant>,
+    /// The same for IPv6.
+    v6_at: Option<Instant>,
     failures: u32,
     /// When it is asked for again; never, if it is a literal.
     due: Option<Instant>,
@@ -71,7 +75,9 @@ impl Ledger {
                     .map(|addr| Known { addr, share: own, seen_at: now })
                     .into_iter()
                     .collect(),
-                good_at: now,
+                since: now,
+                v4_at: None,
+                v6_at: None,
                 failures: 0,
             }
         };
@@ -109,7 +115,7 @@ impl Ledger {
     /// How old the oldest answer is, if there is anything to ask for.
     pub(in crate::backend) fn age(&self, now: Instant) -> Option<Duration> {
         let asked = self.entries.iter().filter(|entry| entry.due.is_some());
-        let oldest = asked.map(|entry| entry.good_at).min()?;
+        let oldest = asked.map(Entry::good_at).min()?;
         Some(now.saturating_duration_since(oldest))
     }
 
@@ -155,12 +161,22 @@ impl Ledger {
 }
 
 impl Entry {
+    /// When all was last known that can be known of the name. There are servers that never answer
+    /// one of the questions, which says nothing if there never were such addresses.
+    fn good_at(&self) -> Instant {
+        self.v4_at.into_iter().chain(self.v6_at).min().unwrap_or(self.since)
+    }
+
     /// What was found is known from now on. An address that was not is known no longer, unless the
     /// question for addresses of its kind failed.
     fn take(&mut self, found: &Found, now: Instant) {
         self.failures = 0;
-        if !found.lacks_v4 && !found.lacks_v6 {
-            self.good_at = now;
+        let has = |is_meant: fn(&SocketAddr) -> bool| found.addrs.iter().any(|(a, _)| is_meant(a));
+        if !found.lacks_v4 && (self.v4_at.is_some() || has(SocketAddr::is_ipv4)) {
+            self.v4_at = Some(now);
+        }
+        if !found.lacks_v6 && (self.v6_at.is_some() || has(SocketAddr::is_ipv6)) {
+            self.v6_at = Some(now);
         }
         let share = |share: Option<Share>| match share {
             Some(share) => Share { is_backup: share.is_backup || self.own.is_backup, ..share },

@@ -291,6 +291,29 @@ fn failures_are_repeated_more_and_more_slowly_and_addresses_grow_too_old() {
     assert!(due > start + seconds(2_004) && due < start + seconds(2_005), "somewhat sooner");
 }
 
+#[test]
+fn an_answer_is_fresh_without_the_kind_that_there_never_was() {
+    let start = Instant::now();
+    let mut ledger = Ledger::new(&config(&["app.example:80"]), start);
+    let mut settle = |addrs: &[&str], lacks_v6, after| {
+        let found = Found {
+            addrs: addrs.iter().map(|addr| (addr.parse().unwrap(), None)).collect(),
+            valid_for: Duration::from_secs(1),
+            lacks_v4: false,
+            lacks_v6,
+            refused: 0,
+        };
+        let now = start + Duration::from_secs(after);
+        ledger.settle(0, Some(&found), 0, now);
+        ledger.age(now).unwrap().as_secs()
+    };
+    let (one, both) = (["192.0.2.1:80"], ["192.0.2.1:80", "[2001:db8::1]:80"]);
+    assert_eq!(settle(&one, true, 100), 0, "there never was an IPv6 address");
+    assert_eq!(settle(&both, false, 200), 0);
+    assert_eq!(settle(&one, true, 300), 100, "there is one, which is 100 s old");
+    assert_eq!(settle(&one, false, 400), 0, "it is known that there is none any more");
+}
+
 #[tokio::test]
 async fn only_one_kind_of_question_has_to_be_answered() {
     let (server, resolver, backend) = named("app.example:80").await;
