@@ -6,6 +6,7 @@
 //! of; nothing is cached, since the ledger knows what is known. Refuses to know what is kept when
 //! there is no answer. Read next: `ledger`.
 
+use std::cmp::Reverse;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -182,10 +183,17 @@ impl Answers {
         let all = self.addrs.len();
         self.addrs.retain(|(addr, _)| may_be_endpoint(addr.ip(), allow));
         let refused = all - self.addrs.len();
-        self.addrs.sort_unstable_by_key(|(addr, _)| *addr);
+        // Of what is said of one address, the most; of too many addresses, no backups.
+        let rank = |share: Option<Share>| match share {
+            Some(Share { weight, is_backup }) => (is_backup, Reverse(weight)),
+            None => (false, Reverse(0)),
+        };
+        self.addrs.sort_unstable_by_key(|(addr, share)| (*addr, rank(*share)));
         self.addrs.dedup_by_key(|(addr, _)| *addr);
+        self.addrs.sort_by_key(|(_, share)| rank(*share).0);
         // An answer can be huge, by mistake or by malice.
         self.addrs.truncate(ADDRESSES_MAX);
+        self.addrs.sort_unstable_by_key(|(addr, _)| *addr);
         match (self.addrs.is_empty(), refused, self.fault) {
             (false, ..) => Ok(Found {
                 addrs: self.addrs,

@@ -230,6 +230,28 @@ async fn a_service_has_hosts_ports_weights_and_backups() {
 }
 
 #[tokio::test]
+async fn a_backup_displaces_nobody() {
+    let (server, resolver, backend) = named("srv:_http._tcp.app.example").await;
+    let hosts = vec![(10, 1, 80, "near.example"), (10, 9, 80, "same.example")];
+    let hosts = [hosts, vec![(20, 1, 80, "far.example")]].concat();
+    server.say("_http._tcp.app.example", SRV, Say::Services(60, hosts));
+    let near: Vec<_> = (0..40).map(|last| format!("192.0.2.{last}")).collect();
+    let mut far: Vec<_> = (0..40).map(|last| format!("10.0.0.{last}")).collect();
+    far.push("192.0.2.0".to_owned());
+    for (name, addrs) in [("near.example", &near), ("far.example", &far)] {
+        let addrs: Vec<_> = addrs.iter().map(String::as_str).collect();
+        server.say_addresses(name, 60, &addrs);
+    }
+    server.say_addresses("same.example", 60, &["192.0.2.0"]);
+    ask(&backend, &resolver).await.unwrap();
+    let told = backend.report().endpoints;
+    assert_eq!(told.len(), 64);
+    assert_eq!(told.iter().filter(|endpoint| !endpoint.is_backup).count(), 40);
+    let twice = told.iter().find(|endpoint| endpoint.addr.to_string() == "192.0.2.0:80").unwrap();
+    assert_eq!((twice.weight, twice.is_backup), (9, false));
+}
+
+#[tokio::test]
 async fn a_change_is_heard_of_when_the_answer_ends() {
     let (server, resolver, backend) = named("app.example:80").await;
     server.say_addresses(NAME, 0, &["192.0.2.1"]);
