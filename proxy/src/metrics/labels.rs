@@ -237,7 +237,7 @@ labels! {
 }
 
 impl CodeClass {
-    /// The class of a status code; hyper admits 100 to 999, and beyond 599 nothing is defined.
+    /// The class of a status code; 100 to 999 are read, and beyond 599 nothing is defined.
     pub fn of(status: u16) -> Self {
         match status {
             ..200 => Self::Informational,

@@ -73,30 +73,27 @@ impl Resolver {
         name: &EndpointName,
         allow: &[IpNet],
     ) -> Result<Found, ResolveError> {
-        let look_up = async {
-            let nameservers = self.nameservers.clone();
-            // Files are read.
-            let resolver = spawn_blocking(move || build(&nameservers)).await;
-            let resolver = resolver.map_err(|_| ResolveError::Stopped)??;
-            let hosts = match name {
-                EndpointName::Host { host, port } => {
-                    let name = host.to_string();
-                    vec![Host { name, port: *port, share: None, valid_for: Duration::MAX }]
-                }
-                EndpointName::Service(service) => hosts_of(&resolver, service).await?,
-                EndpointName::Unix(_) => Vec::new(),
-            };
-            let mut answers = Answers::default();
-            let mut lookups = FuturesUnordered::new();
-            for host in &hosts {
-                lookups.push(ask(&resolver, host));
+        let nameservers = self.nameservers.clone();
+        // Files are read.
+        let resolver = spawn_blocking(move || build(&nameservers)).await;
+        let resolver = resolver.map_err(|_| ResolveError::Stopped)??;
+        let hosts = match name {
+            EndpointName::Host { host, port } => {
+                let name = host.to_string();
+                vec![Host { name, port: *port, share: None, valid_for: Duration::MAX }]
             }
-            while let Some((host, v4, v6)) = lookups.next().await {
-                answers.take(host, v4, v6);
-            }
-            answers.judge(allow)
+            EndpointName::Service(service) => hosts_of(&resolver, service).await?,
+            EndpointName::Unix(_) => Vec::new(),
         };
-        timeout(LOOKUP_TIMEOUT, look_up).await.unwrap_or(Err(ResolveError::Timeout))
+        let mut answers = Answers::default();
+        let mut lookups = FuturesUnordered::new();
+        for host in &hosts {
+            lookups.push(ask(&resolver, host));
+        }
+        while let Some((host, v4, v6)) = lookups.next().await {
+            answers.take(host, v4, v6);
+        }
+        answers.judge(allow)
     }
 }
 
@@ -111,7 +108,7 @@ struct Host {
 
 /// The hosts of a service (RFC 2782): those of the best priority, and the others as backups.
 async fn hosts_of(resolver: &TokioResolver, service: &str) -> Result<Vec<Host>, ResolveError> {
-    let answer = resolver.lookup(service, RecordType::SRV).await.map_err(classify)?;
+    let answer = question(resolver, service, RecordType::SRV).await?;
     let records = answer.answers().iter().filter_map(|record| match &record.data {
         // A dot says that the service is decidedly not there.
         RData::SRV(srv) if !srv.target.is_root() => Some((record.ttl, srv)),
@@ -134,10 +131,16 @@ async fn hosts_of(resolver: &TokioResolver, service: &str) -> Result<Vec<Host>, 
 
 async fn ask<'a>(resolver: &TokioResolver, host: &'a Host) -> (&'a Host, Asked, Asked) {
     let (v4, v6) = tokio::join!(
-        resolver.lookup(host.name.as_str(), RecordType::A),
-        resolver.lookup(host.name.as_str(), RecordType::AAAA),
+        question(resolver, &host.name, RecordType::A),
+        question(resolver, &host.name, RecordType::AAAA),
     );
-    (host, v4.map_err(classify), v6.map_err(classify))
+    (host, v4, v6)
+}
+
+/// Each has a time of its own, so that what is not answered takes nothing from what is.
+async fn question(resolver: &TokioResolver, name: &str, kind: RecordType) -> Asked {
+    let asked = timeout(QUESTION_TIMEOUT, resolver.lookup(name, kind)).await;
+    asked.map_or(Err(ResolveError::Timeout), |asked| asked.map_err(classify))
 }
 
 type Asked = Result<Lookup, ResolveError>;
@@ -293,8 +296,8 @@ impl ResolveError {
     }
 }
 
-/// All questions of one look-up together.
-const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
+/// One question, to every server and in every search domain.
+const QUESTION_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// One question to one server.
 const QUERY_TIMEOUT: Duration = Duration::from_millis(1_500);

@@ -1,10 +1,11 @@
 //! What may pass between a client and a backend, as pure functions of message heads.
 //!
 //! Owns the rules: which requests are refused, which fields belong to one hop, which names are
-//! reserved for this program since backends believe them. hyper has parsed what comes here; it
-//! leaves these decisions to its caller. Refuses to know connections and configuration. The order
-//! is law: refuse, then strip what is reserved or for one hop, then set our own fields, so that no
-//! client can have them removed. Read next: `request`, then `response`.
+//! reserved for this program since backends believe them. What comes here was parsed: requests by
+//! our codec of HTTP/1.1 or by that of HTTP/2, responses by hyper or by the latter. Codecs decide
+//! what is a message, and what may pass is decided here. Refuses to know connections and
+//! configuration. The order is law: refuse, then strip what is reserved or for one hop, then set
+//! our own fields, so that no client can have them removed. Read next: `request`, then `response`.
 
 mod client;
 mod edit;

@@ -182,9 +182,9 @@ fn check_target(uri: &Uri, method: &Method, limits: &HttpLimits) -> Result<(), R
     Ok(())
 }
 
-/// hyper has checked `Content-Length`, refused `Transfer-Encoding` in HTTP/1.0, and in the presence
-/// of both goes by the latter. It accepts other codings before `chunked` and undoes only that one,
-/// so that a backend would take coded bytes for plain ones.
+/// Both codecs refuse a doubtful framing before, and HTTP/2 has no codings. What is forwarded must
+/// not depend on that: two lengths smuggle, and a backend takes coded bytes for plain ones if
+/// only `chunked` is undone. Expectations in HTTP/2 are looked at nowhere else.
 fn check_framing(parts: &Parts) -> Result<(), Refusal> {
     let mut codings = parts.headers.get_all(TRANSFER_ENCODING).iter();
     if let Some(coding) = codings.next() {

@@ -15,7 +15,8 @@ use crate::field::{is_forbidden_trailer, is_hop, is_protected};
 /// Why a response is not forwarded.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum BadResponse {
-    /// Two lengths, one that is no number, or a coding that we do not undo: where it ends is anybody's guess.
+    /// Two lengths, one that is no number, or a coding that we do not undo: where it ends is
+    /// anybody's guess.
     #[error("the framing of the response is ambiguous")]
     Framing,
     /// It changes the protocol, and nobody asked for that.

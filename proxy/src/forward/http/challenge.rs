@@ -98,7 +98,7 @@ mod tests {
         let path = format!("{CHALLENGES}token");
         let ask = |method| Challenge::new(Path::new("/folder"), &path, &method);
         assert!(ask(Method::GET).is_ok() && ask(Method::HEAD).is_ok());
-        let refusal = ask(Method::POST).err().expect("it is refused");
+        let Err(refusal) = ask(Method::POST) else { panic!("it is not refused") };
         let answer = Reply::Refusal(refusal).response(HeaderValue::from_static("id"));
         assert_eq!(answer.status(), StatusCode::METHOD_NOT_ALLOWED);
         assert_eq!(answer.headers()["allow"], "GET, HEAD");

@@ -269,6 +269,16 @@ async fn a_change_is_heard_of_when_the_answer_ends() {
 }
 
 #[tokio::test]
+async fn a_question_without_an_answer_takes_nothing_from_the_others() {
+    let (server, resolver, backend) = named("app.example:80").await;
+    server.say_addresses(NAME, 60, &["192.0.2.1"]);
+    server.say(NAME, AAAA, Say::Silence);
+    let found = ask(&backend, &resolver).await.unwrap();
+    assert!(found.lacks_v6 && !found.lacks_v4);
+    assert_eq!(addrs(&backend), ["192.0.2.1:80"]);
+}
+
+#[tokio::test]
 async fn the_hosts_file_is_read_whoever_else_is_asked() {
     let (server, resolver, backend) = named("localhost:80").await;
     server.say_both("localhost", &NXDOMAIN);
