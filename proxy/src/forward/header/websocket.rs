@@ -15,8 +15,8 @@ use http::{HeaderValue, Method, StatusCode, Version, request, response};
 
 use super::request::join_cookies;
 
-/// Turns the head of an extended `CONNECT` into that of a handshake with `key`. It is vetted like
-/// any other afterwards.
+/// Turns the head of an extended `CONNECT`, whose fields are well-formed in HTTP/2, into that of a
+/// handshake with `key`. It is vetted afterwards like any other that comes over HTTP/1.1.
 pub fn ask_for_websocket(parts: &mut request::Parts, key: &WebSocketKey) {
     let headers = &mut parts.headers;
     if !headers.contains_key(HOST)

@@ -3,6 +3,7 @@
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use futures_util::FutureExt;
 
 use super::frames::*;
 use super::*;
@@ -22,6 +23,10 @@ const STATUS_OK: u8 = 0x88;
 
 /// A client of a listener that knows WebSocket over HTTP/2, and the backend's listening socket.
 async fn call() -> (Raw, TcpListener) {
+    call_with(&CALL).await
+}
+
+async fn call_with(fields: &[(&str, &str)]) -> (Raw, TcpListener) {
     let (drain, watch) = Drain::new();
     let mock = Mock::start(&watch, vec![vec![]]).await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -32,7 +37,7 @@ async fn call() -> (Raw, TcpListener) {
     let settings = client.next_of(SETTINGS).await;
     // SETTINGS_ENABLE_CONNECT_PROTOCOL.
     assert!(settings.payload.chunks(6).any(|setting| setting == [0, 8, 0, 0, 0, 1]));
-    client.send(&frame(HEADERS, END_HEADERS, 1, &block(&CALL))).await;
+    client.send(&frame(HEADERS, END_HEADERS, 1, &block(fields))).await;
     (client, listener)
 }
 
@@ -129,6 +134,23 @@ async fn a_backend_that_does_not_know_the_key_is_not_believed() {
     let answer = client.next_of(HEADERS).await;
     assert_eq!(answer.flags, END_HEADERS | END_STREAM);
     assert_ne!(answer.payload[0], STATUS_OK);
+}
+
+#[tokio::test]
+async fn a_call_is_as_well_formed_as_any_request_or_reaches_no_backend() {
+    let cases = [
+        ("x", " 1"),
+        ("x", "1\t"),
+        ("sec-websocket-protocol", " chat"),
+        ("content-length", "1, 1"),
+        ("transfer-encoding", "chunked"),
+    ];
+    for case in cases {
+        let (mut client, listener) = call_with(&[&CALL[..], &[case]].concat()).await;
+        let reset = client.next_of(RST_STREAM).await;
+        assert_eq!((reset.stream, reset.code()), (1, PROTOCOL_ERROR), "{case:?}");
+        assert!(listener.accept().now_or_never().is_none(), "{case:?}");
+    }
 }
 
 #[tokio::test]
