@@ -2,15 +2,16 @@
 //!
 //! Owns the cap on all of them together, which counts what is being connected too, and the wait for
 //! a place under it: whoever gives a connection back, or leaves a shared one, lets the next one
-//! look. At most one exchange at a time opens a connection that others will share. Refuses to know
+//! look, and what is not in use goes if it is of no use to who waits. At most one exchange at a time opens a connection that others will share. Refuses to know
 //! how a connection is made. Read next: `upstream`, for what a connection is.
 
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use prometheus::IntGauge;
+use tokio::sync::futures::Notified;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout_at};
 
@@ -73,12 +74,7 @@ pub enum Speech {
 
 impl Connections {
     pub(super) fn new(limits: &HttpLimits, bounds: PoolBounds) -> Self {
-        let connections_max = bounds.connections_max.min(Semaphore::MAX_PERMITS);
-        let room = Arc::new(Room {
-            seats: Arc::new(Semaphore::new(connections_max)),
-            seekers: AtomicUsize::new(0),
-            freed: Notify::new(),
-        });
+        let room = Arc::new(Room::new(bounds.connections_max));
         Self {
             waiting: Pool::new(limits.pool_idle_max, limits.pool_idle_timeout),
             shared: Arc::new(SharedList::new(bounds, Arc::clone(&room))),
@@ -115,9 +111,24 @@ impl Connections {
         }
     }
 
-    /// A place for a new connection, if there is one by `deadline`.
+    /// A place for a new connection, if there is one by `deadline`. What is not in use goes first.
     pub(super) async fn seat(&self, active: &IntGauge, deadline: Instant) -> Option<Seat> {
-        timeout_at(deadline, self.room.seat(active)).await.ok()
+        if let Some(seat) = self.room.free_seat(active) {
+            return Some(seat);
+        }
+        let waiting = async {
+            let seeker = Seeker::new(&self.room, Wish::Seat);
+            loop {
+                let mut freed = pin!(seeker.freed());
+                freed.as_mut().enable();
+                self.make_room();
+                tokio::select! {
+                    seat = self.room.seat(active) => return seat,
+                    () = freed => {}
+                }
+            }
+        };
+        timeout_at(deadline, waiting).await.ok()
     }
 
     /// A place for a new connection, or a connection that came free while one was waited for.
@@ -127,26 +138,41 @@ impl Connections {
         speech: Speech,
         deadline: Instant,
     ) -> Option<Result<Seat, Held>> {
-        if let Ok(permit) = Arc::clone(&self.room.seats).try_acquire_owned() {
-            return Some(Ok(Seat { _permit: permit, _active: Active::new(active) }));
+        if let Some(seat) = self.room.free_seat(active) {
+            return Some(Ok(seat));
         }
-        timeout_at(deadline, async {
-            let _seeker = Seeker::new(&self.room);
+        let wish = match speech {
+            Speech::Any => Wish::Any,
+            Speech::Http1 => Wish::Seat,
+        };
+        let waiting = async {
+            let seeker = Seeker::new(&self.room, wish);
             loop {
-                let mut freed = pin!(self.room.freed.notified());
+                let mut freed = pin!(seeker.freed());
                 // Whatever comes free from now on is told, so that nothing is missed by looking.
                 freed.as_mut().enable();
                 if let Some(held) = self.take(speech).await {
+                    // There may be more of it than one.
+                    self.room.tell();
                     return Err(held);
+                }
+                if wish == Wish::Seat {
+                    self.make_room();
                 }
                 tokio::select! {
                     seat = self.room.seat(active) => return Ok(seat),
                     () = freed => {}
                 }
             }
-        })
-        .await
-        .ok()
+        };
+        timeout_at(deadline, waiting).await.ok()
+    }
+
+    /// Closes a connection that is not in use, if there is one, for the sake of a new one.
+    fn make_room(&self) {
+        if !self.waiting.drop_oldest() {
+            self.shared.retire_idle();
+        }
     }
 
     /// The turn to open a connection that others will share, or why the one before had none.
@@ -184,37 +210,77 @@ impl Connections {
 pub(super) struct Room {
     seats: Arc<Semaphore>,
     seekers: AtomicUsize,
-    freed: Notify,
+    /// Those who can use whatever comes free.
+    any: Notify,
+    /// Those who can use a connection, but no part of one.
+    seat: Notify,
+}
+
+/// What somebody waits for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Wish {
+    Any,
+    Seat,
 }
 
 impl Room {
+    fn new(seats: usize) -> Self {
+        Self {
+            seats: Arc::new(Semaphore::new(seats.min(Semaphore::MAX_PERMITS))),
+            seekers: AtomicUsize::new(0),
+            any: Notify::new(),
+            seat: Notify::new(),
+        }
+    }
+
+    fn free_seat(&self, active: &IntGauge) -> Option<Seat> {
+        let permit = Arc::clone(&self.seats).try_acquire_owned().ok()?;
+        Some(Seat { _permit: permit, _active: Active::new(active) })
+    }
+
     async fn seat(&self, active: &IntGauge) -> Seat {
         let permit = Arc::clone(&self.seats).acquire_owned().await;
         let permit = permit.expect("the semaphore is never closed");
         Seat { _permit: permit, _active: Active::new(active) }
     }
 
-    /// Lets whoever waits look again.
+    /// Lets those who wait look again: one of each wish, since what came free may be of no use to
+    /// those of the other.
     pub(super) fn tell(&self) {
-        if self.seekers.load(Ordering::SeqCst) > 0 {
-            self.freed.notify_one();
+        // Pairs with the fence of a seeker: either it is seen here, or it sees what came free.
+        fence(Ordering::SeqCst);
+        if self.seekers.load(Ordering::Relaxed) > 0 {
+            self.any.notify_one();
+            self.seat.notify_one();
         }
     }
 }
 
 /// Somebody who waits for a connection to come free.
-struct Seeker<'a>(&'a Room);
+struct Seeker<'a> {
+    room: &'a Room,
+    wish: Wish,
+}
 
 impl<'a> Seeker<'a> {
-    fn new(room: &'a Room) -> Self {
-        room.seekers.fetch_add(1, Ordering::SeqCst);
-        Self(room)
+    fn new(room: &'a Room, wish: Wish) -> Self {
+        room.seekers.fetch_add(1, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
+        Self { room, wish }
+    }
+
+    /// Something came free.
+    fn freed(&self) -> Notified<'a> {
+        match self.wish {
+            Wish::Any => self.room.any.notified(),
+            Wish::Seat => self.room.seat.notified(),
+        }
     }
 }
 
 impl Drop for Seeker<'_> {
     fn drop(&mut self) {
-        self.0.seekers.fetch_sub(1, Ordering::SeqCst);
+        self.room.seekers.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -56,6 +56,20 @@ impl<T> Pool<T> {
         })
     }
 
+    /// Drops the thing that has waited the longest in its shard, and says whether there was one.
+    pub(super) fn drop_oldest(&self) -> bool {
+        let oldest = self.shards_from_own().find_map(|shard| {
+            let mut waiting = lock(shard);
+            (!waiting.is_empty()).then(|| waiting.remove(0))
+        });
+        // Dropped without the lock, like those that have expired.
+        let was_there = oldest.is_some();
+        if was_there {
+            self.count.fetch_sub(1, Ordering::Relaxed);
+        }
+        was_there
+    }
+
     /// Drops what has waited too long.
     pub(super) fn sweep(&self, now: Instant) {
         for shard in &self.shards {

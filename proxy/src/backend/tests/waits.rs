@@ -73,3 +73,22 @@ async fn who_comes_after_a_failure_tries_again() {
     let _listener = TcpListener::bind(&addr).await.unwrap();
     backend.lease(None, Speech::Any, Reuse::Allowed).await.unwrap();
 }
+
+#[tokio::test]
+async fn what_is_not_in_use_makes_room() {
+    let active = |metrics: &Metrics, count: usize| {
+        let line = format!("portunus_backend_connections_active{{backend=\"app\"}} {count}\n");
+        text(metrics).contains(&line)
+    };
+    for protocol in [BackendProtocol::Http1, BackendProtocol::Http2] {
+        let (_listener, addr) = listening().await;
+        let (backend, metrics, _drain) = maintained(&addr, protocol, 1);
+        backend.lease(None, Speech::Any, Reuse::Allowed).await.unwrap().give_back();
+        assert!(active(&metrics, 1), "{protocol:?}");
+        let held = backend.connect(None).await.unwrap();
+        // What is in use does not.
+        let error = backend.connect(None).await.unwrap_err();
+        assert_eq!(error.failure(), BackendFailure::Full);
+        drop(held);
+    }
+}

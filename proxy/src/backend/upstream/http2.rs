@@ -110,6 +110,18 @@ impl SharedList {
         (state, stream)
     }
 
+    /// Takes a connection without streams out of the list, if there is one: it ends at once.
+    pub(in crate::backend) fn retire_idle(&self) {
+        let idle = {
+            let mut connections = self.lock();
+            // Streams are opened under the lock.
+            let is_idle = |shared: &Shared| shared.state.streams.load(Ordering::Relaxed) == 0;
+            let place = connections.iter().position(is_idle);
+            place.map(|place| connections.remove(place))
+        };
+        drop(idle);
+    }
+
     /// Takes a connection out of the list: it ends with its last stream.
     pub(super) fn retire(&self, state: &Arc<State>) {
         let retired: Vec<_> = {

@@ -205,6 +205,36 @@ async fn an_endpoint_that_has_no_websockets_is_still_a_good_one() {
 }
 
 #[tokio::test]
+async fn what_comes_free_is_for_whoever_can_use_it() {
+    let trust = Trust::new();
+    let (_drain, watch) = Drain::new();
+    let offer = Offer { alpn: &["h2", "http/1.1"], ..PLAIN };
+    let (addr, _) = trust.endpoint(&watch, offer).await;
+    let keys = trust.keys(&addr, "auto", "") + "\nmax_connections = 1\nstreams = 2";
+    let (_, _, backend) =
+        service_before(&keys, |_| {}, &[], &config::Behind::forwarding(0), |_| {});
+    watch.spawn(Arc::clone(&backend).maintain(Arc::default(), watch.clone()));
+    let lease = |speech| backend.lease(None, speech, Reuse::Allowed);
+    let (one, other) = (lease(Speech::Any).await.unwrap(), lease(Speech::Any).await.unwrap());
+    let mut socket = Box::pin(lease(Speech::Http1));
+    let mut exchange = Box::pin(lease(Speech::Any));
+    tokio::select! {
+        biased;
+        _ = &mut socket => panic!("there is no room"),
+        _ = &mut exchange => panic!("there is no room"),
+        () = std::future::ready(()) => {}
+    }
+    drop(one);
+    let exchange = tokio::select! {
+        exchange = exchange => exchange.unwrap(),
+        _ = &mut socket => panic!("there is no room"),
+    };
+    // And when nobody uses the connection, another one may take its place.
+    drop((other, exchange));
+    socket.await.unwrap();
+}
+
+#[tokio::test]
 async fn a_certificate_of_another_authority_or_name_is_not_believed() {
     let (trust, stranger) = (Trust::new(), Trust::new());
     let (_drain, watch) = Drain::new();
