@@ -98,11 +98,12 @@ impl Http1 {
             let result = answer.await;
             let rest = self.pulse.head_budget.swap(NO_BUDGET, Ordering::Relaxed);
             let kept = self.pulse.keeps.swap(false, Ordering::Relaxed);
+            let bytes = if kept { std::mem::take(&mut *self.pulse.kept()) } else { Vec::new() };
             match result {
                 Ok(response) => Ok(response.map(Incoming::Http1)),
                 Err(mut error) => {
                     let unsent = error.take_message().or_else(|| match rest {
-                        RESPONSE_BYTES_MAX if kept => self.pulse.read_back(),
+                        RESPONSE_BYTES_MAX => replay::read_back(&bytes),
                         _ => None,
                     });
                     let cause = SendFault::Http1(error.into_error());
@@ -187,13 +188,7 @@ impl Default for Pulse {
 impl Pulse {
     /// Keeps what is written from now on.
     fn keep(&self) {
-        self.kept().clear();
         self.keeps.store(true, Ordering::Relaxed);
-    }
-
-    /// The request that was kept, if all of it was written.
-    fn read_back(&self) -> Option<Request<Upload>> {
-        replay::read_back(&self.kept())
     }
 
     fn kept(&self) -> MutexGuard<'_, Vec<u8>> {
@@ -283,3 +278,42 @@ const HEAD_BYTES_MAX: usize = 64 * 1024;
 /// All interim responses and the final head together, with what follows in the same read.
 const RESPONSE_BYTES_MAX: usize = 256 * 1024;
 const NO_BUDGET: usize = usize::MAX;
+
+#[cfg(test)]
+mod tests {
+    use prometheus::IntGauge;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+    use crate::backend::connections::Connections;
+    use crate::config::{HttpLimits, PoolBounds};
+    use crate::net::Socket;
+
+    #[tokio::test]
+    async fn a_connection_that_waits_keeps_nothing_of_its_last_request() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let socket = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (mut endpoint, _) = listener.accept().await.unwrap();
+        let bounds = PoolBounds { connections_max: 1, age_max: Duration::MAX, streams_max: 1 };
+        let connections = Connections::new(&HttpLimits::default(), bounds);
+        let active = IntGauge::new("active", "connections").unwrap();
+        let seat = connections.seat(&active, Instant::now()).await.unwrap();
+        let mut connection = Http1::open(Link::Clear(Socket::Tcp(socket)), seat).await.unwrap();
+        for _ in 0..2 {
+            let request = Request::get("/").header("host", "app.example").header("cookie", "a=1");
+            let sent = connection.send(request.body(Upload::none()).unwrap());
+            let answer = async {
+                let mut heard = Vec::new();
+                while !heard.ends_with(b"\r\n\r\n") {
+                    assert_ne!(endpoint.read_buf(&mut heard).await.unwrap(), 0, "the end");
+                }
+                endpoint.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
+            };
+            let (response, ()) = tokio::join!(sent, answer);
+            assert_eq!(response.unwrap().status(), 204);
+            assert!(connection.is_at_rest());
+        }
+        assert_eq!(connection.pulse.kept().capacity(), 0);
+    }
+}
