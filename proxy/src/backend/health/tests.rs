@@ -324,3 +324,32 @@ fn pauses_differ_by_a_tenth_at_most() {
         assert!(pause >= interval * 9 / 10 && pause <= interval * 11 / 10, "{pause:?}");
     }
 }
+
+#[tokio::test]
+async fn a_crowd_of_endpoints_is_not_asked_all_at_once() {
+    let listener = TcpListener::bind("0.0.0.0:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let names: Vec<_> = (1..=100).map(|last| format!("127.0.1.{last}:{port}")).collect();
+    let names: Vec<_> = names.iter().map(String::as_str).collect();
+    let backend = backend(&names, health(http()), BackendProtocol::Http1);
+    let mut silent = Vec::new();
+    let listen = async {
+        while silent.len() < CHECKS_MAX + 10 {
+            silent.push(listener.accept().await.unwrap());
+            let over = backend.metrics().health_checks.of(CheckResult::Timeout).get();
+            assert!(silent.len() as u64 <= CHECKS_MAX as u64 + over);
+        }
+    };
+    tokio::select! {
+        () = backend.watch_health() => {}
+        () = listen => {}
+    }
+}
+
+#[test]
+fn the_first_question_is_put_at_once_to_a_few_and_soon_to_the_others() {
+    let interval = Duration::from_secs(5);
+    assert_eq!(first_pause(AT_ONCE - 1, interval, 99), Duration::ZERO);
+    assert_eq!(first_pause(AT_ONCE, interval, 99), Duration::from_millis(495));
+    assert_eq!(first_pause(AT_ONCE, interval, 100), Duration::ZERO);
+}
