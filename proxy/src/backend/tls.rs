@@ -17,13 +17,13 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::config::BackendTls;
-use crate::net::{EndpointName, Socket};
+use crate::net::Socket;
 
 /// How the connections of a backend are encrypted.
 #[derive(Debug)]
 pub(super) struct Encryption {
     config: Arc<ClientConfig>,
-    server_name: Option<ServerName<'static>>,
+    files: BackendTls,
 }
 
 /// Which protocols are offered in the handshake (RFC 7301).
@@ -68,21 +68,12 @@ impl Encryption {
                     .map_err(|source| TrustError::Credential { path: path.clone(), source })?
             }
         };
-        Ok(Self { config: Arc::new(config_of_tls), server_name: config.server_name.clone() })
+        Ok(Self { config: Arc::new(config_of_tls), files: config.clone() })
     }
 
     /// The name that the certificate of an endpoint has to be for.
     pub(super) fn server_name(&self, endpoint: &str) -> Option<ServerName<'static>> {
-        self.server_name.clone().or_else(|| match endpoint.parse() {
-            Ok(EndpointName::Host { host, .. }) => ServerName::try_from(host.to_string()).ok(),
-            // The name that was asked for is the one that is believed (RFC 6125 §6.2.1): what DNS
-            // answers to it anybody could have said.
-            Ok(EndpointName::Service(name)) => {
-                let labels = name.split('.').skip_while(|label| label.starts_with('_'));
-                ServerName::try_from(labels.collect::<Vec<_>>().join(".")).ok()
-            }
-            Ok(EndpointName::Unix(_)) | Err(_) => None,
-        })
+        self.files.name_of(&endpoint.parse().ok()?)
     }
 
     /// Establishes TLS on a socket that is connected.

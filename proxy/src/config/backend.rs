@@ -74,6 +74,19 @@ pub struct BackendTls {
     pub credential: Option<PathBuf>,
 }
 
+impl BackendTls {
+    /// The name that the certificate of `endpoint` has to be for, if there can be one.
+    pub fn name_of(&self, endpoint: &EndpointName) -> Option<ServerName<'static>> {
+        self.server_name.clone().or_else(|| match endpoint {
+            EndpointName::Host { host, .. } => ServerName::try_from(host.to_string()).ok(),
+            // The name that was asked for is the one that is believed (RFC 6125 §6.2.1): what DNS
+            // answers to it anybody could have said.
+            EndpointName::Service(_) => ServerName::try_from(endpoint.authority()).ok(),
+            EndpointName::Unix(_) => None,
+        })
+    }
+}
+
 /// How an endpoint is chosen; every way heeds weights.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Balance {

@@ -4,6 +4,7 @@
 //! bytes to them. Refuses to know where values come from. Read next: `backend`, the result.
 
 use std::collections::HashSet;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::HeaderName;
@@ -74,7 +75,7 @@ fn endpoints(entry: &Entry<BackendSection>, reader: &mut Reader<'_>) -> Vec<Endp
             TextOr::Section(_) => continue,
         };
         let Some(name) = endpoint(address, reader) else { continue };
-        if seen.insert(name.clone()) {
+        if seen.insert(identity(&name)) {
             endpoints.push(Endpoint { name, weight, is_backup });
         } else {
             let problem = Problem::Duplicate(address.quote());
@@ -89,6 +90,21 @@ fn endpoints(entry: &Entry<BackendSection>, reader: &mut Reader<'_>) -> Vec<Endp
         reader.errors.report(&place, BackendProblem::BackupsOnly, || None);
     }
     endpoints
+}
+
+/// The same for names that can only mean the same.
+fn identity(name: &EndpointName) -> EndpointName {
+    match name {
+        EndpointName::Host { host, port } => {
+            let host = match host.parse::<IpAddr>() {
+                Ok(ip) => ip.to_canonical().to_string(),
+                Err(_) => host.to_ascii_lowercase(),
+            };
+            EndpointName::Host { host: host.into(), port: *port }
+        }
+        EndpointName::Service(name) => EndpointName::Service(name.to_ascii_lowercase().into()),
+        EndpointName::Unix(_) => name.clone(),
+    }
 }
 
 fn endpoint(written: &Written, reader: &mut Reader<'_>) -> Option<EndpointName> {
@@ -123,16 +139,23 @@ fn tls(
         }
         name
     });
-    let is_unix = |endpoint: &Endpoint| matches!(endpoint.name, EndpointName::Unix(_));
-    if section.server_name.is_none() && endpoints.iter().any(is_unix) {
-        let hint = || Some("add `server_name = \"NAME\"`".to_owned());
-        reader.errors.report(&entry.place, BackendProblem::UnnamedUnix, hint);
-    }
-    BackendTls {
+    let tls = BackendTls {
         ca: section.ca.as_ref().and_then(|written| written.path(reader)),
         server_name,
         credential: section.credential.as_ref().and_then(|written| written.path(reader)),
+    };
+    if section.server_name.is_none() {
+        let mut names = endpoints.iter().map(|endpoint| &endpoint.name);
+        if let Some(name) = names.find(|name| tls.name_of(name).is_none()) {
+            let problem = match name {
+                EndpointName::Unix(_) => BackendProblem::UnnamedUnix,
+                name => BackendProblem::Unnamed(name.to_string()),
+            };
+            let hint = || Some("add `server_name = \"NAME\"`".to_owned());
+            reader.errors.report(&entry.place, problem, hint);
+        }
     }
+    tls
 }
 
 fn balance(written: &Written, reader: &mut Reader<'_>) -> Balance {
@@ -193,6 +216,11 @@ fn http_check(path: &Written, section: &HealthSection, reader: &mut Reader<'_>) 
         }
         is_host.then(|| Arc::from(written.text.as_str()))
     });
+    if let Some(place) = &section.expect.place
+        && section.expect.value.iter().any(|range| *range.end() < FINAL_MIN)
+    {
+        reader.errors.report(place, BackendProblem::Interim, || None);
+    }
     HealthCheck::Http {
         path: target.unwrap_or_else(|| PathAndQuery::from_static("/")),
         host,
@@ -251,6 +279,9 @@ fn backends_of(sites: &Sites) -> Vec<usize> {
         Sites::Named(sites) => sites.iter().flat_map(|site| index(&site.behind)).collect(),
     }
 }
+
+/// What comes before is no answer yet (RFC 9110 §15.2).
+const FINAL_MIN: u16 = 200;
 
 /// The ways that need no name.
 const WAYS: [(&str, Balance); 4] = [

@@ -2,8 +2,9 @@
 //!
 //! Owns the rhythm: each endpoint is asked as soon as it is known, or soon after if it is one of
 //! many, and then again after each answer, give or take a tenth of the interval, so that many
-//! processes do not ask in step; and how many are asked at once. What is asked is in `check`; what follows from the answer is decided by `standing`. Refuses to know
-//! requests of clients. Read next: `check`.
+//! processes do not ask in step; and how many are asked at once. What is asked is in `check`; what
+//! follows from the answer is decided by `standing`. Refuses to know requests of clients. Read
+//! next: `check`.
 
 mod check;
 #[cfg(test)]
@@ -89,8 +90,8 @@ impl Backend {
     }
 }
 
-/// Before an endpoint is asked for the first time: nothing for some, and up to a tenth of `interval`
-/// for those that come behind them.
+/// Before an endpoint is asked for the first time: nothing for some, and up to a tenth of
+/// `interval` for those that come behind them.
 fn first_pause(order: usize, interval: Duration, chance: u64) -> Duration {
     let thousandths = u32::try_from(chance % 100).unwrap_or_default();
     if order < AT_ONCE { Duration::ZERO } else { interval.saturating_mul(thousandths) / 1_000 }

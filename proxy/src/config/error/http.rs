@@ -115,6 +115,9 @@ pub enum BackendProblem {
     /// Not a `Host`.
     #[error("`{0}` is not a host name or an IP address, with or without a port")]
     Host(String),
+    /// A status that no check ends with.
+    #[error("a response with a status below 200 is followed by another, which counts")]
+    Interim,
     /// Not a request target.
     #[error("`{0}` is not a path: expected `/`, then visible ASCII without `#`")]
     Path(String),
@@ -124,6 +127,9 @@ pub enum BackendProblem {
     /// Bytes have no fields and no cookies.
     #[error("listener `{0}` forwards bytes here, which have no fields and no cookies")]
     TunnelBalance(String),
+    /// Not the name of anything.
+    #[error("no certificate is for a name like that of `{0}`")]
+    Unnamed(String),
     /// A socket of this machine, whose certificate could bear any name.
     #[error("the certificate of a unix socket bears a name that is not known")]
     UnnamedUnix,

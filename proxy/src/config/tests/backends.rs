@@ -77,6 +77,14 @@ fn endpoints_with_faults_are_named_in_either_form() {
             "2: backend.x.endpoints[1].address: `h:1` stands here twice",
         ),
         (
+            "backend.x.endpoints = ['10.0.0.1:80', '[::ffff:10.0.0.1]:80']",
+            "1: backend.x.endpoints[1]: `[::ffff:10.0.0.1]:80` stands here twice",
+        ),
+        (
+            "backend.x.endpoints = ['h.example:1', 'H.example:1']",
+            "1: backend.x.endpoints[1]: `H.example:1` stands here twice",
+        ),
+        (
             "backend.x.endpoints = [{ address = 'h:1', weight = 0 }]",
             "1: backend.x.endpoints[0].weight: out of range: expected 1 to 256",
         ),
@@ -168,11 +176,27 @@ fn tls_names_files_and_who_is_behind_it() {
             "tls.verify: unknown key; expected `ca`, `server_name` or `credential`",
         ),
     ]);
-    check(&[(
-        "backend.x = { endpoints = ['unix:/s'], tls = {} }",
-        "1: backend.x.tls: the certificate of a unix socket bears a name that is not known; add \
-         `server_name = \"NAME\"`",
-    )]);
+    let hint = "add `server_name = \"NAME\"`";
+    let odd =
+        |name| format!("1: backend.x.tls: no certificate is for a name like that of `{name}`");
+    check(&[
+        (
+            "backend.x = { endpoints = ['unix:/s'], tls = {} }",
+            &format!(
+                "1: backend.x.tls: the certificate of a unix socket bears a name that is not \
+                 known; {hint}"
+            ),
+        ),
+        (
+            "backend.x = { endpoints = ['h:1', 'a..b:443'], tls = {} }",
+            &format!("{}; {hint}", odd("a..b:443")),
+        ),
+        (
+            "backend.x = { endpoints = ['srv:_http._tcp'], tls = {} }",
+            &format!("{}; {hint}", odd("srv:_http._tcp")),
+        ),
+    ]);
+    assert!(parse(&format!("{LEAST}tls = {{ server_name = 'a.example' }}\n")).is_ok());
 }
 
 #[test]
@@ -200,6 +224,11 @@ fn health_is_a_connection_or_a_request() {
         ("health = { path = '/', expect = [99] }", &format!("health.expect[0]: {codes}")),
         ("health = { path = '/', expect = ['299-200'] }", &format!("health.expect[0]: {codes}")),
         ("health = { path = '/', expect = ['2xx'] }", &format!("health.expect[0]: {codes}")),
+        (
+            "health = { path = '/', expect = [101] }",
+            "health.expect: a response with a status below 200 is followed by another, which \
+             counts",
+        ),
         ("health = { path = '/', expect = [] }", "health.expect: at least one is needed"),
         (
             "health.path = 'up'",
