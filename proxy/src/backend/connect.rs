@@ -47,10 +47,10 @@ pub enum DialError {
     NoHttp1(#[source] io::Error),
     /// Somebody else, whose connection was waited for, did not get it.
     #[error(transparent)]
-    Heard(Arc<DialError>),
+    Heard(Arc<Self>),
     /// The reason was told to others, who waited for the same connection.
     #[error(transparent)]
-    Told(Arc<DialError>),
+    Told(Arc<Self>),
     /// The process is about to end.
     #[error("the process is finishing")]
     Finishing,

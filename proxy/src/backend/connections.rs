@@ -2,8 +2,9 @@
 //!
 //! Owns the cap on all of them together, which counts what is being connected too, and the wait for
 //! a place under it: whoever gives a connection back, or leaves a shared one, lets the next one
-//! look, and what is not in use goes if it is of no use to who waits. At most one exchange at a time opens a connection that others will share. Refuses to know
-//! how a connection is made. Read next: `upstream`, for what a connection is.
+//! look, and what is not in use goes if it is of no use to who waits. At most one exchange at a
+//! time opens a connection that others will share. Refuses to know how a connection is made. Read
+//! next: `upstream`, for what a connection is.
 
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};

@@ -29,6 +29,7 @@ mod tls;
 mod upload;
 mod upstream;
 
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use http::{HeaderMap, StatusCode};
@@ -110,6 +111,17 @@ impl Backend {
         &self.metrics
     }
 
+    /// Reads the files of its TLS again, and returns whether they are others. What is bad changes
+    /// nothing, and what is connected stays so.
+    pub fn reload_tls(&self) -> Result<bool, TrustError> {
+        self.means.encryption.as_ref().map_or(Ok(false), Encryption::reload)
+    }
+
+    /// The files of its TLS.
+    pub fn tls_files(&self) -> impl Iterator<Item = &Path> {
+        self.means.encryption.iter().flat_map(Encryption::paths)
+    }
+
     /// What the backend says of itself.
     pub fn report(&self) -> BackendReport {
         BackendReport {
@@ -126,8 +138,8 @@ impl Backend {
         self.members.set_draining(endpoint, draining)
     }
 
-    /// Whether endpoints can be asked in `speech`: those of HTTP/2 alone are spared what they do not
-    /// understand.
+    /// Whether endpoints can be asked in `speech`: those of HTTP/2 alone are spared what they do
+    /// not understand.
     pub fn speaks(&self, speech: Speech) -> bool {
         speech == Speech::Any || self.protocol != BackendProtocol::Http2
     }

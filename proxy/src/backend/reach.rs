@@ -54,7 +54,7 @@ impl Backend {
                     load.note(Verdict::Good);
                     return Ok(Dedicated { link, _seat: seat, _load: load });
                 }
-                Err(error) => load = self.next(&mut attempts, load, error)?,
+                Err(error) => load = self.next(&mut attempts, &load, error)?,
             }
         }
     }
@@ -89,7 +89,7 @@ impl Backend {
         loop {
             match self.open(load.endpoint(), speech, reuse).await {
                 Ok(held) => return Ok(Lease::new(held, load)),
-                Err(error) => load = self.next(&mut attempts, load, error)?,
+                Err(error) => load = self.next(&mut attempts, &load, error)?,
             }
         }
     }
@@ -98,7 +98,7 @@ impl Backend {
     fn next(
         &self,
         attempts: &mut Attempts,
-        load: Load,
+        load: &Load,
         error: DialError,
     ) -> Result<Load, ConnectError> {
         if !error.is_ours() {

@@ -1,14 +1,16 @@
 //! TLS towards endpoints: whom we believe, what we show, and which protocol is agreed on.
 //!
-//! Owns [`Encryption`], made once for a backend from its files, with sessions that its connections
-//! share. Nothing is read from an endpoint as clear text before the handshake is done: what comes
-//! earlier is part of the handshake or breaks it. Refuses to know sockets' addresses and what is
-//! sent later. Read next: `connect`.
+//! Owns [`Encryption`], made for a backend from its files, and made anew when these are others;
+//! with sessions that its connections share. Nothing is read from an endpoint as clear text before
+//! the handshake is done: what comes earlier is part of the handshake or breaks it. Refuses to know
+//! sockets' addresses, what is sent later, and when files are read again. Read next: `connect`.
 
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::{fs, io};
 
+use arc_swap::ArcSwap;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem};
@@ -16,14 +18,17 @@ use rustls::{AlertDescription, ClientConfig, RootCertStore};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use super::key::digest;
 use crate::config::BackendTls;
 use crate::net::Socket;
 
 /// How the connections of a backend are encrypted.
 #[derive(Debug)]
 pub(super) struct Encryption {
-    config: Arc<ClientConfig>,
     files: BackendTls,
+    /// What the files were when `config` was made.
+    digest: AtomicU64,
+    config: ArcSwap<ClientConfig>,
 }
 
 /// Which protocols are offered in the handshake (RFC 7301).
@@ -54,21 +59,27 @@ impl Alpn {
 impl Encryption {
     /// Reads the files that `config` names.
     pub(super) fn open(config: &BackendTls) -> Result<Self, TrustError> {
-        let provider = Arc::new(aws_lc_rs::default_provider());
-        let builder = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(TrustError::Tls)?
-            .with_root_certificates(authorities(config.ca.as_deref())?);
-        let config_of_tls = match &config.credential {
-            None => builder.with_no_client_auth(),
-            Some(path) => {
-                let (chain, key) = credential(path)?;
-                builder
-                    .with_client_auth_cert(chain, key)
-                    .map_err(|source| TrustError::Credential { path: path.clone(), source })?
-            }
-        };
-        Ok(Self { config: Arc::new(config_of_tls), files: config.clone() })
+        // Sooner than the files are read: a change in between is found by the next reading.
+        let digest = digest_of(config)?.into();
+        let files = config.clone();
+        Ok(Self { digest, config: ArcSwap::from(client_config(&files)?), files })
+    }
+
+    /// Reads the files again, and returns whether they are others; what is bad changes nothing.
+    /// Connections that are there go on as they are.
+    pub(super) fn reload(&self) -> Result<bool, TrustError> {
+        let digest = digest_of(&self.files)?;
+        if digest == self.digest.load(Ordering::Relaxed) {
+            return Ok(false);
+        }
+        self.config.store(client_config(&self.files)?);
+        self.digest.store(digest, Ordering::Relaxed);
+        Ok(true)
+    }
+
+    /// The files that the configuration names.
+    pub(super) fn paths(&self) -> impl Iterator<Item = &Path> {
+        paths(&self.files)
     }
 
     /// The name that the certificate of an endpoint has to be for.
@@ -87,7 +98,7 @@ impl Encryption {
             let words = "there is no name that the certificate could be for";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, words));
         };
-        let connector = TlsConnector::from(Arc::clone(&self.config));
+        let connector = TlsConnector::from(self.config.load_full());
         let stream = connector.with_alpn(alpn.names()).connect(name, socket).await?;
         if alpn == Alpn::Http2 && !speaks_http2(&stream) {
             let words = "the endpoint does not speak HTTP/2";
@@ -106,6 +117,41 @@ pub(super) fn speaks_http2(stream: &TlsStream<Socket>) -> bool {
 pub(super) fn is_no_protocol(error: &io::Error) -> bool {
     let error = error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>());
     error == Some(&rustls::Error::AlertReceived(AlertDescription::NoApplicationProtocol))
+}
+
+fn client_config(config: &BackendTls) -> Result<Arc<ClientConfig>, TrustError> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(TrustError::Tls)?
+        .with_root_certificates(authorities(config.ca.as_deref())?);
+    let config_of_tls = match &config.credential {
+        None => builder.with_no_client_auth(),
+        Some(path) => {
+            let (chain, key) = credential(path)?;
+            builder
+                .with_client_auth_cert(chain, key)
+                .map_err(|source| TrustError::Credential { path: path.clone(), source })?
+        }
+    };
+    Ok(Arc::new(config_of_tls))
+}
+
+/// What tells these files from others.
+fn digest_of(config: &BackendTls) -> Result<u64, TrustError> {
+    let mut bytes = Vec::new();
+    for path in paths(config) {
+        let read = fs::read(path).map_err(|source| TrustError::Pem {
+            path: path.to_owned(),
+            source: pem::Error::Io(source),
+        })?;
+        bytes.extend_from_slice(&digest(&read).to_be_bytes());
+    }
+    Ok(digest(&bytes))
+}
+
+fn paths(config: &BackendTls) -> impl Iterator<Item = &Path> {
+    config.ca.iter().chain(&config.credential).map(PathBuf::as_path)
 }
 
 fn authorities(bundle: Option<&Path>) -> Result<RootCertStore, TrustError> {

@@ -2,7 +2,7 @@
 //!
 //! Owns [`Incoming`]. Flow control goes along with reading: what was taken out of a body makes room
 //! for more of it, and nothing else does. Refuses to know what is done with the bytes. Read next:
-//! `feed`, for bodies that a connection of ours reads.
+//! `feed`, for bodies that a connection of ours reads; `leave`, for clients that wait for it.
 
 mod feed;
 mod leave;

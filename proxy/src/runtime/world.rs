@@ -27,7 +27,7 @@ use crate::net::listen::ListenSocket;
 use crate::phase::{Phase, PhaseWatch};
 use crate::snapshot::{Shared, Snapshot};
 
-use super::reload::Reloader;
+use super::reload::{Reloader, Trust};
 use super::resumption::Sessions;
 use super::{RunError, clients};
 
@@ -79,9 +79,6 @@ impl World {
             }
             client_auths.push(Arc::new(auth));
         }
-        let store = Arc::clone(&certificates);
-        let reloader = Reloader::new(config, store, client_auths.clone(), metrics.process());
-        reloader.say_first(&report);
         let sessions = Sessions::open(config)?;
         sessions.show(metrics);
         let mut backends = Vec::new();
@@ -94,6 +91,10 @@ impl World {
             metrics.on_scrape(move || told.upgrade().iter().for_each(|one| one.refresh_metrics()));
             backends.push(backend);
         }
+        let trust = Trust { client_auths: client_auths.clone(), backends: backends.clone() };
+        let store = Arc::clone(&certificates);
+        let reloader = Reloader::new(config, store, trust, metrics.process());
+        reloader.say_first(&report);
         let resolver = Arc::new(Resolver::new(config.nameservers.clone()));
         join_all(backends.iter().map(|backend| backend.resolve_now(&resolver))).await;
         let handshakes = HandshakeLimit::new(

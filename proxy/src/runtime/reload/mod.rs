@@ -13,7 +13,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use portunus_certs::client_auth::ClientAuth;
 use portunus_certs::store::{CertificateStore, Look, ReloadReport};
 use rustls::pki_types::UnixTime;
 use tokio::signal::unix::Signal;
@@ -26,6 +25,8 @@ use crate::drain::DrainWatch;
 use crate::metrics::ProcessMetrics;
 
 use super::hints::Watched;
+pub(super) use reader::Trust;
+
 use reader::Reader;
 
 /// Has certificates read again.
@@ -48,10 +49,10 @@ impl Reloader {
     pub(super) fn new(
         config: &Config,
         certificates: Arc<CertificateStore>,
-        client_auths: Vec<Arc<ClientAuth>>,
+        trust: Trust,
         metrics: ProcessMetrics,
     ) -> Self {
-        let reader = Reader::new(certificates, client_auths, metrics);
+        let reader = Reader::new(certificates, trust, metrics);
         Self { reader: Arc::new(Mutex::new(reader)), settle: config.certificates.settle }
     }
 

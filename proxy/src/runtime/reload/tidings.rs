@@ -19,6 +19,7 @@ use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use crate::admin::status::NOTHING_LOADED;
+use crate::backend::TrustError;
 use crate::log::Chain;
 use crate::metrics::ProcessMetrics;
 
@@ -31,13 +32,21 @@ pub(super) struct Tidings {
     /// The end of the staple of each of these that has one.
     staple_ends: HashMap<Arc<str>, i64>,
     reminded: Option<Instant>,
+    /// Backends with bad files, and what was said of them.
+    bad_backends: HashMap<Arc<str>, String>,
     poll_reason: Option<String>,
 }
 
 impl Tidings {
     pub(super) fn new(metrics: ProcessMetrics) -> Self {
-        let (ends, staple_ends) = (HashMap::new(), HashMap::new());
-        Self { metrics, ends, staple_ends, reminded: None, poll_reason: None }
+        Self {
+            metrics,
+            ends: HashMap::new(),
+            staple_ends: HashMap::new(),
+            reminded: None,
+            bad_backends: HashMap::new(),
+            poll_reason: None,
+        }
     }
 
     /// Says what a reading of certificates came to.
@@ -76,6 +85,24 @@ impl Tidings {
         }
         if report.changed {
             info!("client authentication changed");
+        }
+    }
+
+    /// Says what a reading of the files of a backend came to.
+    pub(super) fn say_backend(&mut self, name: &Arc<str>, result: Result<bool, TrustError>) {
+        let error = match result {
+            Ok(changed) => {
+                if self.bad_backends.remove(name).is_some() || changed {
+                    info!(backend = &**name, changed, "the files of the backend's TLS are good");
+                }
+                return;
+            }
+            Err(error) => Chain(&error).to_string(),
+        };
+        if self.bad_backends.get(name) != Some(&error) {
+            let words = "the last good files of the backend's TLS stay in use";
+            error!(backend = &**name, %error, "{words}");
+            self.bad_backends.insert(Arc::clone(name), error);
         }
     }
 

@@ -1,7 +1,7 @@
 //! The content of an answer on its way into a stream of HTTP/2.
 //!
-//! Owns [`Outflow`]: as much of a body as the client has room for, then the trailers. A stream whose
-//! client makes no room, or less than a trickle of it, is reset. The end and the trailers need no
+//! Owns [`Outflow`]: as much of a body as the client has room for, then the trailers. A stream is
+//! reset whose client makes no room, or less than a trickle of it. The end and the trailers need no
 //! room (RFC 9113 §6.9), and a body that is silent is not held against a client that has none.
 //! Refuses to know where the body comes from. Read next: `backlog`, which says when enough waits.
 

@@ -315,3 +315,26 @@ async fn bytes_are_encrypted_too() {
     dedicated.link.read_to_string(&mut answer).await.unwrap();
     assert!(answer.ends_with("over HTTP/1.1"), "{answer}");
 }
+
+#[tokio::test]
+async fn files_that_are_others_count_from_the_next_connection_and_bad_ones_never() {
+    let (trust, stranger) = (Trust::new(), Trust::new());
+    let (_drain, watch) = Drain::new();
+    let (addr, _) = trust.endpoint(&watch, PLAIN).await;
+    let place = config::Behind::forwarding(0);
+    let keys = stranger.keys(&addr, "http1", "");
+    let (_, _, backend) = service_before(&keys, |_| {}, &[], &place, |_| {});
+    assert!(backend.connect(None).await.is_err());
+    assert!(!backend.reload_tls().unwrap(), "they are the same");
+    fs::copy(trust.path("ca.pem"), stranger.path("ca.pem")).unwrap();
+    assert!(backend.reload_tls().unwrap());
+    backend.connect(None).await.unwrap();
+    for bad in ["", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"] {
+        fs::write(stranger.path("ca.pem"), bad).unwrap();
+        backend.reload_tls().unwrap_err();
+        backend.connect(None).await.unwrap();
+    }
+    fs::remove_file(stranger.path("ca.pem")).unwrap();
+    backend.reload_tls().unwrap_err();
+    backend.connect(None).await.unwrap();
+}
