@@ -26,19 +26,7 @@ impl Kind for Texts {
         value: &DeValue<'_>,
         reader: &mut Reader<'_>,
     ) -> Option<Vec<Written>> {
-        let Some(list) = value.as_array() else {
-            reader.wrong_type(place, LIST, value);
-            return None;
-        };
-        if !count_is_good(place, list.len(), self.0, reader) {
-            return None;
-        }
-        let mut texts = Vec::new();
-        for (index, entry) in list.iter().enumerate() {
-            let place = place.entry(index, entry.span().start);
-            texts.extend(Text.parse(&place, entry.get_ref(), reader));
-        }
-        Some(texts)
+        each(place, value, self.0, reader, |place, value, reader| Text.parse(&place, value, reader))
     }
 
     fn json(&self) -> Json {
@@ -48,6 +36,30 @@ impl Kind for Texts {
     fn written(&self, value: &Vec<Written>) -> Json {
         value.iter().map(|text| Text.written(text)).collect()
     }
+}
+
+/// What `read` makes of each entry of a list of at least one and at most so many; entries that are
+/// wrong are stepped over.
+pub(super) fn each<T>(
+    place: &Place,
+    value: &DeValue<'_>,
+    count_max: usize,
+    reader: &mut Reader<'_>,
+    mut read: impl FnMut(Place, &DeValue<'_>, &mut Reader<'_>) -> Option<T>,
+) -> Option<Vec<T>> {
+    let Some(list) = value.as_array() else {
+        reader.wrong_type(place, LIST, value);
+        return None;
+    };
+    if !count_is_good(place, list.len(), count_max, reader) {
+        return None;
+    }
+    let mut entries = Vec::new();
+    for (index, entry) in list.iter().enumerate() {
+        let place = place.entry(index, entry.span().start);
+        entries.extend(read(place, entry.get_ref(), reader));
+    }
+    Some(entries)
 }
 
 /// A section with the place where it was written.
@@ -193,12 +205,7 @@ pub(super) fn is_name(name: &str) -> bool {
     (1..=NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(letter)
 }
 
-pub(super) fn count_is_good(
-    place: &Place,
-    count: usize,
-    max: usize,
-    reader: &mut Reader<'_>,
-) -> bool {
+fn count_is_good(place: &Place, count: usize, max: usize, reader: &mut Reader<'_>) -> bool {
     if count == 0 {
         reader.errors.report(place, Problem::Empty, || None);
     } else if count > max {

@@ -10,8 +10,8 @@ use serde_json::{Value as Json, json};
 use toml::de::DeValue;
 
 use super::error::{Place, Problem};
-use super::list::{Entry, count_is_good};
-use super::section::{Item, Key, LIST, Properties, Reader, Section, Table};
+use super::list::{Entry, each};
+use super::section::{Item, Key, Properties, Reader, Section, Table};
 use super::text::{Text, Written, text};
 use super::value::Kind;
 
@@ -134,30 +134,6 @@ impl Kind for TextMap {
     fn written(&self, value: &Self::Value) -> Json {
         value.iter().map(|(name, text)| (name.clone(), Text.written(text))).collect()
     }
-}
-
-/// What `read` makes of each entry of a list of at least one and at most so many; entries that are
-/// wrong are stepped over.
-fn each<T>(
-    place: &Place,
-    value: &DeValue<'_>,
-    count_max: usize,
-    reader: &mut Reader<'_>,
-    mut read: impl FnMut(Place, &DeValue<'_>, &mut Reader<'_>) -> Option<T>,
-) -> Option<Vec<T>> {
-    let Some(list) = value.as_array() else {
-        reader.wrong_type(place, LIST, value);
-        return None;
-    };
-    if !count_is_good(place, list.len(), count_max, reader) {
-        return None;
-    }
-    let mut entries = Vec::new();
-    for (index, entry) in list.iter().enumerate() {
-        let place = place.entry(index, entry.span().start);
-        entries.extend(read(place, entry.get_ref(), reader));
-    }
-    Some(entries)
 }
 
 /// Status codes: numbers, and texts with two of them (`200-299`); from one count to the

@@ -14,6 +14,7 @@ use super::forwarded::tell;
 use super::host::{Host, HostError};
 use super::identity::ClientCert;
 use super::length::{BadLength, length, straighten};
+use super::refusal::{Refusal, TARGET_TOO_LONG, UNKNOWN_CODING, UNKNOWN_EXPECTATION};
 use super::response::Trailers;
 use super::tls::TlsFields;
 use crate::config::{FieldEdit, ForwardedFields, HttpLimits, HttpListener};
@@ -36,64 +37,6 @@ pub enum Protocol {
     Http,
     /// WebSocket (RFC 6455), if the backend agrees.
     WebSocket,
-}
-
-/// Why a request is not forwarded: the status, and the sentence for the client.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("{words}")]
-pub struct Refusal {
-    /// The status of the answer.
-    pub status: StatusCode,
-    /// What is wrong.
-    pub words: &'static str,
-    /// What the client did, unless it is not its fault.
-    pub reason: Option<HttpReject>,
-    /// What may be done instead, if it was the method that was wrong.
-    pub allow: &'static str,
-}
-
-impl Refusal {
-    /// The answer to a client that did something wrong.
-    pub const fn new(status: StatusCode, reason: HttpReject, words: &'static str) -> Self {
-        Self { status, words, reason: Some(reason), allow: "" }
-    }
-
-    /// The answer if we cannot do what we should, or there is nothing to do.
-    pub const fn ours(status: StatusCode, words: &'static str) -> Self {
-        Self { status, words, reason: None, allow: "" }
-    }
-
-    /// The answer if only the methods in `allow` can be used (RFC 9110 §15.5.6).
-    pub const fn not_allowed(allow: &'static str, words: &'static str) -> Self {
-        let status = StatusCode::METHOD_NOT_ALLOWED;
-        Self { status, words, reason: Some(HttpReject::Method), allow }
-    }
-
-    /// The answer to a request that is none.
-    pub const fn malformed(words: &'static str) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, HttpReject::Malformed, words)
-    }
-
-    const fn framing(words: &'static str) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, HttpReject::Framing, words)
-    }
-
-    const fn host(words: &'static str) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, HttpReject::Host, words)
-    }
-}
-
-/// The answer to a body beyond the limit of its route.
-pub const TOO_LARGE: Refusal = Refusal::new(
-    StatusCode::PAYLOAD_TOO_LARGE,
-    HttpReject::BodyTooLarge,
-    "The body of the request is too large.",
-);
-
-impl From<HostError> for Refusal {
-    fn from(_: HostError) -> Self {
-        Self::host("The host of the request is not a host name.")
-    }
 }
 
 /// Decides whether a request may be forwarded. `fallback` is the host of a request of HTTP/1.0
@@ -176,8 +119,7 @@ fn check_target(uri: &Uri, method: &Method, limits: &HttpLimits) -> Result<(), R
         return Err(Refusal::malformed("The request target has characters that no URL has."));
     }
     if target.len() > limits.uri_bytes_max {
-        let words = "The request target is too long.";
-        return Err(Refusal::new(StatusCode::URI_TOO_LONG, HttpReject::UriTooLong, words));
+        return Err(TARGET_TOO_LONG);
     }
     Ok(())
 }
@@ -195,14 +137,12 @@ fn check_framing(parts: &Parts) -> Result<(), Refusal> {
             return Err(Refusal::framing("The request has two lengths."));
         }
         if !coding.as_bytes().eq_ignore_ascii_case(b"chunked") {
-            let words = "The only transfer coding that is understood here is chunked.";
-            return Err(Refusal::new(StatusCode::NOT_IMPLEMENTED, HttpReject::Coding, words));
+            return Err(UNKNOWN_CODING);
         }
     }
     match parts.headers.get(EXPECT) {
         Some(value) if !value.as_bytes().eq_ignore_ascii_case(b"100-continue") => {
-            let words = "The request expects the unknown.";
-            Err(Refusal::new(StatusCode::EXPECTATION_FAILED, HttpReject::Expectation, words))
+            Err(UNKNOWN_EXPECTATION)
         }
         _ => Ok(()),
     }

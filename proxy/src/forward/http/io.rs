@@ -1,12 +1,13 @@
 //! The bytes towards a client.
 //!
-//! Owns [`ClientIo`], which gives a client up that takes nothing of what is there for it, however
-//! many connections of its kind there are. Refuses to know what the bytes mean.
+//! Owns [`Patience`], by which a client is given up that takes nothing of what is there for it, and
+//! [`ClientIo`], a stream under it; HTTP/2 has a stream of its own. Refuses to know what the bytes
+//! mean.
 
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use hyper::rt::{Read, ReadBufCursor, Write};
 use tokio::time::Instant;
@@ -16,31 +17,25 @@ use crate::backend::Alarm;
 use crate::net::Progress;
 use crate::outcome::CloseReason;
 
-/// A stream of a client, with eyes.
-pub(super) struct ClientIo<I> {
-    pub(super) stream: I,
-    connection: Arc<Connection>,
+/// How long a client has taken nothing of what is there for it.
+#[derive(Debug, Default)]
+pub(super) struct Patience {
     /// What the client had taken when it was last looked at.
     sent: u64,
-    /// Since when the client has taken nothing of what is there for it.
     stuck_since: Option<Instant>,
     alarm: Alarm,
 }
 
-impl<I> ClientIo<I> {
-    pub(super) fn new(stream: I, connection: Arc<Connection>) -> Self {
-        Self { stream, connection, sent: 0, stuck_since: None, alarm: Alarm::default() }
-    }
-}
-
-impl<I: Progress> ClientIo<I> {
-    /// Passes the result of a write on, unless the client has taken nothing for too long.
-    fn watch<T>(
+impl Patience {
+    /// Passes the result of a write on, unless the client has taken nothing for too long. `sent` is
+    /// what it has taken so far.
+    pub(super) fn watch<T>(
         &mut self,
         cx: &mut Context<'_>,
         result: Poll<io::Result<T>>,
+        sent: u64,
+        connection: &Connection,
     ) -> Poll<io::Result<T>> {
-        let sent = self.stream.bytes_sent();
         if result.is_ready() || sent != self.sent {
             self.stuck_since = None;
             self.sent = sent;
@@ -49,12 +44,32 @@ impl<I: Progress> ClientIo<I> {
             return result;
         }
         let since = *self.stuck_since.get_or_insert_with(Instant::now);
-        let deadline = since + self.connection.service.limits.http.write_timeout;
-        if self.alarm.poll_at(cx, deadline).is_pending() {
-            return Poll::Pending;
-        }
-        self.connection.blame(CloseReason::Timeout);
+        ready!(self.alarm.poll_at(cx, since + connection.service.limits.http.write_timeout));
+        connection.blame(CloseReason::Timeout);
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes nothing")))
+    }
+}
+
+/// A stream of a client, which is given up in the end.
+pub(super) struct ClientIo<I> {
+    pub(super) stream: I,
+    connection: Arc<Connection>,
+    patience: Patience,
+}
+
+impl<I> ClientIo<I> {
+    pub(super) fn new(stream: I, connection: Arc<Connection>) -> Self {
+        Self { stream, connection, patience: Patience::default() }
+    }
+}
+
+impl<I: Progress> ClientIo<I> {
+    fn watch<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        result: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        self.patience.watch(cx, result, self.stream.bytes_sent(), &self.connection)
     }
 }
 

@@ -9,7 +9,9 @@ use http::header::{ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, RE
 use http::{HeaderValue, Response, StatusCode};
 
 use crate::backend::random;
-use crate::forward::header::{Refusal, X_REQUEST_ID};
+use crate::forward::header::{
+    Refusal, TARGET_TOO_LONG, UNKNOWN_CODING, UNKNOWN_EXPECTATION, X_REQUEST_ID,
+};
 use crate::metrics::HttpReject;
 
 /// The id of a request: 128 bits of chance in hexadecimal. It need not be secret.
@@ -143,18 +145,13 @@ pub(super) fn raw_page(reason: HttpReject) -> Vec<u8> {
 /// The answer to a request that could not be read.
 pub(super) fn unread(reason: HttpReject) -> Refusal {
     let (status, words) = match reason {
-        HttpReject::Coding => (
-            StatusCode::NOT_IMPLEMENTED,
-            "The only transfer coding that is understood here is chunked.",
-        ),
-        HttpReject::Expectation => {
-            (StatusCode::EXPECTATION_FAILED, "The request expects the unknown.")
-        }
+        HttpReject::Coding => return UNKNOWN_CODING,
+        HttpReject::Expectation => return UNKNOWN_EXPECTATION,
+        HttpReject::UriTooLong => return TARGET_TOO_LONG,
         HttpReject::HeadTooLarge => {
             (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "The head of the request is too large.")
         }
         HttpReject::Timeout => (StatusCode::REQUEST_TIMEOUT, "The request did not come in time."),
-        HttpReject::UriTooLong => (StatusCode::URI_TOO_LONG, "The request target is too long."),
         HttpReject::Version => {
             (StatusCode::HTTP_VERSION_NOT_SUPPORTED, "This version of HTTP is not spoken here.")
         }

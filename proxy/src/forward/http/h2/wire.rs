@@ -17,11 +17,9 @@ use tokio::time::Instant;
 
 use super::guard::Guard;
 use super::link::Link;
-use crate::backend::Alarm;
-use crate::config::HttpLimits;
+use crate::forward::http::io::Patience;
 use crate::forward::http::state::Connection;
 use crate::net::Progress;
-use crate::outcome::CloseReason;
 
 /// A stream of a client.
 pub(super) struct Wire<I> {
@@ -32,11 +30,7 @@ pub(super) struct Wire<I> {
     /// What h2 has written and the stream has not got yet, behind `gone` bytes that it has.
     out: Vec<u8>,
     gone: usize,
-    /// What the client had taken when it was last looked at.
-    sent: u64,
-    /// Since when the client has taken nothing of what is there for it.
-    stuck_since: Option<Instant>,
-    alarm: Alarm,
+    patience: Patience,
 }
 
 impl<I> Wire<I> {
@@ -49,9 +43,7 @@ impl<I> Wire<I> {
             guard,
             out: Vec::new(),
             gone: 0,
-            sent: 0,
-            stuck_since: None,
-            alarm: Alarm::default(),
+            patience: Patience::default(),
         }
     }
 }
@@ -64,20 +56,7 @@ impl<I: Write + Progress + Unpin> Wire<I> {
         result: Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
         self.link.note_stuck(result.is_pending());
-        if result.is_ready() {
-            self.stuck_since = None;
-            return result;
-        }
-        let sent = self.io.inner().bytes_sent();
-        if sent != self.sent {
-            self.sent = sent;
-            self.stuck_since = None;
-        }
-        let since = *self.stuck_since.get_or_insert_with(Instant::now);
-        let limits: &HttpLimits = &self.connection.service.limits.http;
-        ready!(self.alarm.poll_at(cx, since + limits.write_timeout));
-        self.connection.blame(CloseReason::Timeout);
-        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes nothing")))
+        self.patience.watch(cx, result, self.io.inner().bytes_sent(), &self.connection)
     }
 
     /// Gives the stream all that is gathered.
