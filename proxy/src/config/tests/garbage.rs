@@ -19,6 +19,32 @@ fn answers(text: &str) {
     }
 }
 
+/// `text` with other words in places.
+pub(super) fn damaged(text: &str, cuts: Vec<(u16, usize, String)>) -> String {
+    let mut text: Vec<char> = text.chars().collect();
+    for (at, length, instead) in cuts {
+        let at = usize::from(at) % text.len().max(1);
+        let end = (at + length).min(text.len());
+        text.splice(at..end, instead.chars());
+    }
+    text.into_iter().collect()
+}
+
+/// `text` with values at the keys of others.
+pub(super) fn moved(text: &str, moves: Vec<(u8, u8)>) -> String {
+    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    for (from, to) in moves {
+        let count = lines.len();
+        let value = lines[usize::from(from) % count].split_once(" = ");
+        let value = value.map(|(_, value)| value.to_owned());
+        let target = &mut lines[usize::from(to) % count];
+        if let (Some(value), Some((key, _))) = (value, target.clone().split_once(" = ")) {
+            *target = format!("{key} = {value}");
+        }
+    }
+    lines.join("\n")
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
@@ -31,30 +57,16 @@ proptest! {
     fn a_damaged_reference_has_an_answer(
         cuts in proptest::collection::vec((any::<u16>(), 0_usize..40, ".{0,12}"), 1..6),
     ) {
-        let mut text: Vec<char> = REFERENCE.chars().collect();
-        for (at, length, instead) in cuts {
-            let at = usize::from(at) % text.len().max(1);
-            let end = (at + length).min(text.len());
-            text.splice(at..end, instead.chars());
-        }
-        answers(&text.into_iter().collect::<String>());
+        answers(&damaged(REFERENCE, cuts));
     }
 
     #[test]
     fn values_that_changed_places_have_an_answer(
         moves in proptest::collection::vec(any::<(u8, u8)>(), 1..8),
     ) {
-        let mut lines: Vec<String> =
-            REFERENCE.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect();
-        for (from, to) in moves {
-            let count = lines.len();
-            let value = lines[usize::from(from) % count].split(" = ").nth(1).map(str::to_owned);
-            let target = &mut lines[usize::from(to) % count];
-            if let (Some(value), Some((key, _))) = (value, target.clone().split_once(" = ")) {
-                *target = format!("{key} = {value}");
-            }
-        }
-        answers(&lines.join("\n"));
+        let lines: Vec<&str> =
+            REFERENCE.lines().filter(|line| !line.starts_with('#')).collect();
+        answers(&moved(&lines.join("\n"), moves));
     }
 }
 

@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 
+use super::garbage::{damaged, moved};
 use super::*;
 
 const WHOLE: &str = r#"
@@ -78,30 +79,14 @@ proptest! {
     fn with_parts_cut_and_replaced_it_has_an_answer(
         cuts in proptest::collection::vec((any::<u16>(), 0_usize..30, ".{0,12}"), 1..6),
     ) {
-        let mut text: Vec<char> = WHOLE.chars().collect();
-        for (at, length, instead) in cuts {
-            let at = usize::from(at) % text.len().max(1);
-            let end = (at + length).min(text.len());
-            text.splice(at..end, instead.chars());
-        }
-        answers(&text.into_iter().collect::<String>());
+        answers(&damaged(WHOLE, cuts));
     }
 
     #[test]
     fn with_values_at_other_keys_it_has_an_answer(
         moves in proptest::collection::vec(any::<(u8, u8)>(), 1..8),
     ) {
-        let mut lines: Vec<String> = WHOLE.lines().map(str::to_owned).collect();
-        for (from, to) in moves {
-            let count = lines.len();
-            let value = lines[usize::from(from) % count].split_once(" = ");
-            let value = value.map(|(_, value)| value.to_owned());
-            let target = &mut lines[usize::from(to) % count];
-            if let (Some(value), Some((key, _))) = (value, target.clone().split_once(" = ")) {
-                *target = format!("{key} = {value}");
-            }
-        }
-        answers(&lines.join("\n"));
+        answers(&moved(WHOLE, moves));
     }
 
     #[test]

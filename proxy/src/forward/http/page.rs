@@ -126,7 +126,7 @@ fn closes(status: StatusCode) -> bool {
 
 /// The same answer as bytes of HTTP/1.1, for where there is no exchange.
 pub(super) fn raw_page(reason: HttpReject) -> Vec<u8> {
-    let refusal = unread(reason);
+    let refusal = unreadable(reason);
     let status = refusal.status;
     let response = Reply::Refusal(refusal).response(request_id());
     let reason = status.canonical_reason().unwrap_or_default();
@@ -143,7 +143,7 @@ pub(super) fn raw_page(reason: HttpReject) -> Vec<u8> {
 }
 
 /// The answer to a request that could not be read.
-pub(super) fn unread(reason: HttpReject) -> Refusal {
+pub(super) fn unreadable(reason: HttpReject) -> Refusal {
     let (status, words) = match reason {
         HttpReject::Coding => return UNKNOWN_CODING,
         HttpReject::Expectation => return UNKNOWN_EXPECTATION,

@@ -29,7 +29,7 @@ use tokio::time::{Instant, timeout};
 
 use super::exchange::exchange;
 use super::io::ClientIo;
-use super::page::{raw_page, unread};
+use super::page::{raw_page, unreadable};
 use super::state::Connection;
 use crate::backend::Alarm;
 use crate::drain::DrainWatch;
@@ -205,7 +205,7 @@ where
 }
 
 fn count(connection: &Connection, reason: HttpReject) {
-    let status = unread(reason).status;
+    let status = unreadable(reason).status;
     let class = CodeClass::of(status.as_u16());
     let service = &connection.service;
     service.metrics.http_rejects.of(reason).inc();

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::chunks::{Chunks, Part};
 use super::head::{Head, Length, Scan};
 use crate::config::HttpLimits;
-use crate::forward::http::page::unread;
+use crate::forward::http::page::unreadable;
 
 /// The head of `text`, which comes in two parts.
 fn read(text: &[u8], cut: usize) -> Result<Option<Head>, u16> {
@@ -18,7 +18,7 @@ fn read(text: &[u8], cut: usize) -> Result<Option<Head>, u16> {
         buffer.extend_from_slice(bytes);
         if let Some(head) = scan
             .take(&mut buffer, &mut HeaderMap::new(), &limits)
-            .map_err(|reason| unread(reason).status.as_u16())?
+            .map_err(|reason| unreadable(reason).status.as_u16())?
         {
             return Ok(Some(head));
         }
