@@ -13,6 +13,7 @@ use http::uri::PathAndQuery;
 use ipnet::IpNet;
 use rustls::pki_types::ServerName;
 
+use super::StarttlsProtocol;
 use crate::net::EndpointName;
 
 /// A named group of endpoints.
@@ -26,6 +27,8 @@ pub struct Backend {
     pub protocol: BackendProtocol,
     /// How it is encrypted, if it is.
     pub tls: Option<BackendTls>,
+    /// What endpoints are told of the client before its first byte, if anything.
+    pub send_proxy: Option<SendProxy>,
     /// Who is next.
     pub balance: Balance,
     /// How endpoints are asked whether they are well; without it only their use tells.
@@ -62,8 +65,8 @@ pub enum BackendProtocol {
     Auto,
 }
 
-/// How connections to endpoints are encrypted.
-#[derive(Clone, Debug, Eq, PartialEq)]
+/// How connections to endpoints are encrypted; by default as the system trusts.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct BackendTls {
     /// PEM bundle of the authorities that endpoints are believed from; without it those of the
     /// system.
@@ -72,6 +75,45 @@ pub struct BackendTls {
     pub server_name: Option<ServerName<'static>>,
     /// What we show of ourselves: a PEM file with chain and key, if anything.
     pub credential: Option<PathBuf>,
+    /// Revocation lists; without any, nothing is ever revoked.
+    pub crls: Vec<PathBuf>,
+    /// The protocols that are offered by ALPN where bytes are forwarded; empty for none.
+    pub alpn: Vec<Arc<[u8]>>,
+    /// What is spoken before TLS, if anything is; never MySQL or XMPP.
+    pub starttls: Option<StarttlsProtocol>,
+}
+
+/// What endpoints are told of the client before its first byte.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct SendProxy {
+    /// How it is written.
+    pub version: ProxyVersion,
+    /// What is said besides addresses, as far as it is known; none in version 1.
+    pub tlvs: Vec<ProxyTlv>,
+}
+
+/// A version of the PROXY protocol.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum ProxyVersion {
+    /// A line of text.
+    V1,
+    /// Binary.
+    V2,
+}
+
+/// What a PROXY header can say besides addresses.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum ProxyTlv {
+    /// What was agreed on by ALPN.
+    Alpn,
+    /// The server name that the client asked for.
+    Authority,
+    /// The client's certificate, within what is said of TLS.
+    ClientCert,
+    /// Version and cipher suite of TLS, and who the client is by its certificate.
+    Ssl,
+    /// The same for all that one connection leads to.
+    UniqueId,
 }
 
 impl BackendTls {

@@ -13,16 +13,17 @@ use rustls::pki_types::ServerName;
 
 use super::error::{BackendProblem, Problem};
 use super::list::Entry;
-use super::listeners::{networks, report_address, socket_path};
+use super::listeners::{alpn, networks, report_address, socket_path};
 use super::mixed::{Switch, TextOr};
 use super::schema::{
     BackendSection, BackendTlsSection, EjectionSection, EndpointSection, HealthSection,
 };
-use super::section::Reader;
+use super::section::{Reader, one_of};
 use super::text::Written;
 use super::{
     Action, Backend, BackendProtocol, BackendTls, Balance, Behind, Ejection, Endpoint, Health,
-    HealthCheck, Listener, Mode, PoolBounds, Resolve, Sites, suggest,
+    HealthCheck, Listener, Mode, PoolBounds, ProxyTlv, ProxyVersion, Resolve, SendProxy, Sites,
+    suggest,
 };
 use crate::net::EndpointName;
 
@@ -41,6 +42,7 @@ pub(super) fn backend(entry: &Entry<BackendSection>, reader: &mut Reader<'_>) ->
         name: entry.name.as_str().into(),
         protocol: section.protocol.value,
         tls: section.tls.as_ref().map(|entry| tls(entry, &endpoints, reader)),
+        send_proxy: send_proxy(section, reader),
         balance: balance(&section.balance, reader),
         health: section.health.as_ref().map(|entry| health(&entry.section, reader)),
         ejection: match &section.ejection {
@@ -143,6 +145,9 @@ fn tls(
         ca: section.ca.as_ref().and_then(|written| written.path(reader)),
         server_name,
         credential: section.credential.as_ref().and_then(|written| written.path(reader)),
+        crls: section.crl.iter().flatten().filter_map(|written| written.path(reader)).collect(),
+        alpn: section.alpn.as_ref().map(|written| alpn(written, reader)).unwrap_or_default(),
+        starttls: section.starttls.as_ref().map(|written| written.value),
     };
     if section.server_name.is_none() {
         let mut names = endpoints.iter().map(|endpoint| &endpoint.name);
@@ -156,6 +161,34 @@ fn tls(
         }
     }
     tls
+}
+
+fn send_proxy(section: &BackendSection, reader: &mut Reader<'_>) -> Option<SendProxy> {
+    let mut tlvs: Vec<ProxyTlv> = Vec::new();
+    for written in section.proxy_tlvs.iter().flat_map(|written| &written.value) {
+        match TLVS.iter().find(|(word, _)| *word == written.text) {
+            Some((_, tlv)) if tlvs.contains(tlv) => {
+                let problem = Problem::Duplicate(written.quote());
+                reader.errors.report(&written.place, problem, || None);
+            }
+            Some((_, tlv)) => tlvs.push(*tlv),
+            None => {
+                let words = || TLVS.iter().map(|(word, _)| *word);
+                let hint = || {
+                    let meant = suggest::nearest(&written.text, words());
+                    meant.map(|meant| format!("did you mean `{meant}`?"))
+                };
+                let problem =
+                    Problem::Choice { written: written.quote(), options: one_of(words()) };
+                reader.errors.report(&written.place, problem, hint);
+            }
+        }
+    }
+    let version = section.send_proxy?;
+    if section.proxy_tlvs.is_none() && version == ProxyVersion::V2 {
+        tlvs = vec![ProxyTlv::Alpn, ProxyTlv::Authority, ProxyTlv::Ssl];
+    }
+    Some(SendProxy { version, tlvs })
 }
 
 fn balance(written: &Written, reader: &mut Reader<'_>) -> Balance {
@@ -282,6 +315,15 @@ fn backends_of(sites: &Sites) -> Vec<usize> {
 
 /// What comes before is no answer yet (RFC 9110 §15.2).
 const FINAL_MIN: u16 = 200;
+
+/// What a PROXY header can say, as the configuration has it.
+const TLVS: [(&str, ProxyTlv); 5] = [
+    ("alpn", ProxyTlv::Alpn),
+    ("authority", ProxyTlv::Authority),
+    ("client-cert", ProxyTlv::ClientCert),
+    ("ssl", ProxyTlv::Ssl),
+    ("unique-id", ProxyTlv::UniqueId),
+];
 
 /// The ways that need no name.
 const WAYS: [(&str, Balance); 4] = [

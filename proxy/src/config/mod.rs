@@ -11,6 +11,7 @@ mod backends;
 mod client_auth;
 mod error;
 mod list;
+mod listener;
 mod listeners;
 mod load;
 mod mixed;
@@ -20,6 +21,7 @@ mod resumption;
 mod schema;
 mod section;
 mod site;
+mod starttls;
 mod suggest;
 mod text;
 mod units;
@@ -32,14 +34,18 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use portunus_certs::client_auth::{ChainBounds, CrlDepth, Demand};
+use portunus_certs::client_auth::ChainBounds;
 
 pub use self::backend::{
     Backend, BackendProtocol, BackendTls, Balance, Ejection, Endpoint, Health, HealthCheck,
-    PoolBounds, Resolve,
+    PoolBounds, ProxyTlv, ProxyVersion, Resolve, SendProxy,
 };
 pub use self::error::{
     BackendProblem, ConfigError, ConfigErrors, FieldProblem, Problem, RouteProblem,
+};
+pub use self::listener::{
+    ClientAuth, ClientCertForward, ClientResumption, Entrance, Listener, Mode, NoSni,
+    ProxyProtocol, TlsVersion, Truncation, UnixPeers,
 };
 pub use self::load::{FILE_DEFAULT, LoadError, ReadError};
 pub use self::reference::ReferenceError;
@@ -48,8 +54,9 @@ pub use self::resumption::{
 };
 pub use self::site::{
     Action, Behind, FieldEdit, ForwardedFields, HttpListener, PathMatch, RedirectListener, Rewrite,
-    Route, Site, Sites, UnknownHost,
+    Route, Site, Sites, Termination, UnknownHost,
 };
+pub use self::starttls::{Starttls, StarttlsProtocol, WithoutTls};
 pub use self::units::UnitError;
 pub use self::validate::json_schema;
 use crate::net::{Keepalive, ListenAddr};
@@ -174,6 +181,10 @@ pub struct Limits {
     pub client_hello_timeout: Duration,
     /// Bytes of TLS records until the ClientHello is complete.
     pub client_hello_bytes_max: usize,
+    /// From accept to the end of the PROXY header, where there has to be one.
+    pub proxy_header_timeout: Duration,
+    /// For what is said before TLS, where something is.
+    pub starttls_timeout: Duration,
     /// From accept to the finished handshake.
     pub handshake_timeout: Duration,
     /// What a client may show of itself.
@@ -261,96 +272,6 @@ impl Default for HttpLimits {
     fn default() -> Self {
         validate::http_limits(&validate::defaults("limits.http"))
     }
-}
-
-/// A named set of listening sockets with one protocol.
-#[derive(Clone, Debug)]
-pub struct Listener {
-    /// The name in the configuration, in logs and metrics.
-    pub name: Arc<str>,
-    /// At least one.
-    pub addresses: Vec<ListenAddr>,
-    /// What is spoken inside TLS.
-    pub mode: Mode,
-    /// The oldest version of TLS that is accepted.
-    pub tls_version_min: TlsVersion,
-    /// Whether certificates are compressed for clients that offer it (RFC 8879).
-    pub certificate_compression: bool,
-    /// What a client without a server name gets.
-    pub no_sni: NoSni,
-    /// What clients can resume with.
-    pub resumption: ResumptionMode,
-    /// Who is served.
-    pub sites: Sites,
-    /// What HTTP needs besides; without meaning for `tcp`.
-    pub http: HttpListener,
-    /// What is asked of clients where there are no sites, which else say it for themselves: an
-    /// index into [`Config::client_auths`].
-    pub client_auth: Option<usize>,
-}
-
-/// What is spoken inside TLS.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub enum Mode {
-    /// HTTP/1.1 or HTTP/2, chosen by ALPN.
-    Http,
-    /// Bytes.
-    Tcp,
-}
-
-/// A version of TLS.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub enum TlsVersion {
-    /// RFC 5246.
-    V1_2,
-    /// RFC 8446.
-    V1_3,
-}
-
-/// What a client without a server name gets.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum NoSni {
-    /// The first certificate, and the first site.
-    Default,
-    /// The alert `unrecognized_name`.
-    Reject,
-}
-
-/// What is asked of clients, and what backends hear of it.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct ClientAuth {
-    /// Whether a client may do without a certificate.
-    pub demand: Demand,
-    /// PEM bundle of the authorities whose clients are let in.
-    pub ca: PathBuf,
-    /// Revocation lists; without any, nothing is ever revoked.
-    pub crls: Vec<PathBuf>,
-    /// How far revocation is checked.
-    pub crl_depth: CrlDepth,
-    /// What backends hear.
-    pub forward: ClientCertForward,
-    /// Whether these clients resume at all.
-    pub resumption: ClientResumption,
-}
-
-/// Whether authenticated clients resume.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum ClientResumption {
-    /// Never: they prove themselves in every handshake.
-    Off,
-    /// Yes, and what they once proved is verified again before a byte is forwarded.
-    Revalidate,
-}
-
-/// What of a client's certificate backends hear (RFC 9440).
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum ClientCertForward {
-    /// Nothing.
-    None,
-    /// `Client-Cert`.
-    Leaf,
-    /// `Client-Cert` and `Client-Cert-Chain`.
-    Chain,
 }
 
 #[cfg(test)]

@@ -27,11 +27,25 @@ pub enum Sites {
 pub struct Site {
     /// At least one.
     pub hosts: Vec<NamePattern>,
+    /// Only clients that offer one of these by ALPN are meant, and get the first that they offer;
+    /// empty for all clients that no other site of the same host is for. Only for `tcp`.
+    pub alpn: Vec<Arc<[u8]>>,
+    /// Where TLS ends.
+    pub termination: Termination,
     /// What is behind them.
     pub behind: Behind,
     /// What is asked of clients: an index into [`super::Config::client_auths`]; without one they
     /// stay anonymous.
     pub client_auth: Option<usize>,
+}
+
+/// Where the TLS of a client ends.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Termination {
+    /// Here.
+    Here,
+    /// At the endpoint, which gets what the client sent as it is. Only for `tcp`.
+    Endpoint,
 }
 
 /// What lies behind a site.

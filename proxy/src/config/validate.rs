@@ -131,6 +131,8 @@ pub(super) fn limits(section: &LimitsSection, workers: NonZeroUsize) -> Limits {
         // The handshake's deadline counts from the same moment and would win anyway.
         client_hello_timeout: section.client_hello_timeout.min(section.handshake_timeout),
         client_hello_bytes_max: section.client_hello_size,
+        proxy_header_timeout: section.proxy_header_timeout,
+        starttls_timeout: section.starttls_timeout,
         handshake_timeout: section.handshake_timeout,
         client_chain: ChainBounds {
             certificates_max: section.client_chain_certificates,

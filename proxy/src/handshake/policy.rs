@@ -207,7 +207,7 @@ fn context(
             TlsVersion::V1_2 => ProtocolVersion::TLSv1_2,
             TlsVersion::V1_3 => ProtocolVersion::TLSv1_3,
         },
-        alpn: &alpn(listener.mode),
+        alpn: &alpn(listener),
         client_auth,
     })
 }

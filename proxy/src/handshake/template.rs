@@ -97,7 +97,7 @@ impl Template {
             .with_no_client_auth()
             // Replaced for each connection.
             .with_cert_resolver(Arc::new(ResolvesServerCertUsingSni::new()));
-        anonymous.alpn_protocols = alpn(listener.mode);
+        anonymous.alpn_protocols = alpn(listener);
         anonymous.ignore_client_order = true;
         anonymous.session_storage = Arc::new(NoServerSessionStorage {});
         compression.apply(&mut anonymous);
@@ -106,11 +106,11 @@ impl Template {
     }
 }
 
-/// What both protocols are called in ALPN, the better one first (RFC 7301, RFC 9113 §3.1).
-pub(super) fn alpn(mode: Mode) -> Vec<Vec<u8>> {
-    match mode {
+/// What is agreed on by ALPN, the better one first (RFC 7301, RFC 9113 §3.1).
+pub(super) fn alpn(listener: &config::Listener) -> Vec<Vec<u8>> {
+    match listener.mode {
         Mode::Http => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
-        Mode::Tcp => Vec::new(),
+        Mode::Tcp => listener.alpn.iter().map(|name| name.to_vec()).collect(),
     }
 }
 

@@ -106,6 +106,8 @@ fn every_response_of_a_site_says_that_it_needs_tls_and_a_route_may_say_otherwise
 fn a_host_leads_to_its_own_site_or_to_none() {
     let named = |host: &str| config::Site {
         hosts: vec![NamePattern::parse(host).unwrap()],
+        alpn: Vec::new(),
+        termination: config::Termination::Here,
         behind: Behind::forwarding(0),
         client_auth: None,
     };

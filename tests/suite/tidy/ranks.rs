@@ -11,7 +11,8 @@ use super::source::{Source, closing, line_of};
 const RANKS: &[&[&str]] = &[
     &["body", "calendar", "field", "net", "outcome", "drain", "log", "phase"],
     &["metrics"],
-    &["access", "config", "proxy_protocol", "limit"],
+    &["access", "config", "limit"],
+    &["proxy_protocol", "starttls"],
     &["backend", "handshake"],
     &["route"],
     &["forward"],

@@ -219,7 +219,7 @@ fn server(ca: &DevelopmentCa, name: &str, alpn: &[&str]) -> TlsAcceptor {
 
 fn under_tls(addr: &str, bundle: &Path, protocol: BackendProtocol) -> Arc<Backend> {
     let ca = Some(bundle.to_owned());
-    let tls = Some(config::BackendTls { ca, server_name: None, credential: None });
+    let tls = Some(config::BackendTls { ca, ..Default::default() });
     let config = config::Backend { tls, protocol, ..config(&[addr], health(http())) };
     let metrics = Metrics::new().unwrap().backend("app");
     Backend::new(&config, Arc::default(), metrics).unwrap()

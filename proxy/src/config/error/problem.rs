@@ -40,6 +40,16 @@ pub enum Problem {
     /// A name with characters that metrics and logs cannot show.
     #[error("not a name: expected 1 to 64 of the characters a-z, 0-9, `-` and `_`")]
     BadName,
+    /// A name of ALPN that has no place in a handshake.
+    #[error("a name of ALPN has 1 to 255 bytes")]
+    AlpnLength,
+    /// FTP, of which only one of two connections would come this way.
+    #[error(
+        "FTP is not spoken: its data go over connections of their own, past this listener, so that \
+         TLS here would protect the password and not the files; use FTPS of the server itself, or \
+         SFTP"
+    )]
+    StarttlsFtp,
     /// A path that no system call takes.
     #[error("not a path: it is empty, has a NUL, or is too long for a socket (107 bytes)")]
     BadPath,

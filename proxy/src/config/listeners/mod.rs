@@ -1,11 +1,12 @@
 //! Listeners and their sites: what refers to what.
 //!
 //! Owns the rules between them: backends that exist, hosts that stand there once, a listener that
-//! leads somewhere. Refuses to know where values come from. Read next: `address` for what is
-//! bound, `http` for what only HTTP has, `routes` and `fields` for what is behind a site; `config`
-//! is the result.
+//! leads somewhere. Refuses to know where values come from. Read next: `address` for what is bound,
+//! `before` for what comes before TLS, `http` for what only HTTP has, `routes` and `fields` for what
+//! is behind a site; `config` is the result.
 
 mod address;
+mod before;
 mod fields;
 mod http;
 mod routes;
@@ -15,6 +16,7 @@ use std::collections::{HashMap, HashSet};
 use portunus_certs::name::NamePattern;
 
 pub(super) use self::address::{Taken, listen_addr, networks, report_address, socket_path};
+pub(super) use self::before::alpn;
 use self::routes::{Beyond, behind};
 use super::client_auth::{Surrounding, client_auth};
 use super::error::Problem;
@@ -22,7 +24,7 @@ use super::list::Entry;
 use super::schema::{ListenerSection, Profile, SiteSection, TlsSection};
 use super::section::Reader;
 use super::text::Written;
-use super::{ClientAuth, Listener, ResumptionMode, Site, Sites, TlsVersion, suggest};
+use super::{ClientAuth, Listener, ResumptionMode, Site, Sites, Termination, TlsVersion, suggest};
 
 /// What listeners share, or may not share.
 pub(super) struct Shared<'a> {
@@ -53,6 +55,7 @@ pub(super) fn listener(
     let auth = section.client_auth.as_ref();
     let resumption = section.resumption.unwrap_or(shared.resumption);
     let surrounding = Surrounding { mode: section.mode, resumption };
+    let sites = sites(entry, surrounding, shared, reader)?;
     Some(Listener {
         name: entry.name.as_str().into(),
         addresses,
@@ -62,7 +65,15 @@ pub(super) fn listener(
         no_sni: section.no_sni,
         resumption,
         client_auth: client_auth(auth, surrounding, &mut shared.client_auths, reader),
-        sites: sites(entry, surrounding, shared, reader)?,
+        entrance: before::entrance(section),
+        proxy_protocol: section
+            .proxy_protocol
+            .as_ref()
+            .map(|entry| before::proxy_protocol(entry, reader)),
+        starttls: before::starttls(section, &sites, reader),
+        alpn: before::listener_alpn(section, reader),
+        on_truncation: section.on_truncation.value,
+        sites,
         http: http::http(section, &mut shared.taken, reader),
     })
 }
@@ -145,7 +156,16 @@ fn site(
     {
         reader.errors.report(&place, Problem::Missing, || None);
     }
-    Some(Site { hosts, behind: behind(&written, &shared.backends, reader)?, client_auth })
+    Some(Site {
+        hosts,
+        alpn: section.alpn.as_ref().map(|written| alpn(written, reader)).unwrap_or_default(),
+        termination: match section.passthrough.value {
+            true => Termination::Endpoint,
+            false => Termination::Here,
+        },
+        behind: behind(&written, &shared.backends, reader)?,
+        client_auth,
+    })
 }
 
 fn hosts(

@@ -6,13 +6,13 @@ use std::marker::PhantomData;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::super::BackendProtocol;
 use super::super::list::{Entry, Perhaps, Texts};
 use super::super::mixed::{Codes, Mixed, Switch, SwitchKey, TextOr};
 use super::super::number::{Count, Time};
 use super::super::section::{Key, Properties, Reader, Section, Table, section};
 use super::super::text::{Choice, Flag, Text, Written};
 use super::super::value::{Kind, Located, Where};
+use super::super::{BackendProtocol, ProxyVersion, StarttlsProtocol};
 use super::{DAY, HOUR, MINUTE, MOMENT, MONTH, NOTHING, SECOND, secs};
 
 section! {
@@ -32,6 +32,13 @@ section! {
         .or(Located { value: BackendProtocol::Http1, place: None });
         /// Encrypt connections to endpoints and verify who they are.
         tls: Option<Entry<BackendTlsSection>> = Perhaps(PhantomData);
+        /// Tell endpoints of the client by a PROXY header: v1 or v2. Only where bytes are
+        /// forwarded.
+        send_proxy: Option<ProxyVersion> =
+            Choice(&[("v1", ProxyVersion::V1), ("v2", ProxyVersion::V2)]).optional();
+        /// What a PROXY header of version 2 says besides addresses: alpn, authority, ssl,
+        /// unique-id, client-cert (within ssl).
+        proxy_tlvs: Option<Located<Vec<Written>>> = Where(Texts(8)).optional();
         /// p2c: the less busy one of two that chance names; round-robin: one after the other;
         /// least: the least busy one; hash-client, hash-header:NAME, hash-cookie:NAME: always the
         /// same for the same client address, request field or cookie.
@@ -79,6 +86,19 @@ section! {
         server_name: Option<Written> = Text.optional();
         /// What we show of ourselves: a PEM file with chain and key.
         credential: Option<Written> = Text.optional();
+        /// Revocation lists, PEM or DER; without any, nothing is ever revoked.
+        crl: Option<Vec<Written>> = Texts(64).optional();
+        /// What is offered by ALPN where bytes are forwarded.
+        alpn: Option<Located<Vec<Written>>> = Where(Texts(16)).optional();
+        /// What is spoken before TLS: smtp, imap, pop3, postgresql or ldap.
+        starttls: Option<Located<StarttlsProtocol>> = Where(Choice(&[
+            ("smtp", StarttlsProtocol::Smtp),
+            ("imap", StarttlsProtocol::Imap),
+            ("pop3", StarttlsProtocol::Pop3),
+            ("postgresql", StarttlsProtocol::Postgresql),
+            ("ldap", StarttlsProtocol::Ldap),
+        ]))
+        .optional();
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::super::number::{Count, Size, Time};
 use super::super::section::{Key, Properties, Reader, Section, Table, section};
 use super::super::value::Kind;
-use super::{DAY, HOUR, MIB_USIZE, MOMENT, MONTH, SECOND, TCP_TIME_MAX, secs, within};
+use super::{DAY, HOUR, MIB_USIZE, MINUTE, MOMENT, MONTH, SECOND, TCP_TIME_MAX, secs, within};
 
 section! {
     /// `[limits]`
@@ -16,7 +16,11 @@ section! {
         client_hello_timeout: Duration = Time(MOMENT, HOUR).or(secs(5));
         /// Bytes of TLS records until the ClientHello is complete.
         client_hello_size: usize = Size(1_024, 64 * 1_024).or(16 * 1_024);
-        /// From accept to the finished handshake.
+        /// From accept to the end of the PROXY header, where there has to be one.
+        proxy_header_timeout: Duration = Time(MOMENT, MINUTE).or(secs(3));
+        /// For what is said before TLS, where something is.
+        starttls_timeout: Duration = Time(MOMENT, HOUR).or(secs(30));
+        /// From accept, or the end of what comes before TLS, to the finished handshake.
         handshake_timeout: Duration = Time(MOMENT, HOUR).or(secs(10));
         /// Certificates that a client may show, its own included.
         client_chain_certificates: usize = Count(1, 16).or(8);

@@ -12,8 +12,8 @@ use super::super::section::{Key, Properties, Reader, Section, Table, section};
 use super::super::text::{Choice, Flag, Text, Written};
 use super::super::value::{Kind, Located, Where};
 use super::super::{
-    ClientCertForward, ClientResumption, ForwardedFields, Mode, NoSni, ResumptionMode, TlsVersion,
-    UnknownHost,
+    ClientCertForward, ClientResumption, ForwardedFields, Mode, NoSni, ResumptionMode,
+    StarttlsProtocol, TlsVersion, Truncation, UnknownHost,
 };
 use super::route::RouteSection;
 use super::{RESUMPTION_MODE, within};
@@ -25,6 +25,34 @@ section! {
         listen: Option<Vec<Written>> = Texts(64).required();
         /// http (HTTP/1.1 and HTTP/2 by ALPN) or tcp (bytes).
         mode: Mode = Choice(&[("http", Mode::Http), ("tcp", Mode::Tcp)]).or(Mode::Http);
+        /// Peers that say who the client is by a PROXY header; nobody else may connect.
+        proxy_protocol: Option<Entry<ProxyProtocolSection>> = Perhaps(PhantomData);
+        /// What is spoken before TLS: smtp, imap, pop3, postgresql, mysql, ldap or xmpp.
+        starttls: Option<Located<Option<StarttlsProtocol>>> = Where(Choice(&[
+            ("smtp", Some(StarttlsProtocol::Smtp)),
+            ("imap", Some(StarttlsProtocol::Imap)),
+            ("pop3", Some(StarttlsProtocol::Pop3)),
+            ("postgresql", Some(StarttlsProtocol::Postgresql)),
+            ("mysql", Some(StarttlsProtocol::Mysql)),
+            ("ldap", Some(StarttlsProtocol::Ldap)),
+            ("xmpp", Some(StarttlsProtocol::Xmpp)),
+            ("ftp", None),
+        ]))
+        .optional();
+        /// Whether a client that does not ask for TLS is refused; only with starttls.
+        require_tls: Located<bool> = Where(Flag).or(Located { value: true, place: None });
+        /// What the listener calls itself before TLS, in SMTP and XMPP; without it the first host
+        /// of a site, or that of the machine.
+        greeting_name: Option<Written> = Text.optional();
+        /// Connections come in without TLS, for backends that are reached over TLS.
+        clear: Located<bool> = Where(Flag).or(Located { value: false, place: None });
+        /// What it means if a client ends without saying so under TLS: end, or reset, which tells
+        /// the backend that something may be missing.
+        on_truncation: Located<Truncation> = Where(Choice(&[
+            ("end", Truncation::End),
+            ("reset", Truncation::Reset),
+        ]))
+        .or(Located { value: Truncation::End, place: None });
         /// The policy of TLS.
         tls: TlsSection = within();
         /// What a client without a server name gets: the first certificate, or an alert.
@@ -82,6 +110,17 @@ section! {
             .or(Profile::Default);
         /// Compress certificates for clients that offer it: zlib or brotli, TLS 1.3 only.
         certificate_compression: bool = Flag.or(true);
+        /// The protocols that are agreed on by ALPN where bytes are forwarded, the better one
+        /// first; a client that offers others is refused.
+        alpn: Option<Located<Vec<Written>>> = Where(Texts(16)).optional();
+    }
+}
+
+section! {
+    /// `proxy_protocol` of a listener
+    ProxyProtocolSection {
+        /// Who is believed, as 10.0.0.0/8; unix stands for whoever can open a unix socket.
+        from: Option<Vec<Written>> = Texts(1_024).required();
     }
 }
 
@@ -102,6 +141,10 @@ section! {
     SiteSection {
         /// Names, and wildcards for one label (*.example.com).
         hosts: Option<Vec<Written>> = Texts(65_536).required();
+        /// Only clients that offer one of these by ALPN; where bytes are forwarded.
+        alpn: Option<Located<Vec<Written>>> = Where(Texts(16)).optional();
+        /// Give endpoints what clients send as it is: TLS ends there; where bytes are forwarded.
+        passthrough: Located<bool> = Where(Flag).or(Located { value: false, place: None });
         /// The backend of these names: of every path that no route is for.
         backend: Option<Written> = Text.optional();
         /// What happens to some paths, the longest first.

@@ -22,7 +22,8 @@ pub(super) use self::backend::{
 };
 pub(super) use self::limits::{HttpSection, LimitsSection};
 pub(super) use self::listener::{
-    ClientAuthSection, ListenerSection, Profile, RedirectHttpSection, SiteSection, TlsSection,
+    ClientAuthSection, ListenerSection, Profile, ProxyProtocolSection, RedirectHttpSection,
+    SiteSection, TlsSection,
 };
 pub(super) use self::route::{FieldsSection, RedirectSection, RespondSection, RouteSection};
 use super::list::{Entry, Named, Perhaps, Texts};

@@ -154,12 +154,13 @@ fn protocols_have_their_names_and_auto_needs_tls() {
 #[test]
 fn tls_names_files_and_who_is_behind_it() {
     let plain = backend("tls = {}").tls.unwrap();
-    assert_eq!(plain, BackendTls { ca: None, server_name: None, credential: None });
+    assert_eq!(plain, BackendTls::default());
     let tls = backend("tls = { ca = 'ca.pem', server_name = 'a.example', credential = '/c' }").tls;
     let expected = BackendTls {
         ca: Some("/etc/portunus/ca.pem".into()),
         server_name: Some(ServerName::try_from("a.example").unwrap()),
         credential: Some("/c".into()),
+        ..BackendTls::default()
     };
     assert_eq!(tls, Some(expected));
     check_keys(&[
@@ -173,7 +174,8 @@ fn tls_names_files_and_who_is_behind_it() {
         ),
         (
             "tls.verify = false",
-            "tls.verify: unknown key; expected `ca`, `server_name` or `credential`",
+            "tls.verify: unknown key; expected `ca`, `server_name`, `credential`, \
+             `crl`, `alpn` or `starttls`",
         ),
     ]);
     let hint = "add `server_name = \"NAME\"`";

@@ -272,6 +272,8 @@ impl Default for Place {
 pub(super) fn sites(places: &[Place]) -> Sites {
     let sites = places.iter().map(|place| config::Site {
         hosts: vec![NamePattern::parse(place.host).unwrap()],
+        alpn: Vec::new(),
+        termination: config::Termination::Here,
         behind: config::Behind::forwarding(0),
         client_auth: place.client_auth,
     });

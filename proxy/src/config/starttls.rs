@@ -1,0 +1,59 @@
+//! Protocols that begin in the clear and then ask for TLS.
+//!
+//! Owns the types; what is said in them is in `starttls` of the crate. Refuses to know sockets.
+
+use std::sync::Arc;
+
+/// What is spoken on a listener before TLS.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Starttls {
+    /// The protocol.
+    pub protocol: StarttlsProtocol,
+    /// What a client may do without TLS.
+    pub without_tls: WithoutTls,
+    /// What the listener calls itself.
+    pub greeting_name: Arc<str>,
+}
+
+/// A protocol that begins in the clear.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum StarttlsProtocol {
+    /// RFC 9051 §6.2.1.
+    Imap,
+    /// RFC 4511 §4.14.
+    Ldap,
+    /// The connection phase of MySQL and MariaDB.
+    Mysql,
+    /// RFC 2595 §4.
+    Pop3,
+    /// `SSLRequest` of the frontend and backend protocol, version 3.
+    Postgresql,
+    /// RFC 3207.
+    Smtp,
+    /// RFC 6120 §5.
+    Xmpp,
+}
+
+impl StarttlsProtocol {
+    /// The name in the configuration, in logs and metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Imap => "imap",
+            Self::Ldap => "ldap",
+            Self::Mysql => "mysql",
+            Self::Pop3 => "pop3",
+            Self::Postgresql => "postgresql",
+            Self::Smtp => "smtp",
+            Self::Xmpp => "xmpp",
+        }
+    }
+}
+
+/// What a client may do without TLS.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum WithoutTls {
+    /// Go on in the clear.
+    Everything,
+    /// Ask for TLS, or leave.
+    Nothing,
+}
