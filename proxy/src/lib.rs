@@ -40,5 +40,6 @@ pub mod phase;
 pub mod route;
 pub mod runtime;
 pub mod snapshot;
+pub mod starttls;
 
 pub use cli::main;
