@@ -7,7 +7,6 @@
 //! the server name, the site, the client and the protocol. Refuses to know backends and HTTP. Read
 //! next: `policy`, then `resume` and `tls`.
 
-mod chunk;
 mod client;
 mod compression;
 mod facts;

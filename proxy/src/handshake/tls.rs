@@ -18,10 +18,9 @@ use rustls::ServerConnection;
 use tokio::io::AsyncWrite;
 
 use crate::metrics::{Direction, Meter};
-use crate::net::{Progress, SCRATCH_BYTES, Socket};
+use crate::net::{Chunk, Progress, SCRATCH_BYTES, Socket};
 use crate::outcome::HandshakeFailure;
 
-use super::chunk::Chunk;
 use super::client::{self, Authentication, Unidentified};
 use super::facts::Facts;
 use super::resume::Attempt;

@@ -2,8 +2,9 @@
 //!
 //! Owns the address newtypes, which normalise v4-mapped IPv6 once, and [`Socket`], the one stream
 //! type for TCP and unix sockets. Refuses to know TLS, HTTP and configuration. Listening sockets
-//! are in `listen`.
+//! are in `listen`, buffers for what was read in `chunk`.
 
+mod chunk;
 pub mod listen;
 mod name;
 
@@ -22,6 +23,7 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
+pub use chunk::Chunk;
 pub use name::EndpointName;
 
 /// Where a listener waits: `host:port` with a literal IP address, or `unix:/path`.

@@ -6,7 +6,6 @@
 //! accepting. Read next: `h1`, then `exchange`.
 
 mod challenge;
-mod clear;
 mod date;
 mod download;
 mod exchange;
@@ -26,7 +25,7 @@ use std::sync::Arc;
 use hyper::rt::{Read, Write};
 use portunus_certs::client_auth::ClientIdentity;
 
-pub use self::clear::ClearStream;
+pub use super::clear::ClearStream;
 use crate::access::AccessLog;
 use crate::config::{HttpListener, Limits};
 use crate::drain::DrainWatch;

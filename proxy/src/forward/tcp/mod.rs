@@ -1,10 +1,14 @@
 //! Bytes: two streams joined, each direction for itself.
 //!
-//! Owns the relay. Clear text goes from rustls straight to the backend, and from the backend
-//! through the thread's scratch buffer into rustls, only when nothing waits to be sent: an idle
-//! tunnel holds no buffer, and a slow reader slows the writer. Either end may close its direction
-//! and still listen. Refuses to know the protocol. Read next: `backend`, for how the other stream
-//! came about.
+//! Owns the relay. What the client says goes straight to the backend from where its stream keeps
+//! it, and what the backend says goes through the thread's scratch buffer to the client, only when
+//! nothing waits to be sent: an idle tunnel holds no buffer, and a slow reader slows the writer.
+//! Either end may close its direction and still listen. Whether the client's stream is one of TLS
+//! is `downstream`'s to know, how long nothing may move is `idle`'s. Refuses to know the protocol.
+//! Read next: `downstream`, then `backend`, for how the other stream came about.
+
+pub mod downstream;
+mod idle;
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -15,19 +19,20 @@ use std::time::Duration;
 
 use http::HeaderMap;
 use tokio::io::AsyncWrite;
-use tokio::time::{Instant, Sleep, sleep, timeout};
+use tokio::time::timeout;
 
 use crate::backend::{Backend, ConnectError, Dedicated, Link};
 use crate::config::Limits;
-use crate::handshake::tls::{TlsError, TlsStream};
 use crate::metrics::BackendMetrics;
 use crate::net::{ClientAddr, is_reset, with_scratch};
 use crate::outcome::{BackendFailure, CloseReason};
+use downstream::Downstream;
+use idle::Idle;
 
 /// Connects to an endpoint of `backend`, while what is left of the handshake is sent. A client that
 /// gets no connection is told at least that this is the end.
-pub async fn connect(
-    client: &mut TlsStream,
+pub async fn connect<C: Downstream>(
+    client: &mut C,
     addr: ClientAddr,
     backend: &Backend,
 ) -> Result<Dedicated, ConnectError> {
@@ -48,8 +53,8 @@ pub async fn connect(
 
 /// Joins `client` and `backend` until both directions have ended, one side breaks, or nothing moves
 /// for as long as the limits allow.
-pub async fn join(
-    client: TlsStream,
+pub async fn join<C: Downstream>(
+    client: C,
     backend: Dedicated,
     limits: &Limits,
     metrics: &BackendMetrics,
@@ -62,19 +67,26 @@ pub async fn join(
         is_ahead: false,
         moved: false,
     };
-    let timer = sleep(limits.tunnel_idle_timeout / TICKS);
-    tokio::pin!(timer);
-    let mut idle = Idle { limits, timer, is_half: false, quiet_ticks: 0 };
+    let timer = pin!(idle::timer(limits));
+    let mut idle = Idle::new(limits, timer);
     let end = poll_fn(|cx| match relay.poll(cx) {
         Poll::Ready(end) => Poll::Ready(end),
-        Poll::Pending => idle.poll(cx, &mut relay),
+        Poll::Pending => {
+            if std::mem::take(&mut relay.moved) {
+                idle.note_moved();
+            }
+            if relay.is_half() {
+                idle.note_half();
+            }
+            idle.poll(cx).map(|()| End::Idle)
+        }
     });
     let end = end.await;
     relay.close(end, metrics).await
 }
 
-struct Relay {
-    client: TlsStream,
+struct Relay<C> {
+    client: C,
     backend: Dedicated,
     /// Client to backend.
     upstream: Half,
@@ -82,7 +94,7 @@ struct Relay {
     downstream: Half,
     /// Whether the kernel may still hold bytes for the backend.
     is_ahead: bool,
-    /// Whether anything moved since the idle timer last asked.
+    /// Whether anything moved since the idle timer was last told.
     moved: bool,
 }
 
@@ -98,12 +110,12 @@ enum Half {
 /// How a relay ended.
 enum End {
     BackendBroke(io::Error),
-    ClientBroke(TlsError),
+    ClientBroke(io::Error),
     Done,
     Idle,
 }
 
-impl Relay {
+impl<C: Downstream> Relay<C> {
     /// Whether one direction has ended and the other has not.
     fn is_half(&self) -> bool {
         (self.upstream == Half::Ended) != (self.downstream == Half::Ended)
@@ -201,14 +213,13 @@ impl Relay {
         with_scratch(|scratch| {
             let count = ready!(self.backend.link.poll_fill(cx, scratch));
             let count = count.map_err(End::BackendBroke)?;
-            let mut rest = scratch.get(..count).unwrap_or_default();
-            while !rest.is_empty() {
-                match self.client.encrypt(rest).map_err(End::ClientBroke)? {
-                    0 => return Poll::Ready(Err(End::ClientBroke(TlsError::Closed))),
-                    taken => rest = rest.get(taken..).unwrap_or_default(),
-                }
-            }
-            Poll::Ready(Ok(count))
+            let bytes = scratch.get(..count).unwrap_or_default();
+            let taken = self.client.give(cx, bytes).map_err(End::ClientBroke)?;
+            // With nothing to be sent there is room for all of it, unless our direction has ended.
+            Poll::Ready(match taken == count {
+                true => Ok(count),
+                false => Err(End::ClientBroke(io::ErrorKind::WriteZero.into())),
+            })
         })
     }
 
@@ -236,50 +247,11 @@ impl Relay {
             }
             End::ClientBroke(error) => {
                 self.backend.link.reset_on_close();
-                if error.is_reset() { CloseReason::ClientReset } else { CloseReason::ClientError }
+                if is_reset(&error) { CloseReason::ClientReset } else { CloseReason::ClientError }
             }
         }
     }
 }
-
-/// The timer of a relay. It looks now and then whether anything moved, rather than being set anew
-/// by each byte, so a limit takes effect up to a quarter late.
-struct Idle<'a> {
-    limits: &'a Limits,
-    timer: Pin<&'a mut Sleep>,
-    is_half: bool,
-    quiet_ticks: u32,
-}
-
-impl Idle<'_> {
-    fn poll(&mut self, cx: &mut Context<'_>, relay: &mut Relay) -> Poll<End> {
-        if !self.is_half && relay.is_half() {
-            self.is_half = true;
-            self.quiet_ticks = 0;
-            self.rearm();
-        }
-        loop {
-            ready!(self.timer.as_mut().poll(cx));
-            self.quiet_ticks = if relay.moved { 0 } else { self.quiet_ticks + 1 };
-            relay.moved = false;
-            if self.quiet_ticks == TICKS {
-                return Poll::Ready(End::Idle);
-            }
-            self.rearm();
-        }
-    }
-
-    fn rearm(&mut self) {
-        let limit = match self.is_half {
-            true => self.limits.half_close_timeout,
-            false => self.limits.tunnel_idle_timeout,
-        };
-        self.timer.as_mut().reset(Instant::now() + limit / TICKS);
-    }
-}
-
-/// How often the timer looks within a limit.
-const TICKS: u32 = 4;
 
 /// What a client gets to take our last words.
 const FAREWELL_TIMEOUT: Duration = Duration::from_secs(1);
