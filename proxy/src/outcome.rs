@@ -160,7 +160,21 @@ labels! {
         Resolve => "resolve",
         /// The response, or its next part, did not come in time.
         Timeout => "timeout",
-        /// TLS with an endpoint was not established.
+        /// TLS with an endpoint was not established for another reason than those below.
         Tls => "tls",
+        /// The certificate of an endpoint has expired.
+        TlsExpired => "tls_expired",
+        /// The certificate of an endpoint is not valid yet.
+        TlsNotYetValid => "tls_not_yet_valid",
+        /// An endpoint ended the handshake by its alert, most often since it does not trust us.
+        TlsRefused => "tls_refused",
+        /// The certificate of an endpoint is revoked.
+        TlsRevoked => "tls_revoked",
+        /// No revocation list that is current speaks for the certificate of an endpoint.
+        TlsUnknownRevocation => "tls_unknown_revocation",
+        /// Nobody who is trusted vouches for the certificate of an endpoint as one of a server.
+        TlsUntrusted => "tls_untrusted",
+        /// The certificate of an endpoint is for another name.
+        TlsWrongName => "tls_wrong_name",
     }
 }

@@ -8,12 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::io::Errno;
-use rustls::pki_types::ServerName;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, timeout_at};
 
 use super::link::Link;
-use super::tls::{Alpn, Encryption, is_no_protocol};
+use super::tls::{Alpn, Encryption, EndpointTls, TlsError};
 use super::upstream::SendFault;
 use crate::net::{EndpointAddr, Keepalive, Socket};
 use crate::outcome::BackendFailure;
@@ -41,10 +40,10 @@ pub enum DialError {
     Ports(#[source] io::Error),
     /// TLS or HTTP/2 was not agreed on.
     #[error("no secure connection")]
-    Tls(#[source] io::Error),
+    Tls(#[source] Box<TlsError>),
     /// The endpoint speaks HTTP/2 alone, which is not what was asked for.
     #[error("the endpoint does not speak HTTP/1.1")]
-    NoHttp1(#[source] io::Error),
+    NoHttp1(#[source] Box<TlsError>),
     /// Somebody else, whose connection was waited for, did not get it.
     #[error(transparent)]
     Heard(Arc<Self>),
@@ -68,7 +67,8 @@ impl DialError {
             Self::System(_) | Self::Finishing | Self::Http(_) => BackendFailure::Connect,
             Self::Full(_) => BackendFailure::Full,
             Self::Ports(_) => BackendFailure::PortsExhausted,
-            Self::NoHttp1(_) | Self::Tls(_) => BackendFailure::Tls,
+            Self::NoHttp1(_) => BackendFailure::Tls,
+            Self::Tls(error) => error.failure(),
             Self::NoTurn(_) | Self::Timeout(_) => BackendFailure::ConnectTimeout,
         }
     }
@@ -121,13 +121,13 @@ pub(super) async fn dial(
     let dialling = async {
         let socket = open(addr).await.map_err(|error| classify(error, of))?;
         socket.tune(keepalive).map_err(DialError::System)?;
-        let Some(Secure { encryption, name, alpn }) = secure else {
+        let Some(Secure { encryption, endpoint, alpn }) = secure else {
             return Ok(Link::Clear(socket));
         };
-        let stream = encryption.establish(socket, name.cloned(), alpn).await;
+        let stream = encryption.establish(socket, endpoint, alpn).await;
         stream.map(Link::Tls).map_err(|error| match alpn {
-            Alpn::Upgradable if is_no_protocol(&error) => DialError::NoHttp1(error),
-            _ => DialError::Tls(error),
+            Alpn::Upgradable if error.is_no_protocol() => DialError::NoHttp1(Box::new(error)),
+            _ => DialError::Tls(Box::new(error)),
         })
     };
     let start = Instant::now();
@@ -141,7 +141,7 @@ pub(super) async fn dial(
 /// How TLS is established with one endpoint.
 pub(super) struct Secure<'a> {
     pub(super) encryption: &'a Encryption,
-    pub(super) name: Option<&'a ServerName<'static>>,
+    pub(super) endpoint: &'a EndpointTls,
     pub(super) alpn: Alpn,
 }
 

@@ -9,7 +9,6 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use prometheus::IntGauge;
-use rustls::pki_types::ServerName;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
@@ -19,11 +18,12 @@ use super::connections::Connections;
 use super::key::digest;
 use super::link::Link;
 use super::members::Members;
-use super::tls::{Alpn, Encryption};
+use super::tls::{Alpn, Encryption, EndpointTls};
 use crate::config::{Limits, PoolBounds};
 use crate::log::Chain;
 use crate::metrics::BackendMetrics;
 use crate::net::EndpointAddr;
+use crate::outcome::BackendFailure;
 
 /// An endpoint after resolution.
 #[derive(Debug)]
@@ -32,8 +32,8 @@ pub(super) struct Endpoint {
     pub(super) place: usize,
     pub(super) addr: EndpointAddr,
     pub(super) connections: Connections,
-    /// The name that its certificate has to be for, if it has TLS.
-    server_name: Option<ServerName<'static>>,
+    /// Its part of TLS, if it has that.
+    tls: Option<EndpointTls>,
     /// Who is told how it did.
     members: Weak<Members>,
     /// Whether something speaks against it: only then a success is worth telling.
@@ -57,7 +57,7 @@ pub(super) struct Means {
 /// Whether an endpoint can be connected to.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Standing {
-    Down,
+    Down(BackendFailure),
     Up,
 }
 
@@ -70,7 +70,6 @@ impl Endpoint {
         means: &Means,
         metrics: &BackendMetrics,
     ) -> Arc<Self> {
-        let encryption = means.encryption.as_ref();
         Arc::new(Self {
             place,
             mark: digest(addr.to_string().as_bytes()),
@@ -79,7 +78,7 @@ impl Endpoint {
             // There may be failures on record of the address, when it had another name.
             is_suspect: AtomicBool::new(true),
             connections: Connections::new(&means.limits.http, means.pool),
-            server_name: encryption.and_then(|encryption| encryption.server_name(name)),
+            tls: means.encryption.as_ref().map(|encryption| encryption.endpoint(name)),
             in_flight: AtomicUsize::new(0),
             up: metrics.endpoint_up(name),
             told: Mutex::default(),
@@ -98,8 +97,11 @@ impl Endpoint {
         let secure = self.secure(means, alpn);
         let result = dial(&self.addr, limit, &means.limits.keepalive, secure).await;
         match &result {
-            Ok(_) => {
+            Ok(link) => {
                 metrics.connect_duration.observe(start.elapsed().as_secs_f64());
+                if let Some(kind) = link.handshake() {
+                    metrics.tls_handshakes.of(kind).inc();
+                }
                 if self.is_news(Standing::Up) {
                     info!(backend = metrics.name(), endpoint = %self.addr, "endpoint is up again");
                 }
@@ -116,7 +118,7 @@ impl Endpoint {
                     DialError::NoTurn(_) => return result,
                     _ => {}
                 }
-                if self.is_news(Standing::Down) {
+                if self.is_news(Standing::Down(error.failure())) {
                     let (backend, error) = (metrics.name(), Chain(error));
                     warn!(backend, endpoint = %self.addr, %error, "endpoint is down");
                 }
@@ -128,8 +130,8 @@ impl Endpoint {
 
     /// How TLS is established, if it is.
     pub(super) fn secure<'a>(&'a self, means: &'a Means, alpn: Alpn) -> Option<Secure<'a>> {
-        let name = self.server_name.as_ref();
-        means.encryption.as_ref().map(|encryption| Secure { encryption, name, alpn })
+        let (encryption, endpoint) = means.encryption.as_ref().zip(self.tls.as_ref())?;
+        Some(Secure { encryption, endpoint, alpn })
     }
 
     /// Has the metric say whether the last attempt to use the endpoint succeeded.
@@ -137,12 +139,12 @@ impl Endpoint {
         self.up.set(i64::from(is_up));
     }
 
-    /// Whether the log is to be told: when the standing changes, but not each time if it changes
-    /// with each attempt. That an endpoint is up is expected at first.
+    /// Whether the log is to be told: when the standing changes, or the reason for it, but not each
+    /// time if it changes with each attempt. That an endpoint is up is expected at first.
     fn is_news(&self, standing: Standing) -> bool {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         let is_news = match *told {
-            None => standing == Standing::Down,
+            None => standing != Standing::Up,
             Some((last, at)) => last != standing && at.elapsed() >= PAUSE_OF_NEWS,
         };
         if is_news {

@@ -11,7 +11,8 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::client::TlsStream;
 
-use super::tls::{Alpn, speaks_http2};
+use super::tls::{self, Alpn, speaks_http2};
+use crate::metrics::BackendHandshake;
 use crate::net::Socket;
 
 /// A connection to an endpoint.
@@ -38,6 +39,14 @@ impl Link {
         match self {
             Self::Clear(_) => offer == Alpn::Http2,
             Self::Tls(stream) => speaks_http2(stream),
+        }
+    }
+
+    /// How its handshake came to its keys, if it had one.
+    pub(super) fn handshake(&self) -> Option<BackendHandshake> {
+        match self {
+            Self::Clear(_) => None,
+            Self::Tls(stream) => Some(tls::kind(stream)),
         }
     }
 

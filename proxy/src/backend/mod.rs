@@ -47,7 +47,7 @@ pub use reach::{Dedicated, Reuse};
 pub use report::{BackendReport, EndpointReport};
 pub use resolve::Resolver;
 pub use standing::Draining;
-pub use tls::{TrustError, check_trust};
+pub use tls::{TlsError, TrustError, check_trust};
 pub use upload::{Sieve, Upload, UploadBounds, UploadError, UploadProgress, UploadState};
 pub use upstream::{Guards, Lease, SendError, SendFault, Tunnel};
 

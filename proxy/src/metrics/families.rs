@@ -149,6 +149,9 @@ families! {
         ["backend", "reason"], "What went wrong with a backend, by reason.";
     backend_retries: IntCounterVec, Kind::Counter, "portunus_backend_retries_total", ["backend"],
         "Connections or requests that were tried again at another endpoint.";
+    backend_tls_handshakes: IntCounterVec, Kind::Counter,
+        "portunus_backend_tls_handshakes_total", ["backend", "kind"],
+        "TLS handshakes with endpoints finished, by kind: full or resumed.";
     endpoint_up: IntGaugeVec, Kind::Gauge, "portunus_endpoint_up", ["backend", "endpoint"],
         "1 if the last attempt to connect to the endpoint, or its last health check, succeeded.";
     endpoints: IntGaugeVec, Kind::Gauge, "portunus_endpoints", ["backend", "standing"],
@@ -211,6 +214,7 @@ impl Families {
             connect_duration: self.backend_connect_duration.with_label_values(&[name]),
             errors: Counters::resolve(&self.backend_errors, name),
             retries: self.backend_retries.with_label_values(&[name]),
+            tls_handshakes: Counters::resolve(&self.backend_tls_handshakes, name),
             request_duration: self.http_request_duration.with_label_values(&[name]),
             endpoint_up: self.endpoint_up.clone(),
             endpoints: Gauges::resolve(&self.endpoints, name),

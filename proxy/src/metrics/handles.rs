@@ -9,8 +9,8 @@ use prometheus::{
 };
 
 use super::labels::{
-    CheckResult, CodeClass, Direction, Group, HandshakeKind, Http2Defence, HttpReject, HttpVersion,
-    Limit, NotResumed, ResolveResult, Standing, Suite, TlsVersion,
+    BackendHandshake, CheckResult, CodeClass, Direction, Group, HandshakeKind, Http2Defence,
+    HttpReject, HttpVersion, Limit, NotResumed, ResolveResult, Standing, Suite, TlsVersion,
 };
 use crate::outcome::{BackendFailure, CloseReason, HandshakeFailure, Label};
 
@@ -43,6 +43,7 @@ pub struct BackendMetrics {
     pub connect_duration: Histogram,
     pub errors: Counters<BackendFailure>,
     pub retries: IntCounter,
+    pub tls_handshakes: Counters<BackendHandshake>,
     pub request_duration: Histogram,
     pub(super) endpoint_up: IntGaugeVec,
     pub endpoints: Gauges<Standing>,

@@ -19,6 +19,16 @@ labels! {
 }
 
 labels! {
+    /// How a handshake with an endpoint came to its keys.
+    BackendHandshake {
+        /// Certificate and key exchange.
+        Full => "full",
+        /// A session that the endpoint gave out before.
+        Resumed => "resumed",
+    }
+}
+
+labels! {
     /// Why a client that offered a session got a full handshake all the same.
     NotResumed {
         /// The shared tier failed, or what it holds is not what was put there.

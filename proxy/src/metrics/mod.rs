@@ -21,8 +21,8 @@ pub use handles::{
     ProcessMetrics,
 };
 pub use labels::{
-    CheckResult, CodeClass, Direction, Group, HandshakeKind, Http2Defence, HttpReject, HttpVersion,
-    Limit, NotResumed, ResolveResult, Standing, Suite, TlsVersion,
+    BackendHandshake, CheckResult, CodeClass, Direction, Group, HandshakeKind, Http2Defence,
+    HttpReject, HttpVersion, Limit, NotResumed, ResolveResult, Standing, Suite, TlsVersion,
 };
 pub use reference::reference;
 

@@ -1,0 +1,135 @@
+//! TLS towards endpoints: whom we believe, what we show, and which protocol is agreed on.
+//!
+//! Owns [`Encryption`], made for a backend from its files, and made anew when these are others, and
+//! [`EndpointTls`], what each endpoint adds to it. Nothing is read from an endpoint as clear text
+//! before the handshake is done: what comes earlier is part of the handshake or breaks it. Refuses
+//! to know sockets' addresses, what is sent later, and when files are read again. Read next:
+//! `trust`, `sessions` and `error`, then `connect`.
+
+mod error;
+mod sessions;
+#[cfg(test)]
+mod tests;
+mod trust;
+
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arc_swap::ArcSwap;
+use rustls::{ClientConfig, HandshakeKind};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+pub use error::TlsError;
+pub(super) use sessions::EndpointTls;
+pub use trust::TrustError;
+
+use crate::config::BackendTls;
+use crate::metrics::BackendHandshake;
+use crate::net::Socket;
+use trust::{client_config, digest_of};
+
+/// How the connections of a backend are encrypted.
+#[derive(Debug)]
+pub(super) struct Encryption {
+    files: BackendTls,
+    /// What the files were when `config` was made.
+    digest: AtomicU64,
+    config: ArcSwap<ClientConfig>,
+}
+
+/// Which protocols are offered in the handshake (RFC 7301).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Alpn {
+    /// None: it is not HTTP.
+    None,
+    Http1,
+    /// HTTP/1.1 alone, of an endpoint that need not speak it, since another protocol is to follow.
+    Upgradable,
+    Http2,
+    /// HTTP/2, or else HTTP/1.1.
+    Either,
+}
+
+impl Alpn {
+    fn names(self) -> Vec<Vec<u8>> {
+        let names: &[&[u8]] = match self {
+            Self::None => &[],
+            Self::Http1 | Self::Upgradable => &[HTTP1],
+            Self::Http2 => &[HTTP2],
+            Self::Either => &[HTTP2, HTTP1],
+        };
+        names.iter().map(|name| name.to_vec()).collect()
+    }
+}
+
+impl Encryption {
+    /// Reads the files that `config` names.
+    pub(super) fn open(config: &BackendTls) -> Result<Self, TrustError> {
+        // Sooner than the files are read: a change in between is found by the next reading.
+        let digest = digest_of(config)?.into();
+        let files = config.clone();
+        Ok(Self { digest, config: ArcSwap::from(client_config(&files)?), files })
+    }
+
+    /// Reads the files again, and returns whether they are others; what is bad changes nothing.
+    /// Connections that are there go on as they are.
+    pub(super) fn reload(&self) -> Result<bool, TrustError> {
+        let digest = digest_of(&self.files)?;
+        if digest == self.digest.load(Ordering::Relaxed) {
+            return Ok(false);
+        }
+        self.config.store(client_config(&self.files)?);
+        self.digest.store(digest, Ordering::Relaxed);
+        Ok(true)
+    }
+
+    /// The files that the configuration names.
+    pub(super) fn paths(&self) -> impl Iterator<Item = &Path> {
+        trust::paths(&self.files)
+    }
+
+    /// What is remembered of a new endpoint of this name: nothing yet.
+    pub(super) fn endpoint(&self, name: &str) -> EndpointTls {
+        EndpointTls::new(name.parse().ok().and_then(|name| self.files.name_of(&name)))
+    }
+
+    /// Establishes TLS on a socket that is connected.
+    pub(super) async fn establish(
+        &self,
+        socket: Socket,
+        endpoint: &EndpointTls,
+        alpn: Alpn,
+    ) -> Result<Box<TlsStream<Socket>>, TlsError> {
+        let name = endpoint.name().ok_or(TlsError::NoName)?.clone();
+        let connector = TlsConnector::from(endpoint.config(&self.config.load()));
+        let stream = connector.with_alpn(alpn.names()).connect(name, socket).await;
+        let stream = stream.map_err(TlsError::of)?;
+        if alpn == Alpn::Http2 && !speaks_http2(&stream) {
+            return Err(TlsError::NoHttp2);
+        }
+        Ok(Box::new(stream))
+    }
+}
+
+/// How the handshake came to its keys.
+pub(super) fn kind(stream: &TlsStream<Socket>) -> BackendHandshake {
+    match stream.get_ref().1.handshake_kind() {
+        Some(HandshakeKind::Resumed) => BackendHandshake::Resumed,
+        _ => BackendHandshake::Full,
+    }
+}
+
+/// Whether the endpoint chose HTTP/2.
+pub(super) fn speaks_http2(stream: &TlsStream<Socket>) -> bool {
+    stream.get_ref().1.alpn_protocol() == Some(HTTP2)
+}
+
+/// Whether the files that `config` names are what they should be, for those who want to know it
+/// before anything is served.
+pub fn check_trust(config: &BackendTls) -> Result<(), TrustError> {
+    Encryption::open(config).map(drop)
+}
+
+const HTTP1: &[u8] = b"http/1.1";
+const HTTP2: &[u8] = b"h2";

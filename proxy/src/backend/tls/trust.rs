@@ -1,0 +1,123 @@
+//! Whom we believe, and what we show of ourselves: from files to what rustls goes by.
+//!
+//! Owns the reading of authorities and credentials, and [`TrustError`]. What is read is good as a
+//! whole or not at all. Refuses to know when files are read again, and which endpoint it is for.
+//! Read next: the parent module.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::client::Resumption;
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem};
+use rustls::{ClientConfig, RootCertStore};
+
+use crate::backend::key::digest;
+use crate::config::BackendTls;
+
+pub(super) fn client_config(config: &BackendTls) -> Result<Arc<ClientConfig>, TrustError> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(TrustError::Tls)?
+        .with_root_certificates(authorities(config.ca.as_deref())?);
+    let mut config_of_tls = match &config.credential {
+        None => builder.with_no_client_auth(),
+        Some(path) => {
+            let (chain, key) = credential(path)?;
+            builder
+                .with_client_auth_cert(chain, key)
+                .map_err(|source| TrustError::Credential { path: path.clone(), source })?
+        }
+    };
+    // Sessions are an endpoint's own.
+    config_of_tls.resumption = Resumption::disabled();
+    Ok(Arc::new(config_of_tls))
+}
+
+/// What tells these files from others.
+pub(super) fn digest_of(config: &BackendTls) -> Result<u64, TrustError> {
+    let mut bytes = Vec::new();
+    for path in paths(config) {
+        let read = fs::read(path).map_err(|source| TrustError::Pem {
+            path: path.to_owned(),
+            source: pem::Error::Io(source),
+        })?;
+        bytes.extend_from_slice(&digest(&read).to_be_bytes());
+    }
+    Ok(digest(&bytes))
+}
+
+pub(super) fn paths(config: &BackendTls) -> impl Iterator<Item = &Path> {
+    config.ca.iter().chain(&config.credential).map(PathBuf::as_path)
+}
+
+fn authorities(bundle: Option<&Path>) -> Result<RootCertStore, TrustError> {
+    let mut roots = RootCertStore::empty();
+    let Some(path) = bundle else {
+        let found = rustls_native_certs::load_native_certs();
+        roots.add_parsable_certificates(found.certs);
+        return if roots.is_empty() { Err(TrustError::NoAuthorities) } else { Ok(roots) };
+    };
+    for certificate in certificates(path)? {
+        roots
+            .add(certificate)
+            .map_err(|source| TrustError::Authority { path: path.to_owned(), source })?;
+    }
+    Ok(roots)
+}
+
+fn credential(
+    path: &Path,
+) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), TrustError> {
+    let key = PrivateKeyDer::from_pem_file(path)
+        .map_err(|source| TrustError::Pem { path: path.to_owned(), source })?;
+    Ok((certificates(path)?, key))
+}
+
+/// At least one.
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TrustError> {
+    let bad = |source| TrustError::Pem { path: path.to_owned(), source };
+    let found: Result<Vec<_>, _> = CertificateDer::pem_file_iter(path).map_err(bad)?.collect();
+    match found.map_err(bad)? {
+        found if found.is_empty() => Err(bad(pem::Error::NoItemsFound)),
+        found => Ok(found),
+    }
+}
+
+/// Why a backend has no TLS.
+#[derive(Debug, thiserror::Error)]
+pub enum TrustError {
+    /// A certificate of the bundle cannot be an authority.
+    #[error("{}: a certificate cannot be used as an authority", path.display())]
+    Authority {
+        /// The bundle.
+        path: PathBuf,
+        /// Why.
+        source: rustls::Error,
+    },
+    /// Chain and key do not belong together, or the key is of no known kind.
+    #[error("{}: the credential cannot be used", path.display())]
+    Credential {
+        /// The file with both.
+        path: PathBuf,
+        /// Why.
+        source: rustls::Error,
+    },
+    /// The system trusts nobody.
+    #[error("there are no authorities of the system; name a file in `tls.ca`")]
+    NoAuthorities,
+    /// A file cannot be read, or has nothing of what it should have.
+    #[error("{}", path.display())]
+    Pem {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: pem::Error,
+    },
+    /// The provider lacks a version of TLS.
+    #[error("TLS cannot be set up")]
+    Tls(#[source] rustls::Error),
+}
