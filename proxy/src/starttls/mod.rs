@@ -49,7 +49,8 @@ pub enum Next {
     /// The client goes on without TLS, which the listener allows. These are all of its bytes that
     /// the backend has to hear, in front of everything that the client still says.
     Clear(Vec<u8>),
-    /// The client began with TLS at once: these bytes of it are the start of its hello.
+    /// The client begins with TLS, and waits for no word of ours: these bytes of it are the start
+    /// of its hello; there may be none yet.
     DirectTls(Vec<u8>),
     /// The client is listened to.
     Listen,
@@ -78,6 +79,15 @@ impl Step {
     pub fn silent(next: Next) -> Self {
         Self { say: Vec::new(), next }
     }
+}
+
+/// Whether a client may go on without TLS.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum WithoutTls {
+    /// It may, if the protocol has a way to.
+    Allowed,
+    /// It is refused.
+    Refused,
 }
 
 /// Why a dialogue does not come to TLS.
@@ -200,3 +210,5 @@ pub const LINE_BYTES_MAX: usize = 1024;
 
 #[cfg(test)]
 mod rehearsal;
+
+pub mod postgresql;
