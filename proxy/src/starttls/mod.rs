@@ -211,4 +211,5 @@ pub const LINE_BYTES_MAX: usize = 1024;
 #[cfg(test)]
 mod rehearsal;
 
+pub mod ldap;
 pub mod postgresql;
