@@ -213,3 +213,4 @@ mod rehearsal;
 
 pub mod ldap;
 pub mod postgresql;
+pub mod xmpp;
