@@ -212,5 +212,6 @@ pub const LINE_BYTES_MAX: usize = 1024;
 mod rehearsal;
 
 pub mod ldap;
+pub mod mysql;
 pub mod postgresql;
 pub mod xmpp;
