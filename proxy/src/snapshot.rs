@@ -12,7 +12,9 @@ use portunus_certs::store::CertificateStore;
 
 use crate::access::AccessLog;
 use crate::backend::Backend;
-use crate::config::{self, ClientCertForward, Config, Mode, RedirectListener, ResumptionMode};
+use crate::config::{
+    self, ClientCertForward, Config, Entrance, Mode, RedirectListener, ResumptionMode,
+};
 use crate::forward::http::HttpService;
 use crate::handshake::policy::{Means, Policy};
 use crate::handshake::resume::Resumption;
@@ -34,8 +36,10 @@ pub struct Snapshot {
     pub policy: Policy,
     /// The forwarding half of the listener.
     pub service: Service,
+    /// How connections come in.
+    pub entrance: Entrance,
     /// What sends requests in the clear on to this listener, if there are any.
-    pub clear: Option<Arc<HttpService>>,
+    pub redirect: Option<Arc<HttpService>>,
     /// The handles of the listener.
     pub metrics: ListenerMetrics,
     /// The handles of the process.
@@ -87,8 +91,8 @@ impl Snapshot {
             resumption: resumption(listener.resumption),
         };
         let policy = Policy::new(listener, Arc::clone(&sites), means)?;
-        let clear = listener.http.redirect.as_ref();
-        let clear = clear.map(|redirect| Arc::new(in_the_clear(listener, redirect, shared)));
+        let redirect = listener.http.redirect.as_ref();
+        let redirect = redirect.map(|redirect| Arc::new(redirecting(listener, redirect, shared)));
         let routes = Routes::new(sites, behind(listener, shared));
         let limits = Arc::clone(&config.limits);
         let handles = metrics.listener(&listener.name);
@@ -112,15 +116,16 @@ impl Snapshot {
             handshakes: Arc::clone(shared.handshakes),
             policy,
             service,
-            clear,
+            entrance: listener.entrance,
+            redirect,
             metrics: handles,
             process: metrics.process(),
         }))
     }
 }
 
-/// What serves requests in the clear.
-fn in_the_clear(
+/// What sends requests in the clear on to `listener`.
+fn redirecting(
     listener: &config::Listener,
     redirect: &RedirectListener,
     shared: &Shared<'_>,

@@ -181,11 +181,11 @@ impl World {
     }
 }
 
-/// Every address of a listener, those for requests in the clear last.
+/// Every address of a listener, those for requests that are redirected last.
 fn entrances(listener: &config::Listener) -> impl Iterator<Item = (&ListenAddr, Entrance)> {
-    let clear = listener.http.redirect.iter().flat_map(|redirect| &redirect.addresses);
-    let tls = listener.addresses.iter().map(|addr| (addr, Entrance::Tls));
-    tls.chain(clear.map(|addr| (addr, Entrance::Clear)))
+    let redirect = listener.http.redirect.iter().flat_map(|redirect| &redirect.addresses);
+    let main = listener.addresses.iter().map(|addr| (addr, Entrance::Main));
+    main.chain(redirect.map(|addr| (addr, Entrance::Redirect)))
 }
 
 impl Listening {

@@ -26,9 +26,12 @@ pub(super) struct Hop {
     proto: Option<Proto>,
 }
 
+/// What a client speaks.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Proto {
+pub enum Proto {
+    /// HTTP in the clear.
     Http,
+    /// HTTP under TLS.
     Https,
 }
 
@@ -147,18 +150,18 @@ impl Proto {
     }
 }
 
-/// Tells of `client`, on whose behalf `sender` has asked for `host` at `port`.
+/// Tells of `client`, on whose behalf `sender` has asked for `host` by `proto` at `port`.
 pub(super) fn tell(
     headers: &mut HeaderMap,
     family: ForwardedFields,
     sender: &Sender,
     client: &Client,
     host: &Host,
-    port: Option<&HeaderValue>,
+    (proto, port): (Proto, Option<&HeaderValue>),
 ) {
     if family == ForwardedFields::Forwarded {
         // What is written consists of addresses, hosts and words of ours.
-        if let Ok(value) = HeaderValue::try_from(elements(sender, client, host)) {
+        if let Ok(value) = HeaderValue::try_from(elements(sender, client, host, proto)) {
             headers.insert(FORWARDED, value);
         }
         return;
@@ -172,8 +175,8 @@ pub(super) fn tell(
         headers.insert(X_FORWARDED_PORT, port.clone());
     }
     headers.insert(X_FORWARDED_HOST, host.value().clone());
-    let https = HeaderValue::from_static("https");
-    headers.insert(X_FORWARDED_PROTO, client.proto.clone().unwrap_or(https));
+    let own_proto = || HeaderValue::from_static(proto.text());
+    headers.insert(X_FORWARDED_PROTO, client.proto.clone().unwrap_or_else(own_proto));
 }
 
 fn addresses(sender: &Sender, client: &Client) -> Option<HeaderValue> {
@@ -190,7 +193,7 @@ fn addresses(sender: &Sender, client: &Client) -> Option<HeaderValue> {
     HeaderValue::try_from(text).ok()
 }
 
-fn elements(sender: &Sender, client: &Client, host: &Host) -> String {
+fn elements(sender: &Sender, client: &Client, host: &Host, proto: Proto) -> String {
     let mut text = String::new();
     for hop in &client.chain {
         write_node(&mut text, Some(hop.addr.ip()));
@@ -205,7 +208,8 @@ fn elements(sender: &Sender, client: &Client, host: &Host) -> String {
     }
     write_node(&mut text, sender.addr().ip());
     write_host(&mut text, host);
-    text.push_str(";proto=https");
+    text.push_str(";proto=");
+    text.push_str(proto.text());
     text
 }
 

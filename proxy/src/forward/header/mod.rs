@@ -23,6 +23,7 @@ mod websocket;
 
 pub use client::{Client, Sender};
 pub use edit::edit;
+pub use forwarded::Proto;
 pub use host::{Host, HostError};
 pub use identity::{ClientCert, ClientCertError};
 pub use refusal::{Refusal, TARGET_TOO_LONG, TOO_LARGE, UNKNOWN_CODING, UNKNOWN_EXPECTATION};

@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version}
 
 use super::client::{Client, Sender};
 use super::edit::edit;
-use super::forwarded::tell;
+use super::forwarded::{Proto, tell};
 use super::host::{Host, HostError};
 use super::identity::ClientCert;
 use super::length::{BadLength, length, straighten};
@@ -208,6 +208,8 @@ pub struct Ours<'a> {
     pub client: &'a Client,
     /// The fields that tell of them.
     pub family: ForwardedFields,
+    /// How the sender asked.
+    pub proto: Proto,
     /// The port that the sender connected to, if there is one.
     pub port: Option<&'a HeaderValue>,
     /// The id of the request.
@@ -261,7 +263,7 @@ pub fn forward(parts: &mut Parts, vetted: &Vetted, ours: Ours<'_>, has_body: boo
         headers.insert(TE, HeaderValue::from_static("trailers"));
     }
     headers.insert(HOST, vetted.host.value().clone());
-    tell(headers, ours.family, ours.sender, ours.client, &vetted.host, ours.port);
+    tell(headers, ours.family, ours.sender, ours.client, &vetted.host, (ours.proto, ours.port));
     headers.insert(X_REQUEST_ID, ours.request_id);
     for (name, value) in ours.client_cert.fields() {
         headers.insert(name, value.clone());

@@ -192,6 +192,7 @@ impl<'a> Asked<'a> {
             sender: &connection.sender,
             client,
             family: service.listener.forwarded,
+            proto: connection.proto,
             port: connection.local_port.as_ref(),
             request_id: id.clone(),
             client_cert,

@@ -11,7 +11,7 @@ use super::{ConnectionFacts, HttpService};
 use crate::access::Record;
 use crate::backend::{Alarm, Interims, Tunnel};
 use crate::config::ClientCertForward;
-use crate::forward::header::{ClientCert, ClientCertError, Sender, TlsFields};
+use crate::forward::header::{ClientCert, ClientCertError, Proto, Sender, TlsFields};
 use crate::handshake::sites::SiteId;
 use crate::metrics::HttpVersion;
 use crate::outcome::CloseReason;
@@ -23,6 +23,8 @@ pub(super) struct Connection {
     pub(super) version: HttpVersion,
     pub(super) server_name: Option<Arc<str>>,
     pub(super) sender: Sender,
+    /// What the client speaks.
+    pub(super) proto: Proto,
     pub(super) local_port: Option<HeaderValue>,
     pub(super) site: SiteId,
     /// What backends hear of the client; if that cannot be said, they hear nothing at all.
@@ -60,6 +62,7 @@ impl Connection {
             version,
             server_name: facts.server_name,
             sender,
+            proto: if facts.tls.is_some() { Proto::Https } else { Proto::Http },
             local_port: facts.local_port.map(HeaderValue::from),
             site: facts.site,
             client_cert,

@@ -65,6 +65,7 @@ fn forwarded_by(
         sender: &sender,
         client: &client,
         family: listener.forwarded,
+        proto: Proto::Https,
         port: Some(&HeaderValue::from_static("443")),
         request_id: id,
         client_cert: &ClientCert::default(),

@@ -1,0 +1,174 @@
+//! The spine: what happens to a connection, from accept to close, in the order in which it happens.
+//!
+//! Owns the sequence identify → establish → route → forward → report, and every branch between
+//! them. Refuses to know how any of the stages does its work. Read next: `handshake`, and `tunnel`
+//! for what happens to bytes.
+
+mod report;
+mod tunnel;
+
+use std::sync::Arc;
+
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
+
+use crate::config;
+use crate::drain::DrainWatch;
+use crate::forward::clear::ClearStream;
+use crate::forward::header::TlsFacts;
+use crate::forward::http::{self, HttpService};
+use crate::handshake::sites::SiteId;
+use crate::handshake::{self, Established, Protocol};
+use crate::limit::HandshakePermit;
+use crate::metrics::{HttpVersion, Limit};
+use crate::net::{ClientAddr, PeerAddr, Socket};
+use crate::outcome::{CloseReason, HandshakeFailure};
+use crate::snapshot::{Service, Snapshot};
+use report::Report;
+
+/// A connection that was accepted and not yet looked at.
+#[derive(Debug)]
+pub struct Accepted {
+    /// The connection.
+    pub socket: Socket,
+    /// Who opened it.
+    pub peer: PeerAddr,
+    /// The TCP port that it was opened to; a unix socket has none.
+    pub port: Option<u16>,
+    /// When it was accepted.
+    pub at: Instant,
+    /// Its place among all connections.
+    pub slot: OwnedSemaphorePermit,
+    /// Which way it came.
+    pub entrance: Entrance,
+}
+
+/// Which of its sockets a connection came to a listener by.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Entrance {
+    /// One of its own.
+    Main,
+    /// One for requests in the clear, which are sent on to the listener.
+    Redirect,
+}
+
+/// Who is at the other end of a connection, and when and where it came.
+#[derive(Clone, Copy, Debug)]
+struct Origin {
+    peer: PeerAddr,
+    client: ClientAddr,
+    port: Option<u16>,
+    at: Instant,
+}
+
+/// Serves a connection to its end.
+pub async fn serve(accepted: Accepted, snapshot: Arc<Snapshot>, watch: DrainWatch) {
+    let Accepted { socket, peer, port, at, slot: _slot, entrance } = accepted;
+    let origin = Origin { peer, client: ClientAddr::from(peer), port, at };
+    match (entrance, snapshot.entrance, &snapshot.redirect) {
+        (Entrance::Redirect, _, None) => {}
+        (Entrance::Redirect, _, Some(redirect)) => {
+            let report = Report::open(&snapshot, peer, origin.client, at);
+            let service = Arc::clone(redirect);
+            let stream = ClearStream::new(socket, Arc::clone(&report.meter));
+            report.close(Box::pin(serve_requests(stream, service, origin, watch)).await);
+        }
+        (Entrance::Main, config::Entrance::Clear, _) => {
+            Box::pin(serve_clear(socket, &snapshot, origin, watch)).await;
+        }
+        (Entrance::Main, config::Entrance::Tls, _) => {
+            serve_tls(socket, &snapshot, origin, watch).await;
+        }
+    }
+}
+
+/// Serves a client that came without TLS to a listener for such.
+async fn serve_clear(socket: Socket, snapshot: &Snapshot, origin: Origin, watch: DrainWatch) {
+    let report = Report::open(snapshot, origin.peer, origin.client, origin.at);
+    let stream = ClearStream::new(socket, Arc::clone(&report.meter));
+    let reason = match &snapshot.service {
+        Service::Http(service) => serve_requests(stream, Arc::clone(service), origin, watch).await,
+        Service::Tcp(routes) => {
+            tunnel::serve(stream, routes, SiteId::FIRST, snapshot, origin).await
+        }
+    };
+    report.close(reason);
+}
+
+/// Serves requests that come in the clear.
+async fn serve_requests(
+    stream: ClearStream,
+    service: Arc<HttpService>,
+    origin: Origin,
+    watch: DrainWatch,
+) -> CloseReason {
+    let facts = http::ConnectionFacts {
+        peer: origin.peer,
+        client: origin.client,
+        local_port: origin.port,
+        server_name: None,
+        site: SiteId::FIRST,
+        identity: None,
+        tls: None,
+    };
+    http::serve(stream, HttpVersion::H1, service, facts, watch).await
+}
+
+async fn serve_tls(socket: Socket, snapshot: &Snapshot, origin: Origin, watch: DrainWatch) {
+    let Origin { peer, client, port, at } = origin;
+    let mut report = Report::open(snapshot, peer, client, at);
+    let permit = match admit(snapshot, client, &socket) {
+        Ok(permit) => permit,
+        Err(failure) => return report.refuse(failure),
+    };
+    let meter = Arc::clone(&report.meter);
+    // The state of the handshake is large and short-lived: it does not stay in this task.
+    let establish =
+        Box::pin(handshake::establish(socket, &snapshot.policy, &snapshot.limits, at, meter));
+    let Established { stream, facts } = match establish.await {
+        Ok(established) => established,
+        Err(error) => return report.fail(&error),
+    };
+    drop(permit);
+    report.establish(&facts);
+    let reason = match &snapshot.service {
+        Service::Http(service) => {
+            let version = match facts.protocol {
+                Protocol::Http2 => HttpVersion::H2,
+                Protocol::Plain => HttpVersion::H1,
+            };
+            let facts = http::ConnectionFacts {
+                peer,
+                client,
+                local_port: port,
+                server_name: facts.server_name.as_ref().map(|name| name.as_str().into()),
+                site: facts.site,
+                identity: facts.client,
+                tls: Some(TlsFacts {
+                    version: facts.version,
+                    suite: facts.suite,
+                    kind: facts.kind,
+                }),
+            };
+            Box::pin(http::serve(stream, version, Arc::clone(service), facts, watch)).await
+        }
+        Service::Tcp(routes) => tunnel::serve(stream, routes, facts.site, snapshot, origin).await,
+    };
+    report.close(reason);
+}
+
+/// Admits the connection to its handshake, or sees to it that it ends in a reset.
+fn admit(
+    snapshot: &Snapshot,
+    client: ClientAddr,
+    socket: &Socket,
+) -> Result<HandshakePermit, HandshakeFailure> {
+    snapshot.handshakes.admit(client.ip()).map_err(|limit| {
+        snapshot.process.limit_hits.of(limit).inc();
+        socket.reset_on_close();
+        match limit {
+            Limit::HandshakesPerSource => HandshakeFailure::SourceLimit,
+            Limit::Connections | Limit::Descriptors | Limit::Handshakes => HandshakeFailure::Shed,
+        }
+    })
+}

@@ -1,0 +1,131 @@
+//! What is counted and logged of a connection.
+//!
+//! Owns [`Report`], which is opened with the connection and closes exactly once, however it ends.
+//! Refuses to know what happened, and why: the spine tells it.
+
+use std::fmt::Display;
+use std::sync::Arc;
+
+use portunus_certs::name::HostName;
+use tokio::time::Instant;
+use tracing::debug;
+
+use crate::handshake::{Facts, HandshakeError};
+use crate::log::Chain;
+use crate::metrics::{Active, Direction, HandshakeKind, Meter, NotResumed};
+use crate::net::{ClientAddr, PeerAddr};
+use crate::outcome::{CloseReason, HandshakeFailure, Label};
+use crate::snapshot::Snapshot;
+
+/// What is counted and logged of a connection. It closes exactly once; a connection that is
+/// dropped before its end was cut by the drain.
+pub(super) struct Report<'a> {
+    snapshot: &'a Snapshot,
+    peer: PeerAddr,
+    client: ClientAddr,
+    at: Instant,
+    server_name: Option<HostName>,
+    client_cert: Option<Box<str>>,
+    handshake: Option<HandshakeKind>,
+    not_resumed: Option<NotResumed>,
+    pub(super) meter: Arc<Meter>,
+    reason: CloseReason,
+    _active: Active,
+}
+
+impl<'a> Report<'a> {
+    pub(super) fn open(
+        snapshot: &'a Snapshot,
+        peer: PeerAddr,
+        client: ClientAddr,
+        at: Instant,
+    ) -> Self {
+        let metrics = &snapshot.metrics;
+        metrics.connections.inc();
+        Self {
+            snapshot,
+            peer,
+            client,
+            at,
+            server_name: None,
+            client_cert: None,
+            handshake: None,
+            not_resumed: None,
+            meter: Arc::new(Meter::new(&metrics.bytes)),
+            reason: CloseReason::Drain,
+            _active: Active::new(&metrics.connections_active),
+        }
+    }
+
+    pub(super) fn establish(&mut self, facts: &Facts) {
+        let metrics = &self.snapshot.metrics;
+        metrics.handshakes.of(facts.version, facts.kind).inc();
+        metrics.handshake_duration.of(facts.kind).observe(self.at.elapsed().as_secs_f64());
+        metrics.ciphers.of(facts.suite).inc();
+        if let Some(reason) = facts.not_resumed {
+            metrics.handshakes_not_resumed.of(reason).inc();
+        }
+        if let Some(group) = facts.group {
+            metrics.key_exchanges.of(group).inc();
+        }
+        self.server_name.clone_from(&facts.server_name);
+        self.handshake = Some(facts.kind);
+        self.not_resumed = facts.not_resumed;
+        self.client_cert = facts.client.as_ref().map(|client| client.fingerprint().into());
+    }
+
+    /// The connection was not admitted to its handshake.
+    pub(super) fn refuse(self, failure: HandshakeFailure) {
+        self.fail_for(failure, &"a limit on handshakes was reached");
+    }
+
+    pub(super) fn fail(mut self, error: &HandshakeError) {
+        self.server_name = error.server_name().cloned();
+        self.fail_for(error.failure(), &Chain(error));
+    }
+
+    fn fail_for(mut self, failure: HandshakeFailure, error: &dyn Display) {
+        self.snapshot.metrics.handshake_failures.of(failure).inc();
+        self.reason = CloseReason::Handshake;
+        debug!(
+            listener = &*self.snapshot.listener,
+            peer = %self.peer,
+            client = %self.client,
+            sni = self.server_name(),
+            reason = %failure,
+            error = %error,
+            "handshake failed"
+        );
+    }
+
+    pub(super) fn close(mut self, reason: CloseReason) {
+        self.reason = reason;
+    }
+
+    fn server_name(&self) -> &str {
+        self.server_name.as_ref().map_or("", |name| name.as_str())
+    }
+}
+
+impl Drop for Report<'_> {
+    fn drop(&mut self) {
+        let metrics = &self.snapshot.metrics;
+        let lasted = self.at.elapsed();
+        metrics.connections_closed.of(self.reason).inc();
+        metrics.connection_duration.observe(lasted.as_secs_f64());
+        debug!(
+            listener = &*self.snapshot.listener,
+            peer = %self.peer,
+            client = %self.client,
+            sni = self.server_name(),
+            client_cert = self.client_cert.as_deref(),
+            handshake = self.handshake.map(Label::label),
+            not_resumed = self.not_resumed.map(Label::label),
+            reason = %self.reason,
+            duration_ms = lasted.as_millis() as u64,
+            bytes_downstream = self.meter.total(Direction::Downstream),
+            bytes_upstream = self.meter.total(Direction::Upstream),
+            "closed"
+        );
+    }
+}
