@@ -11,14 +11,14 @@ use portunus_certs::store::{CertificateStore, ReloadReport, StoreOptions};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::UnixTime;
 
-use crate::config::{Config, Sites};
+use crate::config::{Config, Listener, Site, Sites, Termination};
 use crate::log::Chain;
 use crate::runtime::clients::options;
 use crate::runtime::resumption;
 
 use super::clients::Clients;
-use super::finding::{Findings, Severity, is_covered};
-use super::{ConfigFile, FAILED, date, output, traffic};
+use super::finding::{Findings, Needs, Severity, is_covered};
+use super::{ConfigFile, FAILED, date, exposure, output, traffic};
 
 /// Checks the configuration, then the certificates that it names.
 pub(super) fn run(file: &ConfigFile) -> u8 {
@@ -29,7 +29,11 @@ pub(super) fn run(file: &ConfigFile) -> u8 {
     let (store, report) = open(&config);
     let index = store.load();
     let mut findings = Findings::default();
-    findings.add_report(&report, &index);
+    let needs = match config.listeners.iter().any(Listener::terminates) {
+        true => Needs::Certificates,
+        false => Needs::Nothing,
+    };
+    findings.add_report(&report, &index, needs);
     findings.add_dates(&index, date::now());
     if !index.is_empty() {
         add_bare_names(&config, &index, &mut findings);
@@ -44,6 +48,7 @@ pub(super) fn run(file: &ConfigFile) -> u8 {
         findings.warning(text, Some("chmod 600 it"));
     }
     traffic::add(&config, &mut findings);
+    exposure::add(&config, &mut findings);
     findings.say();
     let errors = findings.count(Severity::Error);
     let told = output::print(format_args!(
@@ -74,7 +79,8 @@ fn add_bare_names(config: &Config, index: &CertificateIndex, findings: &mut Find
         let Sites::Named(sites) = &listener.sites else {
             continue;
         };
-        for host in sites.iter().flat_map(|site| &site.hosts) {
+        let ours = |site: &&Site| site.termination == Termination::Here;
+        for host in sites.iter().filter(ours).flat_map(|site| &site.hosts) {
             if is_covered(host, index) {
                 continue;
             }

@@ -37,6 +37,15 @@ pub(super) enum Severity {
     Warning,
 }
 
+/// What clients are served with.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Needs {
+    /// TLS of some of them ends here.
+    Certificates,
+    /// TLS of all of them begins here, or passes through.
+    Nothing,
+}
+
 impl Findings {
     /// Adds an error, and what can be done about it.
     pub(super) fn error(&mut self, text: impl Display, hint: Option<&str>) {
@@ -69,12 +78,17 @@ impl Findings {
     }
 
     /// Adds what a reading of the certificates came to.
-    pub(super) fn add_report(&mut self, report: &ReloadReport, index: &CertificateIndex) {
+    pub(super) fn add_report(
+        &mut self,
+        report: &ReloadReport,
+        index: &CertificateIndex,
+        needs: Needs,
+    ) {
         for skipped in &report.skipped {
             let text = format!("{}: {}", skipped.path.display(), reason(&skipped.error));
             self.error(text, way_out(&skipped.error));
         }
-        if index.is_empty() {
+        if index.is_empty() && needs == Needs::Certificates {
             self.error(NOTHING_LOADED, None);
         }
         self.add_warnings(report);

@@ -13,6 +13,7 @@ mod date;
 mod demo;
 mod endpoint;
 mod explain;
+mod exposure;
 mod finding;
 mod issue;
 mod manual;

@@ -8,10 +8,11 @@ use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
 
 use crate::backend::check_trust;
-use crate::config::{AccessLog, Action, BackendTls, Behind, Config, Listener, Mode, Sites};
+use crate::config::{AccessLog, Action, BackendTls, Config, Listener, Mode};
 use crate::log::Chain;
 use crate::net::EndpointName;
 
+use super::exposure::behinds;
 use super::finding::Findings;
 
 /// Adds everything about routes, backends and the access log.
@@ -118,13 +119,4 @@ fn add_unnamed(config: &Config, findings: &mut Findings) {
             }
         }
     }
-}
-
-/// What is behind the sites of a listener.
-fn behinds(listener: &Listener) -> impl Iterator<Item = &Behind> {
-    let (any, named) = match &listener.sites {
-        Sites::Any(behind) => (Some(behind), [].as_slice()),
-        Sites::Named(sites) => (None, sites.as_slice()),
-    };
-    any.into_iter().chain(named.iter().map(|site| &site.behind))
 }

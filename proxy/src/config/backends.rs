@@ -1,7 +1,7 @@
 //! Backends: what their keys mean together.
 //!
-//! Owns the rules within a backend, and those between backends and the listeners that forward
-//! bytes to them. Refuses to know where values come from. Read next: `backend`, the result.
+//! Owns the rules within a backend; those between backends and listeners are in `between`. Refuses
+//! to know where values come from. Read next: `backend`, the result.
 
 use std::collections::HashSet;
 use std::net::IpAddr;
@@ -11,19 +11,19 @@ use http::HeaderName;
 use http::uri::{Authority, PathAndQuery};
 use rustls::pki_types::ServerName;
 
-use super::error::{BackendProblem, Problem};
+use super::client_auth::files;
+use super::error::{BackendProblem, BytesProblem, Problem};
 use super::list::Entry;
 use super::listeners::{alpn, networks, report_address, socket_path};
 use super::mixed::{Switch, TextOr};
 use super::schema::{
     BackendSection, BackendTlsSection, EjectionSection, EndpointSection, HealthSection,
 };
-use super::section::{Reader, one_of};
+use super::section::Reader;
 use super::text::Written;
 use super::{
-    Action, Backend, BackendProtocol, BackendTls, Balance, Behind, Ejection, Endpoint, Health,
-    HealthCheck, Listener, Mode, PoolBounds, ProxyTlv, ProxyVersion, Resolve, SendProxy, Sites,
-    suggest,
+    Backend, BackendProtocol, BackendTls, Balance, Ejection, Endpoint, Health, HealthCheck,
+    PoolBounds, ProxyTlv, ProxyVersion, Resolve, SendProxy, suggest,
 };
 use crate::net::EndpointName;
 
@@ -44,7 +44,10 @@ pub(super) fn backend(entry: &Entry<BackendSection>, reader: &mut Reader<'_>) ->
         tls: section.tls.as_ref().map(|entry| tls(entry, &endpoints, reader)),
         send_proxy: send_proxy(section, reader),
         balance: balance(&section.balance, reader),
-        health: section.health.as_ref().map(|entry| health(&entry.section, reader)),
+        health: section.health.as_ref().map(|entry| {
+            check_health(section, &entry.section, reader);
+            health(&entry.section, reader)
+        }),
         ejection: match &section.ejection {
             Switch::Off => None,
             Switch::On(section) => Some(ejection(section, reader)),
@@ -145,7 +148,7 @@ fn tls(
         ca: section.ca.as_ref().and_then(|written| written.path(reader)),
         server_name,
         credential: section.credential.as_ref().and_then(|written| written.path(reader)),
-        crls: section.crl.iter().flatten().filter_map(|written| written.path(reader)).collect(),
+        crls: files(section.crl.as_deref().unwrap_or_default(), reader),
         alpn: section.alpn.as_ref().map(|written| alpn(written, reader)).unwrap_or_default(),
         starttls: section.starttls.as_ref().map(|written| written.value),
     };
@@ -164,31 +167,27 @@ fn tls(
 }
 
 fn send_proxy(section: &BackendSection, reader: &mut Reader<'_>) -> Option<SendProxy> {
-    let mut tlvs: Vec<ProxyTlv> = Vec::new();
-    for written in section.proxy_tlvs.iter().flat_map(|written| &written.value) {
-        match TLVS.iter().find(|(word, _)| *word == written.text) {
-            Some((_, tlv)) if tlvs.contains(tlv) => {
-                let problem = Problem::Duplicate(written.quote());
-                reader.errors.report(&written.place, problem, || None);
-            }
-            Some((_, tlv)) => tlvs.push(*tlv),
-            None => {
-                let words = || TLVS.iter().map(|(word, _)| *word);
-                let hint = || {
-                    let meant = suggest::nearest(&written.text, words());
-                    meant.map(|meant| format!("did you mean `{meant}`?"))
-                };
-                let problem =
-                    Problem::Choice { written: written.quote(), options: one_of(words()) };
-                reader.errors.report(&written.place, problem, hint);
-            }
-        }
+    let version = section.send_proxy.as_ref().map(|written| written.value);
+    let Some(tlvs) = &section.proxy_tlvs else {
+        let version = version?;
+        let tlvs = match version {
+            ProxyVersion::V1 => Vec::new(),
+            ProxyVersion::V2 => TLVS_DEFAULT.to_vec(),
+        };
+        return Some(SendProxy { version, tlvs });
+    };
+    if let (Some(place), None | Some(ProxyVersion::V1)) = (&tlvs.place, version) {
+        let hint = || Some("set `send_proxy = \"v2\"`, or leave it out".to_owned());
+        reader.errors.report(place, BytesProblem::TlvsUnheard, hint);
     }
-    let version = section.send_proxy?;
-    if section.proxy_tlvs.is_none() && version == ProxyVersion::V2 {
-        tlvs = vec![ProxyTlv::Alpn, ProxyTlv::Authority, ProxyTlv::Ssl];
+    let find = |tlv| tlvs.value.iter().find(|word| word.value == tlv);
+    let certificate = find(ProxyTlv::ClientCert).and_then(|word| word.place.as_ref());
+    if let (Some(place), None) = (certificate, find(ProxyTlv::Ssl)) {
+        let hint = || Some("add `\"ssl\"`".to_owned());
+        reader.errors.report(place, BytesProblem::TlvCertificate, hint);
     }
-    Some(SendProxy { version, tlvs })
+    let tlvs = tlvs.value.iter().map(|word| word.value).collect();
+    Some(SendProxy { version: version?, tlvs })
 }
 
 fn balance(written: &Written, reader: &mut Reader<'_>) -> Balance {
@@ -230,6 +229,17 @@ fn health(section: &HealthSection, reader: &mut Reader<'_>) -> Health {
         timeout: section.timeout,
         rise: section.rise,
         fall: section.fall,
+    }
+}
+
+/// A request makes no sense to those who speak something else before TLS.
+fn check_health(section: &BackendSection, health: &HealthSection, reader: &mut Reader<'_>) {
+    let tls = section.tls.as_ref().map(|entry| &entry.section);
+    let spoken = tls.and_then(|tls| tls.starttls.as_ref());
+    if let (Some(spoken), Some(path)) = (spoken, &health.path) {
+        let hint = || Some("leave it out: they only have to accept a connection".to_owned());
+        let problem = BytesProblem::HealthOfStarttls(spoken.value.name());
+        reader.errors.report(&path.place, problem, hint);
     }
 }
 
@@ -277,53 +287,11 @@ fn ejection(section: &EjectionSection, reader: &mut Reader<'_>) -> Ejection {
     }
 }
 
-/// What backends cannot do for listeners that forward bytes to them.
-pub(super) fn check_tunnels(
-    listeners: &[Listener],
-    backends: &[Backend],
-    written: &[Entry<BackendSection>],
-    reader: &mut Reader<'_>,
-) {
-    let mut seen = HashSet::new();
-    for listener in listeners.iter().filter(|listener| listener.mode == Mode::Tcp) {
-        for index in backends_of(&listener.sites) {
-            let found = backends.get(index).zip(written.get(index));
-            let Some((backend, entry)) = found.filter(|_| seen.insert(index)) else { continue };
-            if matches!(backend.balance, Balance::HashHeader(_) | Balance::HashCookie(_)) {
-                let hint = || Some("as `hash-client`".to_owned());
-                let problem = BackendProblem::TunnelBalance(listener.name.to_string());
-                reader.errors.report(&entry.section.balance.place, problem, hint);
-            }
-        }
-    }
-}
-
-fn backends_of(sites: &Sites) -> Vec<usize> {
-    let index = |behind: &Behind| {
-        let actions = behind.routes.iter().map(|route| &route.action);
-        let indices = actions.filter_map(|action| match action {
-            Action::Forward { backend, .. } => Some(*backend),
-            Action::Redirect { .. } | Action::Respond { .. } => None,
-        });
-        indices.collect::<Vec<_>>()
-    };
-    match sites {
-        Sites::Any(behind) => index(behind),
-        Sites::Named(sites) => sites.iter().flat_map(|site| index(&site.behind)).collect(),
-    }
-}
-
 /// What comes before is no answer yet (RFC 9110 §15.2).
 const FINAL_MIN: u16 = 200;
 
-/// What a PROXY header can say, as the configuration has it.
-const TLVS: [(&str, ProxyTlv); 5] = [
-    ("alpn", ProxyTlv::Alpn),
-    ("authority", ProxyTlv::Authority),
-    ("client-cert", ProxyTlv::ClientCert),
-    ("ssl", ProxyTlv::Ssl),
-    ("unique-id", ProxyTlv::UniqueId),
-];
+/// What a PROXY header of version 2 says unless the operator says otherwise.
+const TLVS_DEFAULT: [ProxyTlv; 3] = [ProxyTlv::Alpn, ProxyTlv::Authority, ProxyTlv::Ssl];
 
 /// The ways that need no name.
 const WAYS: [(&str, Balance); 4] = [

@@ -11,6 +11,7 @@ use super::error::Problem;
 use super::list::Entry;
 use super::schema::ClientAuthSection;
 use super::section::Reader;
+use super::text::Written;
 use super::{ClientAuth, ClientCertForward, ClientResumption, Mode, ResumptionMode};
 
 /// What a listener says that its sites must fit.
@@ -30,7 +31,7 @@ pub(super) fn client_auth(
 ) -> Option<usize> {
     let entry = entry?;
     let section = &entry.section;
-    let crls = crls(section, reader);
+    let crls = files(section.crl.as_deref().unwrap_or_default(), reader);
     check_crl_depth(section, reader);
     check_forward(section, listener.mode, reader);
     check_resumption(section, listener.resumption, reader);
@@ -49,9 +50,10 @@ pub(super) fn client_auth(
     }))
 }
 
-fn crls(section: &ClientAuthSection, reader: &mut Reader<'_>) -> Vec<PathBuf> {
+/// Files, each of which stands once.
+pub(super) fn files(written: &[Written], reader: &mut Reader<'_>) -> Vec<PathBuf> {
     let mut paths = Vec::new();
-    for written in section.crl.iter().flatten() {
+    for written in written {
         let Some(path) = written.path(reader) else { continue };
         if paths.contains(&path) {
             let problem = Problem::Duplicate(written.quote());
@@ -76,7 +78,7 @@ fn check_forward(section: &ClientAuthSection, mode: Mode, reader: &mut Reader<'_
     if let (Some(place), ClientCertForward::Leaf | ClientCertForward::Chain, Mode::Tcp) =
         (&section.forward.place, section.forward.value, mode)
     {
-        let hint = || Some("leave it out, or set `mode = \"http\"` for the listener".to_owned());
+        let hint = || Some("leave it out; `proxy_tlvs` of a backend can tell of it".to_owned());
         reader.errors.report(place, Problem::ForwardOfBytes, hint);
     }
 }

@@ -11,8 +11,8 @@ use toml::de::DeValue;
 
 use super::error::{Place, Problem};
 use super::section::{Item, Key, LIST, Properties, Reader, Section, Table};
-use super::text::{Text, Written};
-use super::value::Kind;
+use super::text::{Choice, Text, Written};
+use super::value::{Kind, Located};
 
 /// A list of texts: at least one, and at most so many.
 pub(super) struct Texts(pub(super) usize);
@@ -35,6 +35,43 @@ impl Kind for Texts {
 
     fn written(&self, value: &Vec<Written>) -> Json {
         value.iter().map(|text| Text.written(text)).collect()
+    }
+}
+
+/// Words of a choice, none of them twice; perhaps no word at all.
+pub(super) struct Several<T: 'static>(pub(super) Choice<T>);
+
+impl<T: Copy + PartialEq> Kind for Several<T> {
+    type Value = Vec<Located<T>>;
+
+    fn parse(
+        &self,
+        place: &Place,
+        value: &DeValue<'_>,
+        reader: &mut Reader<'_>,
+    ) -> Option<Self::Value> {
+        if value.as_array().is_some_and(|list| list.is_empty()) {
+            return Some(Vec::new());
+        }
+        let mut words: Vec<Located<T>> = Vec::new();
+        each(place, value, self.0.0.len(), reader, |place, value, reader| {
+            let value = self.0.parse(&place, value, reader)?;
+            if words.iter().any(|known| known.value == value) {
+                let problem = Problem::Duplicate(self.0.word(value).to_owned());
+                reader.errors.report(&place, problem, || None);
+            }
+            words.push(Located { value, place: Some(place) });
+            Some(())
+        })?;
+        Some(words)
+    }
+
+    fn json(&self) -> Json {
+        json!({ "type": "array", "items": self.0.json(), "maxItems": self.0.0.len() })
+    }
+
+    fn written(&self, value: &Self::Value) -> Json {
+        value.iter().map(|word| self.0.written(&word.value)).collect()
     }
 }
 

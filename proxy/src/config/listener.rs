@@ -9,7 +9,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use portunus_certs::client_auth::{CrlDepth, Demand};
 
-use super::{HttpListener, ResumptionMode, Sites, Starttls};
+use super::{HttpListener, ResumptionMode, Sites, Starttls, Termination};
 use crate::net::ListenAddr;
 
 /// A named set of listening sockets with one protocol.
@@ -47,6 +47,19 @@ pub struct Listener {
     /// What is asked of clients where there are no sites, which else say it for themselves: an
     /// index into [`Config::client_auths`].
     pub client_auth: Option<usize>,
+}
+
+impl Listener {
+    /// Whether TLS of any client ends here, for which there has to be a certificate.
+    pub fn terminates(&self) -> bool {
+        self.entrance == Entrance::Tls
+            && match &self.sites {
+                Sites::Any(_) => true,
+                Sites::Named(sites) => {
+                    sites.iter().any(|site| site.termination == Termination::Here)
+                }
+            }
+    }
 }
 
 /// How connections come in.

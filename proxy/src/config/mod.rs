@@ -8,6 +8,7 @@
 
 mod backend;
 mod backends;
+mod between;
 mod client_auth;
 mod error;
 mod list;
@@ -41,7 +42,7 @@ pub use self::backend::{
     PoolBounds, ProxyTlv, ProxyVersion, Resolve, SendProxy,
 };
 pub use self::error::{
-    BackendProblem, ConfigError, ConfigErrors, FieldProblem, Problem, RouteProblem,
+    BackendProblem, BytesProblem, ConfigError, ConfigErrors, FieldProblem, Problem, RouteProblem,
 };
 pub use self::listener::{
     ClientAuth, ClientCertForward, ClientResumption, Entrance, Listener, Mode, NoSni,

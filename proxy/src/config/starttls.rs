@@ -1,8 +1,17 @@
 //! Protocols that begin in the clear and then ask for TLS.
 //!
-//! Owns the types; what is said in them is in `starttls` of the crate. Refuses to know sockets.
+//! Owns the types, the words for them, and what is said to those who look for FTP among them. What
+//! is said in them is in `starttls` of the crate. Refuses to know sockets.
 
 use std::sync::Arc;
+
+use serde_json::Value as Json;
+use toml::de::DeValue;
+
+use super::error::{BytesProblem, Place};
+use super::section::Reader;
+use super::text::Choice;
+use super::value::Kind;
 
 /// What is spoken on a listener before TLS.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -57,3 +66,45 @@ pub enum WithoutTls {
     /// Ask for TLS, or leave.
     Nothing,
 }
+
+/// What a listener can speak before TLS.
+pub(super) struct StarttlsText;
+
+impl Kind for StarttlsText {
+    type Value = StarttlsProtocol;
+
+    fn parse(
+        &self,
+        place: &Place,
+        value: &DeValue<'_>,
+        reader: &mut Reader<'_>,
+    ) -> Option<StarttlsProtocol> {
+        if value.as_str() == Some(FTP) {
+            let hint = || Some("use SFTP, or let the FTP server speak TLS itself".to_owned());
+            reader.errors.report(place, BytesProblem::Ftp, hint);
+            return None;
+        }
+        SPOKEN.parse(place, value, reader)
+    }
+
+    fn json(&self) -> Json {
+        SPOKEN.json()
+    }
+
+    fn written(&self, value: &StarttlsProtocol) -> Json {
+        SPOKEN.written(value)
+    }
+}
+
+const SPOKEN: Choice<StarttlsProtocol> = Choice(&[
+    ("smtp", StarttlsProtocol::Smtp),
+    ("imap", StarttlsProtocol::Imap),
+    ("pop3", StarttlsProtocol::Pop3),
+    ("postgresql", StarttlsProtocol::Postgresql),
+    ("mysql", StarttlsProtocol::Mysql),
+    ("ldap", StarttlsProtocol::Ldap),
+    ("xmpp", StarttlsProtocol::Xmpp),
+]);
+
+/// What people look for among them.
+const FTP: &str = "ftp";

@@ -236,7 +236,15 @@ impl<T: Copy + PartialEq> Kind for Choice<T> {
     }
 
     fn written(&self, value: &T) -> Json {
-        self.0.iter().find(|(_, meaning)| meaning == value).map(|(word, _)| *word).into()
+        self.word(*value).into()
+    }
+}
+
+impl<T: Copy + PartialEq> Choice<T> {
+    /// The word that means `value`.
+    pub(super) fn word(&self, value: T) -> &'static str {
+        let found = self.0.iter().find(|(_, meaning)| *meaning == value);
+        found.map_or("", |(word, _)| *word)
     }
 }
 

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use portunus_certs::client_auth::ChainBounds;
 use toml::de::DeTable;
 
-use super::backends::{backend, check_tunnels};
+use super::backends::backend;
 use super::error::{Collector, ConfigErrors, Place, Problem};
 use super::listeners::{Shared, listen_addr, listener};
 use super::reference::Surroundings;
@@ -24,7 +24,9 @@ use super::schema::{
 };
 use super::section::{Properties, Reader, Section, Table, one_of};
 use super::text::Written;
-use super::{AccessLog, Admin, Certificates, Config, HttpLimits, Limits, Log, Server, suggest};
+use super::{
+    AccessLog, Admin, Certificates, Config, HttpLimits, Limits, Log, Server, between, suggest,
+};
 use crate::net::Keepalive;
 
 impl Config {
@@ -93,7 +95,7 @@ fn resolve(root: Root, reader: &mut Reader<'_>) -> Config {
     let listeners: Vec<_> =
         listeners.filter_map(|entry| listener(entry, &mut shared, reader)).collect();
     let backends: Vec<_> = root.backend.iter().map(|entry| backend(entry, reader)).collect();
-    check_tunnels(&listeners, &backends, &root.backend, reader);
+    between::check(&listeners, &backends, &root.backend, reader);
     Config {
         server,
         log: log(&root.log, reader),

@@ -3,15 +3,17 @@
 //! Owns [`ConfigErrors`] and the words for each [`Problem`]. One error is one line that a person
 //! can act on: file, line, key path, cause, hint. The causes are part of that line, so none of
 //! these has a `source()`. A value is quoted as it was written, before variables were expanded,
-//! and the value of a secret never. Read next: `problem` and `http` for the words, `text` and
-//! `number`, where most of the errors are found.
+//! and the value of a secret never. Read next: `problem`, `http` and `bytes` for the words,
+//! `text` and `number`, where most of the errors are found.
 
+mod bytes;
 mod http;
 mod problem;
 
 use std::fmt;
 use std::sync::Arc;
 
+pub use self::bytes::BytesProblem;
 pub use self::http::{BackendProblem, FieldProblem, RouteProblem};
 pub use self::problem::Problem;
 

@@ -1,13 +1,14 @@
 //! What is wrong with a key or its value, in words.
 //!
 //! Owns [`Problem`], which is the middle of an error: place before it, hint behind it. What only
-//! HTTP can get wrong is in `http`.
+//! HTTP can get wrong is in `http`, what only bytes can in `bytes`.
 
 use portunus_certs::name::NameError;
 
 use super::super::load::ReadError;
 use super::super::reference::ReferenceError;
 use super::super::units::UnitError;
+use super::bytes::BytesProblem;
 use super::http::{BackendProblem, FieldProblem, RouteProblem};
 use crate::net::AddressError;
 
@@ -40,16 +41,6 @@ pub enum Problem {
     /// A name with characters that metrics and logs cannot show.
     #[error("not a name: expected 1 to 64 of the characters a-z, 0-9, `-` and `_`")]
     BadName,
-    /// A name of ALPN that has no place in a handshake.
-    #[error("a name of ALPN has 1 to 255 bytes")]
-    AlpnLength,
-    /// FTP, of which only one of two connections would come this way.
-    #[error(
-        "FTP is not spoken: its data go over connections of their own, past this listener, so that \
-         TLS here would protect the password and not the files; use FTPS of the server itself, or \
-         SFTP"
-    )]
-    StarttlsFtp,
     /// A path that no system call takes.
     #[error("not a path: it is empty, has a NUL, or is too long for a socket (107 bytes)")]
     BadPath,
@@ -65,6 +56,9 @@ pub enum Problem {
     /// There is nothing to check.
     #[error("no revocation is checked without `crl`")]
     CrlDepth,
+    /// Listeners of bytes, and what they lead to.
+    #[error(transparent)]
+    Bytes(#[from] BytesProblem),
     /// None of the possible words.
     #[error("`{written}` is none of {options}")]
     Choice {

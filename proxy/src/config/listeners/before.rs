@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use portunus_certs::name::NamePattern;
 
-use super::super::error::Problem;
+use super::super::error::{BytesProblem, Problem};
 use super::super::list::Entry;
 use super::super::schema::{ListenerSection, ProxyProtocolSection};
 use super::super::section::Reader;
@@ -17,6 +17,7 @@ use super::super::{
     Entrance, ProxyProtocol, Sites, Starttls, StarttlsProtocol, UnixPeers, WithoutTls,
 };
 use super::address::networks;
+use crate::net::ListenAddr;
 
 /// How connections come in.
 pub(super) fn entrance(section: &ListenerSection) -> Entrance {
@@ -29,30 +30,49 @@ pub(super) fn entrance(section: &ListenerSection) -> Entrance {
 /// Who says who the client is.
 pub(super) fn proxy_protocol(
     entry: &Entry<ProxyProtocolSection>,
+    listener: &ListenerSection,
     reader: &mut Reader<'_>,
 ) -> ProxyProtocol {
     let written = entry.section.from.as_deref().unwrap_or_default();
     let (unix, blocks): (Vec<_>, Vec<_>) =
         written.iter().cloned().partition(|written| written.text == UNIX);
+    if !written.is_empty() {
+        check_peers(unix.first(), blocks.first(), listener, reader);
+    }
     ProxyProtocol {
         from: networks(&blocks, reader),
         from_unix: if unix.is_empty() { UnixPeers::Refused } else { UnixPeers::Believed },
     }
 }
 
-/// What is spoken before TLS.
-pub(super) fn starttls(
-    section: &ListenerSection,
-    sites: &Sites,
+/// Reports addresses at which nobody is let in, and peers who cannot be there.
+fn check_peers(
+    unix: Option<&Written>,
+    block: Option<&Written>,
+    listener: &ListenerSection,
     reader: &mut Reader<'_>,
-) -> Option<Starttls> {
-    let written = section.starttls.as_ref()?;
-    let Some(protocol) = written.value else {
-        if let Some(place) = &written.place {
-            reader.errors.report(place, Problem::StarttlsFtp, || None);
-        }
-        return None;
-    };
+) {
+    let addresses = || listener.listen.iter().flatten();
+    let is_unix = |written: &Written| matches!(written.text.parse(), Ok(ListenAddr::Unix(_)));
+    let is_tcp = |written: &Written| matches!(written.text.parse(), Ok(ListenAddr::Tcp(_)));
+    if let (Some(written), None) = (unix, addresses().find(|written| is_unix(written))) {
+        let hint = || Some("leave it out".to_owned());
+        reader.errors.report(&written.place, BytesProblem::UnixUnheard, hint);
+    }
+    for written in addresses() {
+        let (lacking, hint) = match (unix, block) {
+            (None, _) if is_unix(written) => ("`unix`", "add `\"unix\"`"),
+            (_, None) if is_tcp(written) => ("address block", "add one, as `10.0.0.0/8`"),
+            _ => continue,
+        };
+        let problem = BytesProblem::NobodyFrom(lacking);
+        reader.errors.report(&written.place, problem, || Some(hint.to_owned()));
+    }
+}
+
+/// What is spoken before TLS.
+pub(super) fn starttls(section: &ListenerSection, sites: &Sites) -> Option<Starttls> {
+    let protocol = section.starttls.as_ref()?.value;
     let without_tls = match section.require_tls.value {
         true => WithoutTls::Nothing,
         false => WithoutTls::Everything,
@@ -82,7 +102,7 @@ fn greeting_name(section: &ListenerSection, sites: &Sites) -> Arc<str> {
 /// The protocols that a listener agrees on by ALPN. What speaks a protocol before TLS speaks the
 /// same in it, so that a client which offers others is lost (RFC 7301 §3.2).
 pub(super) fn listener_alpn(section: &ListenerSection, reader: &mut Reader<'_>) -> Vec<Arc<[u8]>> {
-    let spoken = section.starttls.as_ref().and_then(|written| written.value);
+    let spoken = section.starttls.as_ref().map(|written| written.value);
     match (&section.tls.alpn, spoken) {
         (Some(written), _) => alpn(written, reader),
         (None, Some(protocol)) => names(protocol).iter().map(|name| Arc::from(*name)).collect(),
@@ -99,7 +119,7 @@ pub(in crate::config) fn alpn(
     for written in &written.value {
         let name: Arc<[u8]> = written.text.as_bytes().into();
         let problem = if !(1..=ALPN_BYTES_MAX).contains(&name.len()) {
-            Problem::AlpnLength
+            BytesProblem::Alpn.into()
         } else if names.contains(&name) {
             Problem::Duplicate(written.quote())
         } else {

@@ -1,17 +1,19 @@
 //! Listeners and their sites: what refers to what.
 //!
 //! Owns the rules between them: backends that exist, hosts that stand there once, a listener that
-//! leads somewhere. Refuses to know where values come from. Read next: `address` for what is bound,
-//! `before` for what comes before TLS, `http` for what only HTTP has, `routes` and `fields` for what
-//! is behind a site; `config` is the result.
+//! leads somewhere. Refuses to know where values come from. Read next: `address` for what is
+//! bound, `before` for what comes before TLS, `http` and `bytes` for what only one mode has,
+//! `routes` and `fields` for what is behind a site; `config` is the result.
 
 mod address;
 mod before;
+mod bytes;
 mod fields;
 mod http;
 mod routes;
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use portunus_certs::name::NamePattern;
 
@@ -19,12 +21,14 @@ pub(super) use self::address::{Taken, listen_addr, networks, report_address, soc
 pub(super) use self::before::alpn;
 use self::routes::{Beyond, behind};
 use super::client_auth::{Surrounding, client_auth};
-use super::error::Problem;
+use super::error::{BytesProblem, Problem};
 use super::list::Entry;
 use super::schema::{ListenerSection, Profile, SiteSection, TlsSection};
 use super::section::Reader;
 use super::text::Written;
-use super::{ClientAuth, Listener, ResumptionMode, Site, Sites, Termination, TlsVersion, suggest};
+use super::{
+    ClientAuth, Listener, Mode, ResumptionMode, Site, Sites, Termination, TlsVersion, suggest,
+};
 
 /// What listeners share, or may not share.
 pub(super) struct Shared<'a> {
@@ -52,8 +56,10 @@ pub(super) fn listener(
         let hint = || Some("give it to each site that needs it".to_owned());
         reader.errors.report(&auth.place, Problem::ClientAuthAndSites, hint);
     }
+    bytes::check(entry, reader);
     let auth = section.client_auth.as_ref();
-    let resumption = section.resumption.unwrap_or(shared.resumption);
+    let resumption = section.resumption.as_ref().map(|written| written.value);
+    let resumption = resumption.unwrap_or(shared.resumption);
     let surrounding = Surrounding { mode: section.mode, resumption };
     let sites = sites(entry, surrounding, shared, reader)?;
     Some(Listener {
@@ -61,16 +67,16 @@ pub(super) fn listener(
         addresses,
         mode: section.mode,
         tls_version_min: tls_version_min(&section.tls, reader),
-        certificate_compression: section.tls.certificate_compression,
-        no_sni: section.no_sni,
+        certificate_compression: section.tls.certificate_compression.value,
+        no_sni: section.no_sni.value,
         resumption,
         client_auth: client_auth(auth, surrounding, &mut shared.client_auths, reader),
         entrance: before::entrance(section),
         proxy_protocol: section
             .proxy_protocol
             .as_ref()
-            .map(|entry| before::proxy_protocol(entry, reader)),
-        starttls: before::starttls(section, &sites, reader),
+            .map(|entry| before::proxy_protocol(entry, section, reader)),
+        starttls: before::starttls(section, &sites),
         alpn: before::listener_alpn(section, reader),
         on_truncation: section.on_truncation.value,
         sites,
@@ -80,7 +86,7 @@ pub(super) fn listener(
 
 fn tls_version_min(section: &TlsSection, reader: &mut Reader<'_>) -> TlsVersion {
     let written = &section.min_version;
-    match (section.profile, written.value, &written.place) {
+    match (section.profile.value, written.value, &written.place) {
         (Profile::Default, version, _) => version,
         (Profile::Modern, TlsVersion::V1_2, Some(place)) => {
             let hint = || Some("leave one of them out".to_owned());
@@ -134,12 +140,13 @@ fn sites(
 fn site(
     entry: &Entry<SiteSection>,
     surrounding: Surrounding,
-    seen: &mut HashSet<String>,
+    seen: &mut Seen,
     shared: &mut Shared<'_>,
     reader: &mut Reader<'_>,
 ) -> Option<Site> {
     let section = &entry.section;
-    let hosts = hosts(section.hosts.as_deref().unwrap_or_default(), seen, reader);
+    let alpn = section.alpn.as_ref().map(|written| alpn(written, reader)).unwrap_or_default();
+    let hosts = hosts(section, surrounding.mode, &alpn, seen, reader);
     let auth = section.client_auth.as_ref();
     let client_auth = client_auth(auth, surrounding, &mut shared.client_auths, reader);
     let written = Beyond {
@@ -158,7 +165,7 @@ fn site(
     }
     Some(Site {
         hosts,
-        alpn: section.alpn.as_ref().map(|written| alpn(written, reader)).unwrap_or_default(),
+        alpn,
         termination: match section.passthrough.value {
             true => Termination::Endpoint,
             false => Termination::Here,
@@ -168,26 +175,46 @@ fn site(
     })
 }
 
+/// Hosts with the protocol of each, or none for all others, that have a site.
+type Seen = HashSet<(String, Option<Arc<[u8]>>)>;
+
 fn hosts(
-    written: &[Written],
-    seen: &mut HashSet<String>,
+    section: &SiteSection,
+    mode: Mode,
+    alpn: &[Arc<[u8]>],
+    seen: &mut Seen,
     reader: &mut Reader<'_>,
 ) -> Vec<NamePattern> {
     let mut hosts = Vec::new();
-    for written in written {
-        match NamePattern::parse(&written.text) {
-            // Two spellings of one name are one name.
-            Ok(host) if seen.insert(host.to_string()) => hosts.push(host),
-            Ok(_) => {
-                let problem = Problem::Duplicate(written.quote());
-                let hint = || Some("a listener serves each host from one site".to_owned());
-                reader.errors.report(&written.place, problem, hint);
-            }
+    for written in section.hosts.iter().flatten() {
+        let host = match NamePattern::parse(&written.text) {
+            Ok(host) => host,
             Err(reason) => {
                 let problem = Problem::Host { written: written.quote(), reason };
                 reader.errors.report(&written.place, problem, || None);
+                continue;
             }
-        }
+        };
+        // Two spellings of one name are one name.
+        let name = host.to_string();
+        let protocols = alpn.iter().map(|protocol| Some(Arc::clone(protocol)));
+        let (problem, hint): (Problem, _) = if mode == Mode::Tcp && !alpn.is_empty() {
+            // All of them: a later site is compared with each.
+            let taken = protocols.filter(|one| !seen.insert((name.clone(), one.clone()))).count();
+            if taken == 0 {
+                hosts.push(host);
+                continue;
+            }
+            (BytesProblem::AlpnTaken(written.quote()).into(), EACH_PROTOCOL)
+        } else if seen.insert((name, None)) {
+            hosts.push(host);
+            continue;
+        } else if mode == Mode::Tcp {
+            (Problem::Duplicate(written.quote()), EACH_HOST_OR_PROTOCOL)
+        } else {
+            (Problem::Duplicate(written.quote()), EACH_HOST)
+        };
+        reader.errors.report(&written.place, problem, || Some(hint.to_owned()));
     }
     hosts
 }
@@ -209,3 +236,8 @@ fn backend_index(
     }
     found
 }
+
+const EACH_HOST: &str = "a listener serves each host from one site";
+const EACH_HOST_OR_PROTOCOL: &str =
+    "a listener serves each host from one site, or from several that differ in `alpn`";
+const EACH_PROTOCOL: &str = "a listener serves each protocol of a host from one site";

@@ -6,13 +6,13 @@ use std::marker::PhantomData;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::super::list::{Entry, Perhaps, Texts};
+use super::super::list::{Entry, Perhaps, Several, Texts};
 use super::super::mixed::{Codes, Mixed, Switch, SwitchKey, TextOr};
 use super::super::number::{Count, Time};
 use super::super::section::{Key, Properties, Reader, Section, Table, section};
 use super::super::text::{Choice, Flag, Text, Written};
 use super::super::value::{Kind, Located, Where};
-use super::super::{BackendProtocol, ProxyVersion, StarttlsProtocol};
+use super::super::{BackendProtocol, ProxyTlv, ProxyVersion, StarttlsProtocol};
 use super::{DAY, HOUR, MINUTE, MOMENT, MONTH, NOTHING, SECOND, secs};
 
 section! {
@@ -34,11 +34,18 @@ section! {
         tls: Option<Entry<BackendTlsSection>> = Perhaps(PhantomData);
         /// Tell endpoints of the client by a PROXY header: v1 or v2. Only where bytes are
         /// forwarded.
-        send_proxy: Option<ProxyVersion> =
-            Choice(&[("v1", ProxyVersion::V1), ("v2", ProxyVersion::V2)]).optional();
-        /// What a PROXY header of version 2 says besides addresses: alpn, authority, ssl,
-        /// unique-id, client-cert (within ssl).
-        proxy_tlvs: Option<Located<Vec<Written>>> = Where(Texts(8)).optional();
+        send_proxy: Option<Located<ProxyVersion>> =
+            Where(Choice(&[("v1", ProxyVersion::V1), ("v2", ProxyVersion::V2)])).optional();
+        /// What a PROXY header of version 2 says besides addresses, as far as it is known;
+        /// client-cert stands within ssl. Without it alpn, authority and ssl.
+        proxy_tlvs: Option<Located<Vec<Located<ProxyTlv>>>> = Where(Several(Choice(&[
+            ("alpn", ProxyTlv::Alpn),
+            ("authority", ProxyTlv::Authority),
+            ("unique-id", ProxyTlv::UniqueId),
+            ("ssl", ProxyTlv::Ssl),
+            ("client-cert", ProxyTlv::ClientCert),
+        ])))
+        .optional();
         /// p2c: the less busy one of two that chance names; round-robin: one after the other;
         /// least: the least busy one; hash-client, hash-header:NAME, hash-cookie:NAME: always the
         /// same for the same client address, request field or cookie.

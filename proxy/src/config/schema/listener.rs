@@ -9,6 +9,7 @@ use portunus_certs::client_auth::{CrlDepth, Demand};
 use super::super::list::{Entry, Perhaps, Repeated, Texts};
 use super::super::number::Count;
 use super::super::section::{Key, Properties, Reader, Section, Table, section};
+use super::super::starttls::StarttlsText;
 use super::super::text::{Choice, Flag, Text, Written};
 use super::super::value::{Kind, Located, Where};
 use super::super::{
@@ -28,17 +29,7 @@ section! {
         /// Peers that say who the client is by a PROXY header; nobody else may connect.
         proxy_protocol: Option<Entry<ProxyProtocolSection>> = Perhaps(PhantomData);
         /// What is spoken before TLS: smtp, imap, pop3, postgresql, mysql, ldap or xmpp.
-        starttls: Option<Located<Option<StarttlsProtocol>>> = Where(Choice(&[
-            ("smtp", Some(StarttlsProtocol::Smtp)),
-            ("imap", Some(StarttlsProtocol::Imap)),
-            ("pop3", Some(StarttlsProtocol::Pop3)),
-            ("postgresql", Some(StarttlsProtocol::Postgresql)),
-            ("mysql", Some(StarttlsProtocol::Mysql)),
-            ("ldap", Some(StarttlsProtocol::Ldap)),
-            ("xmpp", Some(StarttlsProtocol::Xmpp)),
-            ("ftp", None),
-        ]))
-        .optional();
+        starttls: Option<Located<StarttlsProtocol>> = Where(StarttlsText).optional();
         /// Whether a client that does not ask for TLS is refused; only with starttls.
         require_tls: Located<bool> = Where(Flag).or(Located { value: true, place: None });
         /// What the listener calls itself before TLS, in SMTP and XMPP; without it the first host
@@ -56,10 +47,11 @@ section! {
         /// The policy of TLS.
         tls: TlsSection = within();
         /// What a client without a server name gets: the first certificate, or an alert.
-        no_sni: NoSni = Choice(&[("default", NoSni::Default), ("reject", NoSni::Reject)])
-            .or(NoSni::Default);
+        no_sni: Located<NoSni> =
+            Where(Choice(&[("default", NoSni::Default), ("reject", NoSni::Reject)]))
+                .or(Located { value: NoSni::Default, place: None });
         /// As resumption.mode, which it overrides.
-        resumption: Option<ResumptionMode> = RESUMPTION_MODE.optional();
+        resumption: Option<Located<ResumptionMode>> = Where(RESUMPTION_MODE).optional();
         /// The backend of every name and path; instead of sites.
         backend: Option<Written> = Text.optional();
         /// What happens to some paths, the longest first; instead of sites.
@@ -106,10 +98,12 @@ section! {
         ]))
         .or(Located { value: TlsVersion::V1_2, place: None });
         /// default, or modern: TLS 1.3 only.
-        profile: Profile = Choice(&[("default", Profile::Default), ("modern", Profile::Modern)])
-            .or(Profile::Default);
+        profile: Located<Profile> =
+            Where(Choice(&[("default", Profile::Default), ("modern", Profile::Modern)]))
+                .or(Located { value: Profile::Default, place: None });
         /// Compress certificates for clients that offer it: zlib or brotli, TLS 1.3 only.
-        certificate_compression: bool = Flag.or(true);
+        certificate_compression: Located<bool> =
+            Where(Flag).or(Located { value: true, place: None });
         /// The protocols that are agreed on by ALPN where bytes are forwarded, the better one
         /// first; a client that offers others is refused.
         alpn: Option<Located<Vec<Written>>> = Where(Texts(16)).optional();

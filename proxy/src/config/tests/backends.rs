@@ -174,8 +174,8 @@ fn tls_names_files_and_who_is_behind_it() {
         ),
         (
             "tls.verify = false",
-            "tls.verify: unknown key; expected `ca`, `server_name`, `credential`, \
-             `crl`, `alpn` or `starttls`",
+            "tls.verify: unknown key; expected `ca`, `server_name`, `credential`, `crl`, `alpn` or \
+             `starttls`",
         ),
     ]);
     let hint = "add `server_name = \"NAME\"`";

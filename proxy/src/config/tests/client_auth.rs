@@ -156,7 +156,7 @@ fn bytes_carry_no_certificate_and_sites_speak_for_themselves() {
         assert_eq!(
             parse(&text).unwrap_err().to_string(),
             "config.toml:5: listener.a.client_auth.forward: bytes have no header fields to put a \
-             certificate in; leave it out, or set `mode = \"http\"` for the listener"
+             certificate in; leave it out; `proxy_tlvs` of a backend can tell of it"
         );
     }
     let none = "mode = 'tcp'\nbackend = 'mail'\nclient_auth = { ca = 'ca.pem', forward = 'none' }";

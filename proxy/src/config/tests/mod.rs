@@ -1,6 +1,8 @@
 //! What a whole configuration becomes; the errors are in `faults`, the reference in `root_file`.
 
 mod backends;
+mod between;
+mod bytes;
 mod client_auth;
 mod faults;
 mod garbage;

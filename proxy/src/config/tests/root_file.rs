@@ -85,8 +85,11 @@ fn backends_read_as_the_reference_shows_them_and_with_the_defaults_that_it_names
     let short: Vec<&str> = health.iter().copied().filter(needed).collect();
     assert!(parsed(&health).health.is_some());
     assert_eq!(parsed(&health).health, parsed(&short).health);
-    let tls = parsed(&commented("tls.")).tls.unwrap();
+    let of_bytes = |line: &&str| line.starts_with("tls.alpn") || line.starts_with("tls.starttls");
+    let of_both: Vec<&str> = commented("tls.").into_iter().filter(|line| !of_bytes(line)).collect();
+    let tls = parsed(&of_both).tls.unwrap();
     assert!(tls.ca.is_some() && tls.server_name.is_some() && tls.credential.is_some());
+    assert_eq!(tls.crls.len(), 1);
     assert_eq!(parsed(&commented("allow = ")).resolve.allow.len(), 2);
     let tables = REFERENCE.replace("[\"127.0.0.1:3000\"]", "[{ address = \"127.0.0.1:3000\" }]");
     let shown = REFERENCE.lines().find_map(|line| line.strip_prefix("#     { address"));
@@ -149,6 +152,36 @@ fn what_a_listener_can_have_reads_as_the_reference_shows_it() {
     let line = commented("nameservers").join("\n");
     let servers = parse(&format!("resolver.{line}\n{LEAST}")).unwrap().nameservers;
     assert_eq!(servers, ["10.0.0.2:53".parse().unwrap(), "[2001:db8::2]:5353".parse().unwrap()]);
+}
+
+#[test]
+fn what_only_bytes_have_reads_as_the_reference_shows_it_and_with_the_defaults_that_it_names() {
+    let lines = |keys: &[&str]| keys.iter().flat_map(|key| commented(key)).collect::<Vec<_>>();
+    let parsed = |listener: &[&str], backend: &[&str]| {
+        let text = format!(
+            "[listener.a]\nlisten = ['[::]:1', 'unix:s']\nmode = 'tcp'\n{}\n\
+             [backend.app]\nendpoints = ['h:1']\n{}\n",
+            listener.join("\n"),
+            backend.join("\n")
+        );
+        parse(&text).unwrap()
+    };
+    let before = lines(&["proxy_protocol", "starttls = ", "greeting_name", "tls = { alpn"]);
+    assert_eq!(before.len(), 4);
+    let site = lines(&["[[listener.https.site]]", "hosts = [\"app", "alpn = ", "passthrough = "]);
+    let site: Vec<String> = site.iter().map(|line| line.replace(".https.", ".a.")).collect();
+    let site: Vec<&str> = site.iter().map(String::as_str).chain(["backend = 'app'"]).collect();
+    assert_eq!(site.len(), 5);
+    let config = parsed(&[before.as_slice(), &site].concat(), &lines(&["send_proxy", "tls."]));
+    let listener = &config.listeners[0];
+    assert!(listener.proxy_protocol.is_some() && listener.starttls.is_some());
+    let Sites::Named(sites) = &listener.sites else { unreachable!() };
+    assert_eq!((sites[0].alpn.len(), sites[0].termination), (1, Termination::Here));
+    let tls = config.backends[0].tls.clone().unwrap();
+    assert!(tls.starttls.is_some() && !tls.alpn.is_empty());
+    let said = lines(&["send_proxy", "proxy_tlvs"]);
+    let said = parsed(&["backend = 'app'"], &said).backends.remove(0).send_proxy;
+    assert_eq!(said, config.backends[0].send_proxy);
 }
 
 #[test]

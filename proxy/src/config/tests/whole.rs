@@ -41,6 +41,39 @@ redirect = { to = "https://{host}/new/{rest}?from={path}", status = 307 }
 [[listener.web.site.routes]]
 path = "/health"
 respond = { status = 200, body = "ok", content_type = "text/plain" }
+[listener.mx]
+listen = ["[::]:25", "unix:mx.sock"]
+mode = "tcp"
+proxy_protocol = { from = ["10.0.0.0/8", "unix"] }
+starttls = "smtp"
+require_tls = false
+greeting_name = "mx.example"
+tls = { alpn = ["smtp", "x"] }
+on_truncation = "reset"
+backend = "mx"
+[listener.relay]
+listen = ["127.0.0.1:2525"]
+mode = "tcp"
+clear = true
+backend = "relay"
+[listener.mixed]
+listen = ["[::]:8443"]
+mode = "tcp"
+[[listener.mixed.site]]
+hosts = ["a.example"]
+alpn = ["acme-tls/1"]
+passthrough = true
+backend = "mx"
+[[listener.mixed.site]]
+hosts = ["a.example"]
+backend = "relay"
+[backend.mx]
+endpoints = ["unix:mx.sock"]
+send_proxy = "v2"
+proxy_tlvs = ["alpn", "authority", "unique-id", "ssl", "client-cert"]
+[backend.relay]
+endpoints = ["smtp.example:587"]
+tls = { crl = ["relay.crl"], alpn = ["smtp"], starttls = "smtp" }
 [backend.app]
 endpoints = ["a:1", { address = "unix:/run/b.sock", weight = 7, backup = true }]
 protocol = "auto"
