@@ -1,12 +1,13 @@
 //! Which site a name belongs to: the one look-up that TLS policy and HTTP routing share.
 //!
 //! Owns [`Sites`] and [`SiteId`]. A name that no site has belongs to none, never to another one.
-//! Refuses to know what a site is good for: `policy` keeps its TLS half, `route` its backend.
+//! Sites that share a name differ in the protocols that their clients offer by ALPN; a client that
+//! offers none of those belongs to the site that asks for none, or to nobody. Refuses to know what a site is good for: `policy` keeps its TLS half, `route` its backend.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use portunus_certs::name::{HostName, NameMap, NamePattern};
+use portunus_certs::name::{HostName, NameMap};
 use portunus_certs::store::CertificateStore;
 
 use crate::config;
@@ -19,7 +20,20 @@ pub struct Sites(Names);
 enum Names {
     Any,
     Certified(Arc<CertificateStore>),
-    Named(NameMap<SiteId>),
+    Named {
+        sites: NameMap<Candidates>,
+        /// For clients that name nobody.
+        unnamed: Candidates,
+    },
+}
+
+/// The sites of one name.
+#[derive(Clone, Debug, Default)]
+struct Candidates {
+    /// In the order of the configuration.
+    by_protocol: Vec<(Vec<Arc<[u8]>>, SiteId)>,
+    /// The one for whatever a client offers.
+    otherwise: Option<SiteId>,
 }
 
 /// The place of a site in its listener, counted from 0.
@@ -40,13 +54,16 @@ impl Sites {
     /// The look-up for the sites of the configuration, in which no name stands twice.
     pub fn new(sites: &config::Sites) -> Self {
         let config::Sites::Named(sites) = sites else { return Self(Names::Any) };
-        let mut names = NameMap::default();
+        let mut names = NameMap::<Candidates>::default();
         for (index, site) in sites.iter().enumerate() {
             for host in &site.hosts {
-                names.insert(NamePattern::clone(host), SiteId(index));
+                names.entry(host).add(&site.alpn, SiteId(index));
             }
         }
-        Self(Names::Named(names))
+        // Who names nobody is taken for one who names the first of all.
+        let first = sites.first().and_then(|site| names.get_pattern(site.hosts.first()?));
+        let unnamed = first.cloned().unwrap_or_default();
+        Self(Names::Named { sites: names, unnamed })
     }
 
     /// The same for requests in the clear: without a handshake nothing else has seen to it that
@@ -63,12 +80,30 @@ impl Sites {
         matches!(self.0, Names::Any | Names::Certified(_))
     }
 
-    /// The site that has `name`.
+    /// The site that has `name`; where several have, the one for whatever a client offers, or
+    /// else the first.
     pub fn of_name(&self, name: &HostName) -> Option<SiteId> {
         match &self.0 {
             Names::Any => Some(SiteId::FIRST),
             Names::Certified(store) => store.load().has(name).then_some(SiteId::FIRST),
-            Names::Named(names) => names.get(name).copied(),
+            Names::Named { sites, .. } => sites.get(name)?.first(),
+        }
+    }
+
+    /// The site for a client that asks for `name`, or names nobody, and of whom `offers` tells
+    /// which protocols it offers.
+    pub fn of_client(
+        &self,
+        name: Option<&HostName>,
+        offers: impl Fn(&[u8]) -> bool,
+    ) -> Result<SiteId, NoSite> {
+        match (&self.0, name) {
+            (Names::Any, _) | (Names::Certified(_), None) => Ok(SiteId::FIRST),
+            (Names::Certified(_), Some(name)) => self.of_name(name).ok_or(NoSite::Name),
+            (Names::Named { sites, unnamed }, name) => {
+                let candidates = name.map_or(Some(unnamed), |name| sites.get(name));
+                candidates.ok_or(NoSite::Name)?.of(offers).ok_or(NoSite::Protocol)
+            }
         }
     }
 
@@ -77,8 +112,101 @@ impl Sites {
     pub fn of_host(&self, host: &str) -> Option<SiteId> {
         match &self.0 {
             Names::Any => Some(SiteId::FIRST),
-            Names::Certified(_) | Names::Named(_) if host.parse::<IpAddr>().is_ok() => None,
-            Names::Certified(_) | Names::Named(_) => self.of_name(&HostName::parse(host).ok()?),
+            Names::Certified(_) | Names::Named { .. } if host.parse::<IpAddr>().is_ok() => None,
+            Names::Certified(_) | Names::Named { .. } => self.of_name(&HostName::parse(host).ok()?),
         }
+    }
+}
+
+impl Candidates {
+    fn add(&mut self, protocols: &[Arc<[u8]>], site: SiteId) {
+        match protocols {
+            // The configuration has no two such sites for a name.
+            [] => self.otherwise = self.otherwise.or(Some(site)),
+            protocols => self.by_protocol.push((protocols.to_vec(), site)),
+        }
+    }
+
+    fn of(&self, offers: impl Fn(&[u8]) -> bool) -> Option<SiteId> {
+        let mut asking = self.by_protocol.iter();
+        let found = asking.find(|(protocols, _)| protocols.iter().any(|one| offers(one)));
+        found.map(|(_, site)| *site).or(self.otherwise)
+    }
+
+    fn first(&self) -> Option<SiteId> {
+        self.otherwise.or_else(|| self.by_protocol.first().map(|(_, site)| *site))
+    }
+}
+
+/// Why a client belongs to no site.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum NoSite {
+    /// No site has the name.
+    Name,
+    /// Sites have the name, and all of them ask for protocols that the client does not offer.
+    Protocol,
+}
+
+#[cfg(test)]
+mod tests {
+    use portunus_certs::name::NamePattern;
+
+    use super::*;
+    use crate::config::{Behind, Site, Termination};
+
+    fn sites(written: &[(&str, &[&str])]) -> Sites {
+        let site = |(hosts, alpn): &(&str, &[&str])| Site {
+            hosts: hosts.split(' ').map(|host| NamePattern::parse(host).unwrap()).collect(),
+            alpn: alpn.iter().map(|protocol| protocol.as_bytes().into()).collect(),
+            termination: Termination::Here,
+            behind: Behind::forwarding(0),
+            client_auth: None,
+        };
+        Sites::new(&config::Sites::Named(written.iter().map(site).collect()))
+    }
+
+    #[test]
+    fn sites_of_one_name_differ_by_what_clients_offer() {
+        let sites = sites(&[
+            ("mail.example", &["imap"]),
+            ("mail.example *.mail.example", &["pop3", "h2"]),
+            ("mail.example", &[]),
+            ("strict.example", &["postgresql"]),
+        ]);
+        let of = |name: &str, offered: &[&str]| {
+            let name = (!name.is_empty()).then(|| HostName::parse(name).unwrap());
+            let offers = |protocol: &[u8]| offered.iter().any(|one| one.as_bytes() == protocol);
+            sites.of_client(name.as_ref(), offers).map(SiteId::index)
+        };
+        for (name, offered, site) in [
+            ("mail.example", &["imap"][..], Ok(0)),
+            // The order is that of the configuration, not the client's.
+            ("mail.example", &["h2", "imap"], Ok(0)),
+            ("mail.example", &["http/1.1", "h2"], Ok(1)),
+            ("mail.example", &["http/1.1"], Ok(2)),
+            ("mail.example", &[], Ok(2)),
+            ("a.mail.example", &["pop3"], Ok(1)),
+            ("a.mail.example", &["imap"], Err(NoSite::Protocol)),
+            ("strict.example", &["postgresql"], Ok(3)),
+            ("strict.example", &[], Err(NoSite::Protocol)),
+            ("other.example", &["imap"], Err(NoSite::Name)),
+            // Who names nobody is taken for one who names the first.
+            ("", &["imap"], Ok(0)),
+            ("", &[], Ok(2)),
+            ("", &["postgresql"], Ok(2)),
+        ] {
+            assert_eq!(of(name, offered), site, "{name} {offered:?}");
+        }
+        let of_name = |name: &str| sites.of_name(&HostName::parse(name).unwrap());
+        assert_eq!(of_name("mail.example").map(SiteId::index), Some(2));
+        assert_eq!(of_name("strict.example").map(SiteId::index), Some(3));
+        assert_eq!(of_name("other.example"), None);
+    }
+
+    #[test]
+    fn an_exact_name_without_a_protocol_in_common_is_no_wildcard_s() {
+        let sites = sites(&[("a.b.example", &["imap"]), ("*.b.example", &[])]);
+        let name = HostName::parse("a.b.example").unwrap();
+        assert_eq!(sites.of_client(Some(&name), |_| false), Err(NoSite::Protocol));
     }
 }

@@ -28,6 +28,8 @@ use offer::ResumptionOffer;
 pub struct Hello {
     accepted: Accepted,
     offer: ResumptionOffer,
+    /// All that was read, as it came.
+    bytes: Vec<u8>,
 }
 
 impl Hello {
@@ -46,9 +48,22 @@ impl Hello {
         self.accepted.client_hello()
     }
 
+    /// Whether the client offers `protocol` by ALPN (RFC 7301 §3.1).
+    pub fn offers_protocol(&self, protocol: &[u8]) -> bool {
+        self.accepted
+            .client_hello()
+            .alpn()
+            .is_some_and(|mut offered| offered.any(|offered| offered == protocol))
+    }
+
     /// What the client offers to resume.
     pub fn offer(&self) -> &ResumptionOffer {
         &self.offer
+    }
+
+    /// All that the client has sent, as it came, for whoever is to hear it in our place.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.bytes
     }
 
     /// Begins the handshake with the configuration that was chosen for it.
@@ -82,7 +97,7 @@ pub async fn read(socket: &mut Socket, bytes_max: usize) -> Result<Hello, HelloE
         if let Some(hello) = step {
             return Ok(hello);
         }
-        if hello.seen >= bytes_max {
+        if hello.bytes.len() >= bytes_max {
             return Err(HelloError::TooLarge { bytes_max });
         }
     }
@@ -92,10 +107,8 @@ pub async fn read(socket: &mut Socket, bytes_max: usize) -> Result<Hello, HelloE
 #[derive(Default)]
 pub(super) struct Incomplete {
     acceptor: Acceptor,
-    /// Bytes so far.
-    seen: usize,
-    /// The same bytes, if they came in several pieces: most hellos come in one.
-    kept: Vec<u8>,
+    /// What was read so far.
+    bytes: Vec<u8>,
 }
 
 impl Incomplete {
@@ -103,12 +116,12 @@ impl Incomplete {
     /// the end of the connection.
     pub(super) fn feed(&mut self, bytes: &[u8]) -> Result<Option<Hello>, HelloError> {
         if bytes.is_empty() {
-            return Err(HelloError::Closed { after: self.seen });
+            return Err(HelloError::Closed { after: self.bytes.len() });
         }
-        if self.seen == 0 && is_http(bytes) {
+        if self.bytes.is_empty() && is_http(bytes) {
             return Err(HelloError::PlaintextHttp);
         }
-        self.seen += bytes.len();
+        self.bytes.extend_from_slice(bytes);
         let mut unread = bytes;
         while !unread.is_empty() {
             self.acceptor.read_tls(&mut unread).map_err(HelloError::Read)?;
@@ -117,11 +130,10 @@ impl Incomplete {
             Ok(accepted) => accepted,
             Err((error, alert)) => return Err(HelloError::Invalid(error, AlertBytes::new(alert))),
         };
-        if accepted.is_none() || !self.kept.is_empty() {
-            self.kept.extend_from_slice(bytes);
-        }
-        let records = if self.kept.is_empty() { bytes } else { &self.kept };
-        Ok(accepted.map(|accepted| Hello { accepted, offer: ResumptionOffer::parse(records) }))
+        Ok(accepted.map(|accepted| {
+            let bytes = std::mem::take(&mut self.bytes);
+            Hello { accepted, offer: ResumptionOffer::parse(&bytes), bytes }
+        }))
     }
 }
 
