@@ -70,6 +70,9 @@ labels! {
         Internal => "internal",
         /// A client or a backend was too slow for a limit.
         Timeout => "timeout",
+        /// The client's direction ended without `close_notify`, and the listener takes that for
+        /// the loss of what was to come.
+        Truncated => "truncated",
     }
 }
 

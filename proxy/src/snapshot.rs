@@ -13,7 +13,7 @@ use portunus_certs::store::CertificateStore;
 use crate::access::AccessLog;
 use crate::backend::Backend;
 use crate::config::{
-    self, ClientCertForward, Config, Entrance, Mode, RedirectListener, ResumptionMode,
+    self, ClientCertForward, Config, Entrance, Mode, RedirectListener, ResumptionMode, Truncation,
 };
 use crate::forward::http::HttpService;
 use crate::handshake::policy::{Means, Policy};
@@ -36,6 +36,8 @@ pub struct Snapshot {
     pub policy: Policy,
     /// The forwarding half of the listener.
     pub service: Service,
+    /// What an end of a client's direction means that nobody vouches for; only for bytes.
+    pub on_truncation: Truncation,
     /// How connections come in.
     pub entrance: Entrance,
     /// What sends requests in the clear on to this listener, if there are any.
@@ -116,6 +118,7 @@ impl Snapshot {
             handshakes: Arc::clone(shared.handshakes),
             policy,
             service,
+            on_truncation: listener.on_truncation,
             entrance: listener.entrance,
             redirect,
             metrics: handles,

@@ -18,7 +18,7 @@ use crate::forward::clear::ClearStream;
 use crate::forward::header::TlsFacts;
 use crate::forward::http::{self, HttpService};
 use crate::handshake::sites::SiteId;
-use crate::handshake::{self, Established, Protocol};
+use crate::handshake::{self, Arrival, Established, PassedThrough, Protocol};
 use crate::limit::HandshakePermit;
 use crate::metrics::{HttpVersion, Limit};
 use crate::net::{ClientAddr, PeerAddr, Socket};
@@ -125,11 +125,17 @@ async fn serve_tls(socket: Socket, snapshot: &Snapshot, origin: Origin, watch: D
     // The state of the handshake is large and short-lived: it does not stay in this task.
     let establish =
         Box::pin(handshake::establish(socket, &snapshot.policy, &snapshot.limits, at, meter));
-    let Established { stream, facts } = match establish.await {
-        Ok(established) => established,
+    let arrival = match establish.await {
+        Ok(arrival) => arrival,
         Err(error) => return report.fail(&error),
     };
     drop(permit);
+    let Established { stream, facts } = match arrival {
+        Arrival::Established(established) => established,
+        Arrival::PassedThrough(passed) => {
+            return pass_through(passed, snapshot, origin, report).await;
+        }
+    };
     report.establish(&facts);
     let reason = match &snapshot.service {
         Service::Http(service) => {
@@ -153,6 +159,26 @@ async fn serve_tls(socket: Socket, snapshot: &Snapshot, origin: Origin, watch: D
             Box::pin(http::serve(stream, version, Arc::clone(service), facts, watch)).await
         }
         Service::Tcp(routes) => tunnel::serve(stream, routes, facts.site, snapshot, origin).await,
+    };
+    report.close(reason);
+}
+
+/// Takes a client to the endpoint that establishes TLS with it.
+async fn pass_through(
+    passed: PassedThrough,
+    snapshot: &Snapshot,
+    origin: Origin,
+    mut report: Report<'_>,
+) {
+    let PassedThrough { socket, hello, server_name, site } = passed;
+    report.pass_through(server_name);
+    let reason = match &snapshot.service {
+        // Requests are nothing that an endpoint's TLS would show.
+        Service::Http(_) => CloseReason::Internal,
+        Service::Tcp(routes) => {
+            let stream = ClearStream::beginning_with(hello, socket, Arc::clone(&report.meter));
+            tunnel::serve(stream, routes, site, snapshot, origin).await
+        }
     };
     report.close(reason);
 }

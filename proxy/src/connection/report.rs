@@ -74,6 +74,12 @@ impl<'a> Report<'a> {
         self.client_cert = facts.client.as_ref().map(|client| client.fingerprint().into());
     }
 
+    /// TLS is the endpoint's to establish.
+    pub(super) fn pass_through(&mut self, server_name: Option<HostName>) {
+        self.snapshot.metrics.passed_through.inc();
+        self.server_name = server_name;
+    }
+
     /// The connection was not admitted to its handshake.
     pub(super) fn refuse(self, failure: HandshakeFailure) {
         self.fail_for(failure, &"a limit on handshakes was reached");

@@ -6,8 +6,8 @@
 use tracing::debug;
 
 use super::Origin;
-use crate::forward::tcp;
 use crate::forward::tcp::downstream::Downstream;
+use crate::forward::tcp::{self, Terms};
 use crate::handshake::sites::SiteId;
 use crate::log::Chain;
 use crate::outcome::CloseReason;
@@ -27,8 +27,13 @@ pub(super) async fn serve<C: Downstream>(
     };
     match Box::pin(tcp::connect(&mut stream, origin.client, backend)).await {
         Ok(upstream) => {
-            let metrics = backend.metrics();
-            Box::pin(tcp::join(stream, upstream, &snapshot.limits, metrics)).await
+            let terms = Terms {
+                limits: &snapshot.limits,
+                on_truncation: snapshot.on_truncation,
+                listener: &snapshot.metrics,
+                backend: backend.metrics(),
+            };
+            Box::pin(tcp::join(stream, upstream, terms)).await
         }
         Err(error) => {
             debug!(peer = %origin.peer, error = %Chain(&error), "no backend");

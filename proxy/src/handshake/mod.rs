@@ -4,8 +4,9 @@
 //! (`policy`), find the session that is offered (`resume`), finish the handshake (`tls`), say who
 //! the client is (`client`), and the words to a client that gets none of it (`refusal`). The data
 //! flows one way: [`establish`] consumes the socket and yields [`Established`], which alone knows
-//! the server name, the site, the client and the protocol. Refuses to know backends and HTTP. Read
-//! next: `policy`, then `resume` and `tls`.
+//! the server name, the site, the client and the protocol, or [`PassedThrough`], where TLS is the
+//! endpoint's to establish. Refuses to know backends and HTTP. Read next: `policy`, then `resume`
+//! and `tls`.
 
 mod client;
 mod compression;
@@ -33,10 +34,33 @@ pub use client::{Authentication, Unidentified};
 pub use facts::{Facts, Protocol};
 
 use hello::{Hello, HelloError};
-use policy::{Choice, Policy, Refused};
+use policy::{Choice, Policy, Refused, Terms};
 use resume::Attempt;
 use resume::Clients::{Anonymous, Authenticated};
+use sites::SiteId;
 use tls::TlsStream;
+
+/// What a ClientHello came to.
+#[derive(Debug)]
+pub enum Arrival {
+    /// TLS ends here, and stands.
+    Established(Established),
+    /// TLS ends at the endpoint.
+    PassedThrough(PassedThrough),
+}
+
+/// A connection whose TLS is the endpoint's to establish: nothing was said to the client yet.
+#[derive(Debug)]
+pub struct PassedThrough {
+    /// The connection, without what was read of it.
+    pub socket: Socket,
+    /// What was read of it, for the endpoint: the ClientHello and whatever came behind.
+    pub hello: Vec<u8>,
+    /// What the client asked for; `None` for clients that name nobody.
+    pub server_name: Option<HostName>,
+    /// The site that it asked for.
+    pub site: SiteId,
+}
 
 /// A connection whose TLS stands.
 #[derive(Debug)]
@@ -47,7 +71,8 @@ pub struct Established {
     pub facts: Facts,
 }
 
-/// Establishes TLS on `socket` within the limits, counted from `accepted`.
+/// Establishes TLS on `socket` within the limits, counted from `accepted`, or finds out that
+/// this is the endpoint's to do.
 ///
 /// A client that is refused is told why, in an alert or, if it speaks plain HTTP, in words.
 pub async fn establish(
@@ -56,7 +81,7 @@ pub async fn establish(
     limits: &Limits,
     accepted: Instant,
     meter: Arc<Meter>,
-) -> Result<Established, HandshakeError> {
+) -> Result<Arrival, HandshakeError> {
     let hello_deadline = accepted + limits.client_hello_timeout.min(limits.handshake_timeout);
     let hello = timeout_at(hello_deadline, hello::read(&mut socket, limits.client_hello_bytes_max));
     let hello = match hello.await {
@@ -72,16 +97,21 @@ pub async fn establish(
         }
     };
     let name = hello.server_name();
-    let choice = match policy.choose(&hello) {
-        Ok(choice) => choice,
+    let terms = match policy.choose(&hello) {
+        Ok(Choice::Terminate(terms)) => *terms,
+        Ok(Choice::PassThrough(site)) => {
+            let passed =
+                PassedThrough { socket, hello: hello.into_bytes(), server_name: name, site };
+            return Ok(Arrival::PassedThrough(passed));
+        }
         Err(refused) => {
             refusal::tell(socket, &refused.alert()).await;
             return Err(HandshakeError::new(name, Cause::Refused(refused)));
         }
     };
     let deadline = accepted + limits.handshake_timeout;
-    match timeout_at(deadline, finish(socket, hello, choice, policy, name.clone(), meter)).await {
-        Ok(Ok(established)) => Ok(established),
+    match timeout_at(deadline, finish(socket, hello, terms, policy, name.clone(), meter)).await {
+        Ok(Ok(established)) => Ok(Arrival::Established(established)),
         Ok(Err(error)) => Err(HandshakeError::new(name, Cause::Tls(error))),
         Err(_) => {
             let cause = Cause::Timeout(HandshakeFailure::Timeout, accepted.elapsed());
@@ -96,12 +126,12 @@ pub async fn establish(
 async fn finish(
     socket: Socket,
     hello: Hello,
-    choice: Choice,
+    terms: Terms,
     policy: &Policy,
     name: Option<HostName>,
     meter: Arc<Meter>,
 ) -> Result<Established, tls::TlsError> {
-    let Choice { site, authentication, context, mut config } = choice;
+    let Terms { site, authentication, context, mut config } = terms;
     let attempt = match context {
         Some(context) => {
             let clients = authentication.as_ref().map_or(Anonymous, |_| Authenticated);

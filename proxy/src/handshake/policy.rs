@@ -18,14 +18,14 @@ use portunus_certs::store::CertificateStore;
 use rustls::pki_types::UnixTime;
 use rustls::{ProtocolVersion, ServerConfig};
 
-use crate::config::{self, ClientResumption, NoSni, TlsVersion};
+use crate::config::{self, ClientResumption, NoSni, Termination, TlsVersion};
 use crate::outcome::HandshakeFailure;
 
 use super::client::Authentication;
 use super::hello::Hello;
 use super::refusal::fatal_alert;
 use super::resume::Resumption;
-use super::sites::{SiteId, Sites};
+use super::sites::{NoSite, SiteId, Sites};
 use super::template::{Templates, alpn};
 
 /// The TLS half of a listener.
@@ -37,9 +37,18 @@ pub struct Policy {
     templates: Templates,
     resumption: Resumption,
     /// In the order of the sites; one where there are none.
-    clients: Vec<Clients>,
+    by_site: Vec<SitePolicy>,
     /// A name of the first site, for clients that name nobody.
     first_name: Option<HostName>,
+}
+
+/// The TLS half of a site.
+#[derive(Debug)]
+struct SitePolicy {
+    termination: Termination,
+    clients: Clients,
+    /// What is agreed on by ALPN in place of what the listener speaks, the better one first.
+    alpn: Option<Vec<Vec<u8>>>,
 }
 
 /// Who the clients of a site are, and what their sessions are bound to.
@@ -66,7 +75,16 @@ pub struct Means<'a> {
 
 /// What one client gets.
 #[derive(Debug)]
-pub struct Choice {
+pub enum Choice {
+    /// The TLS of the endpoint behind this site, which hears the client's own words.
+    PassThrough(SiteId),
+    /// Ours.
+    Terminate(Box<Terms>),
+}
+
+/// What a client gets whose TLS ends here.
+#[derive(Debug)]
+pub struct Terms {
     /// The site that the client asked for.
     pub site: SiteId,
     /// How the client is authenticated; not at all, if it stays anonymous.
@@ -88,19 +106,22 @@ impl Policy {
             config::Sites::Any(_) => &[],
             config::Sites::Named(sites) => sites,
         };
-        let clients = match named {
-            [] => vec![means.clients(listener, &[], listener.client_auth)?],
-            sites => sites
-                .iter()
-                .map(|site| means.clients(listener, &site.hosts, site.client_auth))
-                .collect::<Result<_, _>>()?,
+        let by_site = match named {
+            [] => vec![SitePolicy {
+                termination: Termination::Here,
+                clients: means.clients(listener, &[], &alpn(listener), listener.client_auth)?,
+                alpn: None,
+            }],
+            sites => {
+                sites.iter().map(|site| means.site(listener, site)).collect::<Result<_, _>>()?
+            }
         };
         let first_name = named.first().into_iter().flat_map(|site| &site.hosts);
         let first_name = first_name.filter_map(exact).next();
         let (no_sni, templates) = (listener.no_sni, Templates::new(listener)?);
         let Means { certificates, resumption, .. } = means;
         let certificates = Arc::clone(certificates);
-        Ok(Self { sites, no_sni, certificates, templates, resumption, clients, first_name })
+        Ok(Self { sites, no_sni, certificates, templates, resumption, by_site, first_name })
     }
 
     /// Where sessions lie.
@@ -112,19 +133,23 @@ impl Policy {
     pub fn choose(&self, hello: &Hello) -> Result<Choice, Refused> {
         let name = hello.server_name();
         let site = match &name {
-            Some(name) => self.sites.of_name(name).ok_or(Refused::UnknownName)?,
             None if hello.has_server_name() => return Err(Refused::UnknownName),
-            None => match self.no_sni {
-                NoSni::Default => SiteId::FIRST,
-                NoSni::Reject => return Err(Refused::NoName),
-            },
+            None if self.no_sni == NoSni::Reject => return Err(Refused::NoName),
+            name => self.sites.of_client(name.as_ref(), |protocol| hello.offers_protocol(protocol)),
         };
-        let clients = self.clients.get(site.index()).ok_or(Refused::UnknownName)?;
+        let site = site.map_err(|none| match none {
+            NoSite::Name => Refused::UnknownName,
+            NoSite::Protocol => Refused::NoProtocol,
+        })?;
+        let policy = self.by_site.get(site.index()).ok_or(Refused::UnknownName)?;
+        if policy.termination == Termination::Endpoint {
+            return Ok(Choice::PassThrough(site));
+        }
         let client = hello.client();
         let suites = client.cipher_suites();
         let offer = Offer { signature_schemes: client.signature_schemes(), cipher_suites: suites };
         let credential = self.credential(name.as_ref(), &offer)?;
-        let (mut config, authentication, context) = match clients {
+        let (mut config, authentication, context) = match &policy.clients {
             Clients::Anonymous(context) => {
                 (self.templates.anonymous(suites), None, Some(context.with_credential(&credential)))
             }
@@ -141,7 +166,10 @@ impl Policy {
         };
         let now = i64::try_from(UnixTime::now().as_secs()).unwrap_or(i64::MAX);
         config.cert_resolver = Arc::new(Chosen(Arc::clone(credential.key_at(now))));
-        Ok(Choice { site, authentication, context, config })
+        if let Some(alpn) = &policy.alpn {
+            config.alpn_protocols.clone_from(alpn);
+        }
+        Ok(Choice::Terminate(Box::new(Terms { site, authentication, context, config })))
     }
 
     /// The certificate for a client that asks for `name` and makes this offer.
@@ -169,15 +197,31 @@ impl Policy {
 }
 
 impl Means<'_> {
-    /// The clients of a site with these names.
+    fn site(
+        &self,
+        listener: &config::Listener,
+        site: &config::Site,
+    ) -> Result<SitePolicy, rustls::Error> {
+        let own = site.alpn.iter().map(|protocol| protocol.to_vec()).collect::<Vec<_>>();
+        let own = (!own.is_empty()).then_some(own);
+        let spoken = own.clone().unwrap_or_else(|| alpn(listener));
+        Ok(SitePolicy {
+            termination: site.termination,
+            clients: self.clients(listener, &site.hosts, &spoken, site.client_auth)?,
+            alpn: own,
+        })
+    }
+
+    /// The clients of a site with these names, where this is agreed on by ALPN.
     fn clients(
         &self,
         listener: &config::Listener,
         hosts: &[NamePattern],
+        alpn: &[Vec<u8>],
         auth: Option<usize>,
     ) -> Result<Clients, rustls::Error> {
         let Some(index) = auth else {
-            return Ok(Clients::Anonymous(context(listener, hosts, None)));
+            return Ok(Clients::Anonymous(context(listener, hosts, alpn, None)));
         };
         let auths = self.client_auths.get(index).zip(self.client_auth_configs.get(index));
         // Without its authentication a site must not be served at all.
@@ -185,7 +229,7 @@ impl Means<'_> {
         let (auth, config) = auths.ok_or_else(missing)?;
         let context = match config.resumption {
             ClientResumption::Off => None,
-            ClientResumption::Revalidate => Some(context(listener, hosts, Some(REVALIDATED))),
+            ClientResumption::Revalidate => Some(context(listener, hosts, alpn, Some(REVALIDATED))),
         };
         Ok(Clients::Authenticated(Arc::clone(auth), context))
     }
@@ -195,6 +239,7 @@ impl Means<'_> {
 fn context(
     listener: &config::Listener,
     hosts: &[NamePattern],
+    alpn: &[Vec<u8>],
     client_auth: Option<&[u8]>,
 ) -> SiteContext {
     let mut names: Vec<_> = hosts.iter().map(ToString::to_string).collect();
@@ -207,7 +252,7 @@ fn context(
             TlsVersion::V1_2 => ProtocolVersion::TLSv1_2,
             TlsVersion::V1_3 => ProtocolVersion::TLSv1_3,
         },
-        alpn: &alpn(listener),
+        alpn,
         client_auth,
     })
 }
@@ -232,6 +277,9 @@ pub enum Refused {
     /// There is no name, and the listener asks for one.
     #[error("the client names no server, and the listener has `no_sni = \"reject\"`")]
     NoName,
+    /// The name is served, and the client offers no protocol that is spoken there.
+    #[error("the name has sites for other protocols than the client offers by ALPN")]
+    NoProtocol,
     /// The name is not served here.
     #[error("the name belongs to no site and no certificate of the listener")]
     UnknownName,
@@ -242,12 +290,17 @@ impl Refused {
     pub fn failure(self) -> HandshakeFailure {
         match self {
             Self::NoCertificate => HandshakeFailure::NoCertificate,
+            Self::NoProtocol => HandshakeFailure::NoAlpn,
             Self::NoName | Self::UnknownName => HandshakeFailure::UnknownName,
         }
     }
 
-    /// What the client is told: `unrecognized_name` (RFC 6066 §3).
+    /// What the client is told: `unrecognized_name` (RFC 6066 §3), or `no_application_protocol`
+    /// (RFC 7301 §3.2).
     pub(super) fn alert(self) -> [u8; 7] {
-        fatal_alert(112)
+        match self {
+            Self::NoCertificate | Self::NoName | Self::UnknownName => fatal_alert(112),
+            Self::NoProtocol => fatal_alert(120),
+        }
     }
 }

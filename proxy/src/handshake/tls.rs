@@ -133,6 +133,16 @@ impl TlsStream {
         self.chunk.is_some()
     }
 
+    /// Whether the client's direction was ended by TCP alone, without `close_notify`.
+    pub fn is_truncated(&self) -> bool {
+        self.input == Input::Truncated
+    }
+
+    /// The socket, to set options.
+    pub fn socket(&self) -> &Socket {
+        &self.socket
+    }
+
     /// Takes away the first `count` bytes of what [`TlsStream::clear_text`] showed.
     pub fn consume(&mut self, count: usize) {
         self.tls.reader().consume(count);

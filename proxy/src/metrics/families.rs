@@ -71,6 +71,11 @@ families! {
         "Full handshakes of clients that offered a session, by why it was not resumed.";
     handshake_failures: IntCounterVec, Kind::Counter, "portunus_handshake_failures_total",
         ["listener", "reason"], "TLS handshakes that failed, by reason.";
+    passed_through: IntCounterVec, Kind::Counter, "portunus_passed_through_total", ["listener"],
+        "Connections whose TLS passes through, to end at the endpoint.";
+    tls_eof_without_notify: IntCounterVec, Kind::Counter,
+        "portunus_tls_eof_without_notify_total", ["listener"],
+        "Connections of mode tcp that clients ended without close_notify.";
     handshake_duration: HistogramVec, Kind::Histogram(HANDSHAKE_SECONDS),
         "portunus_handshake_duration_seconds", ["listener", "kind"],
         "Time from accept to the finished handshake, network round trips included.";
@@ -198,6 +203,8 @@ impl Families {
             handshakes: Pairs::resolve(&self.handshakes, name),
             handshakes_not_resumed: Counters::resolve(&self.handshakes_not_resumed, name),
             handshake_failures: Counters::resolve(&self.handshake_failures, name),
+            passed_through: self.passed_through.with_label_values(&[name]),
+            tls_eof_without_notify: self.tls_eof_without_notify.with_label_values(&[name]),
             handshake_duration: Histograms::resolve(&self.handshake_duration, name),
             key_exchanges: Counters::resolve(&self.key_exchanges, name),
             ciphers: Counters::resolve(&self.ciphers, name),

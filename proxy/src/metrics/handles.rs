@@ -26,6 +26,8 @@ pub struct ListenerMetrics {
     pub handshakes: Pairs<TlsVersion, HandshakeKind>,
     pub handshakes_not_resumed: Counters<NotResumed>,
     pub handshake_failures: Counters<HandshakeFailure>,
+    pub passed_through: IntCounter,
+    pub tls_eof_without_notify: IntCounter,
     pub handshake_duration: Histograms<HandshakeKind>,
     pub key_exchanges: Counters<Group>,
     pub ciphers: Counters<Suite>,

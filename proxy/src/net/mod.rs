@@ -190,6 +190,32 @@ impl Socket {
         }
     }
 
+    /// Waits until the kernel has sent all that was written: [`Socket::reset_on_close`] would have
+    /// it forget the rest. What the other end has not acknowledged yet may still be lost to it.
+    pub fn poll_sent(&self, cx: &mut Context<'_>) -> Poll<()> {
+        #[cfg(target_os = "linux")]
+        if let Self::Tcp(tcp) = self {
+            use rustix::event::{PollFd, PollFlags, Timespec, poll};
+            // The socket then counts as writable only when nothing is unsent.
+            let is_set = SockRef::from(tcp).set_tcp_notsent_lowat(1).is_ok();
+            self.push();
+            let is_sent = || {
+                let mut asked = [PollFd::new(tcp, PollFlags::OUT)];
+                match poll(&mut asked, Some(&Timespec::default())) {
+                    Ok(0) => Err(io::ErrorKind::WouldBlock.into()),
+                    // A socket that is broken sends no more.
+                    _ => Ok(()),
+                }
+            };
+            while is_set && ready!(tcp.poll_write_ready(cx)).is_ok() {
+                if tcp.try_io(Interest::WRITABLE, is_sent).is_ok() {
+                    break;
+                }
+            }
+        }
+        Poll::Ready(())
+    }
+
     /// Makes the coming close an abortive one: the other end gets a reset, not an end of stream.
     pub fn reset_on_close(&self) {
         if let Self::Tcp(tcp) = self {

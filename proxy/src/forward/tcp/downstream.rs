@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 
 use crate::forward::clear::ClearStream;
 use crate::handshake::tls::TlsStream;
+use crate::net::Socket;
 
 /// A client's stream: what it says is shown where it lies, and what it is given is taken whole.
 pub trait Downstream {
@@ -26,6 +27,10 @@ pub trait Downstream {
     /// Takes away the first `count` bytes of what [`Downstream::clear_text`] showed.
     fn consume(&mut self, count: usize);
 
+    /// What became known of the end of the client's direction, behind the last of
+    /// [`Downstream::clear_text`].
+    fn last_word(&self) -> LastWord;
+
     /// Takes bytes for the client and returns how many: all of them, if
     /// [`Downstream::poll_flush`] has left nothing and they are no more than
     /// [`SCRATCH_BYTES`](crate::net::SCRATCH_BYTES). They travel by then or with the next
@@ -37,6 +42,18 @@ pub trait Downstream {
 
     /// Sends all that was taken, and ends our direction in an orderly way.
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+
+    /// The socket, to set options.
+    fn socket(&self) -> &Socket;
+}
+
+/// What vouches for the end of the client's direction.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum LastWord {
+    /// What was agreed on: `close_notify` under TLS (RFC 8446 §6.1), the end of the stream without.
+    Heard,
+    /// Nothing: TLS ended by TCP alone, which an attacker can bring about as well.
+    Missing,
 }
 
 impl Downstream for TlsStream {
@@ -54,6 +71,13 @@ impl Downstream for TlsStream {
 
     fn consume(&mut self, count: usize) {
         Self::consume(self, count);
+    }
+
+    fn last_word(&self) -> LastWord {
+        match self.is_truncated() {
+            true => LastWord::Missing,
+            false => LastWord::Heard,
+        }
     }
 
     fn give(&mut self, _cx: &mut Context<'_>, bytes: &[u8]) -> io::Result<usize> {
@@ -74,6 +98,10 @@ impl Downstream for TlsStream {
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Self::poll_end(self, cx).map_err(io::Error::from)
     }
+
+    fn socket(&self) -> &Socket {
+        Self::socket(self)
+    }
 }
 
 impl Downstream for ClearStream {
@@ -93,6 +121,10 @@ impl Downstream for ClearStream {
         Self::consume(self, count);
     }
 
+    fn last_word(&self) -> LastWord {
+        LastWord::Heard
+    }
+
     fn give(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> io::Result<usize> {
         Self::give(self, cx, bytes)
     }
@@ -103,5 +135,9 @@ impl Downstream for ClearStream {
 
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Self::poll_end(self, cx)
+    }
+
+    fn socket(&self) -> &Socket {
+        Self::socket(self)
     }
 }

@@ -4,10 +4,12 @@
 //! it, and what the backend says goes through the thread's scratch buffer to the client, only when
 //! nothing waits to be sent: an idle tunnel holds no buffer, and a slow reader slows the writer.
 //! Either end may close its direction and still listen. Whether the client's stream is one of TLS
-//! is `downstream`'s to know, how long nothing may move is `idle`'s. Refuses to know the protocol.
-//! Read next: `downstream`, then `backend`, for how the other stream came about.
+//! is `downstream`'s to know, how long nothing may move is `idle`'s, and what each side is told of
+//! the other's end is `end`'s. Refuses to know the protocol. Read next: `downstream`, then
+//! `backend`, for how the other stream came about.
 
 pub mod downstream;
+mod end;
 mod idle;
 
 use std::future::{Future, poll_fn};
@@ -15,19 +17,31 @@ use std::io;
 use std::io::IoSlice;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use http::HeaderMap;
 use tokio::io::AsyncWrite;
-use tokio::time::timeout;
 
 use crate::backend::{Backend, ConnectError, Dedicated, Link};
-use crate::config::Limits;
-use crate::metrics::BackendMetrics;
-use crate::net::{ClientAddr, is_reset, with_scratch};
-use crate::outcome::{BackendFailure, CloseReason};
-use downstream::Downstream;
+use crate::config::{Limits, Truncation};
+use crate::metrics::{BackendMetrics, ListenerMetrics};
+use crate::net::{ClientAddr, with_scratch};
+use crate::outcome::CloseReason;
+use downstream::{Downstream, LastWord};
+use end::End;
 use idle::Idle;
+
+/// What holds for a tunnel.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms<'a> {
+    /// How long nothing may move.
+    pub limits: &'a Limits,
+    /// What an end of the client's direction means that nobody vouches for.
+    pub on_truncation: Truncation,
+    /// What the listener counts.
+    pub listener: &'a ListenerMetrics,
+    /// What the backend counts.
+    pub backend: &'a BackendMetrics,
+}
 
 /// Connects to an endpoint of `backend`, while what is left of the handshake is sent. A client that
 /// gets no connection is told at least that this is the end.
@@ -45,20 +59,14 @@ pub async fn connect<C: Downstream>(
     });
     let connected = connected.await;
     if connected.is_err() {
-        let end = poll_fn(|cx| client.poll_end(cx));
-        let _ = timeout(FAREWELL_TIMEOUT, end).await;
+        end::farewell(client).await;
     }
     connected
 }
 
 /// Joins `client` and `backend` until both directions have ended, one side breaks, or nothing moves
 /// for as long as the limits allow.
-pub async fn join<C: Downstream>(
-    client: C,
-    backend: Dedicated,
-    limits: &Limits,
-    metrics: &BackendMetrics,
-) -> CloseReason {
+pub async fn join<C: Downstream>(client: C, backend: Dedicated, terms: Terms<'_>) -> CloseReason {
     let mut relay = Relay {
         client,
         backend,
@@ -67,9 +75,9 @@ pub async fn join<C: Downstream>(
         is_ahead: false,
         moved: false,
     };
-    let timer = pin!(idle::timer(limits));
-    let mut idle = Idle::new(limits, timer);
-    let end = poll_fn(|cx| match relay.poll(cx) {
+    let timer = pin!(idle::timer(terms.limits));
+    let mut idle = Idle::new(terms.limits, timer);
+    let end = poll_fn(|cx| match relay.poll(cx, &terms) {
         Poll::Ready(end) => Poll::Ready(end),
         Poll::Pending => {
             if std::mem::take(&mut relay.moved) {
@@ -82,7 +90,7 @@ pub async fn join<C: Downstream>(
         }
     });
     let end = end.await;
-    relay.close(end, metrics).await
+    relay.close(end, &terms).await
 }
 
 struct Relay<C> {
@@ -107,22 +115,14 @@ enum Half {
     Ended,
 }
 
-/// How a relay ended.
-enum End {
-    BackendBroke(io::Error),
-    ClientBroke(io::Error),
-    Done,
-    Idle,
-}
-
 impl<C: Downstream> Relay<C> {
     /// Whether one direction has ended and the other has not.
     fn is_half(&self) -> bool {
         (self.upstream == Half::Ended) != (self.downstream == Half::Ended)
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
-        let upstream = self.poll_upstream(cx);
+    fn poll(&mut self, cx: &mut Context<'_>, terms: &Terms<'_>) -> Poll<End> {
+        let upstream = self.poll_upstream(cx, terms);
         if let Poll::Ready(Err(end)) = upstream {
             return Poll::Ready(end);
         }
@@ -133,11 +133,12 @@ impl<C: Downstream> Relay<C> {
         }
     }
 
-    fn poll_upstream(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
+    fn poll_upstream(&mut self, cx: &mut Context<'_>, terms: &Terms<'_>) -> Poll<Result<(), End>> {
         for _ in 0..STEPS_MAX {
             match self.upstream {
                 Half::Open => {
                     if ready!(self.poll_transfer_up(cx))? == 0 {
+                        self.hear_the_end(terms)?;
                         self.upstream = Half::Ending;
                     } else {
                         self.moved = true;
@@ -154,6 +155,17 @@ impl<C: Downstream> Relay<C> {
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// Decides what the end of the client's direction means.
+    fn hear_the_end(&self, terms: &Terms<'_>) -> Result<(), End> {
+        if self.client.last_word() == LastWord::Missing {
+            terms.listener.tls_eof_without_notify.inc();
+            if terms.on_truncation == Truncation::Reset {
+                return Err(End::Truncated);
+            }
+        }
+        Ok(())
     }
 
     fn poll_downstream(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
@@ -222,39 +234,7 @@ impl<C: Downstream> Relay<C> {
             })
         })
     }
-
-    /// Closes both ends in the way that tells the truth about how the relay ended: a side that
-    /// broke is answered with a reset on the other.
-    async fn close(mut self, end: End, metrics: &BackendMetrics) -> CloseReason {
-        match end {
-            End::Done => CloseReason::Done,
-            End::Idle => {
-                // Both sides get an orderly end; who does not take it gets none.
-                let end = poll_fn(|cx| self.client.poll_end(cx));
-                let _ = timeout(FAREWELL_TIMEOUT, end).await;
-                CloseReason::Idle
-            }
-            End::BackendBroke(error) => {
-                // What was taken for the client is still delivered. The end of the stream without
-                // `close_notify` then says that there was more.
-                let flush = poll_fn(|cx| self.client.poll_flush(cx));
-                let _ = timeout(FAREWELL_TIMEOUT, flush).await;
-                if !is_reset(&error) {
-                    tracing::debug!(error = %error, "backend connection broke");
-                }
-                metrics.errors.of(BackendFailure::Broken).inc();
-                CloseReason::BackendError
-            }
-            End::ClientBroke(error) => {
-                self.backend.link.reset_on_close();
-                if is_reset(&error) { CloseReason::ClientReset } else { CloseReason::ClientError }
-            }
-        }
-    }
 }
-
-/// What a client gets to take our last words.
-const FAREWELL_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Steps of one direction before other tasks get their turn.
 const STEPS_MAX: usize = 32;

@@ -6,6 +6,7 @@
 mod clients;
 mod hellos;
 mod offers;
+mod passing;
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -25,7 +26,7 @@ use tokio::time::Instant;
 
 use super::policy::{Means, Policy};
 use super::sites::Sites;
-use super::{Established, Facts, HandshakeError, establish, resume};
+use super::{Arrival, Established, Facts, HandshakeError, establish, resume};
 use crate::config::Config;
 use crate::metrics::{Meter, Metrics};
 use crate::net::Socket;
@@ -52,8 +53,13 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
+        Self::of(SITES)
+    }
+
+    /// The first listener of the configuration that `text` is.
+    fn of(text: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let config = Config::parse(SITES, "config.toml", folder.path()).unwrap();
+        let config = Config::parse(text, "config.toml", folder.path()).unwrap();
         let now = UnixTime::now();
         let authority = DevelopmentCa::new(now).unwrap();
         let names = ["a.example", "*.a.example", "b.example", "c.example"];
@@ -134,14 +140,21 @@ impl Bench {
 
     /// What the handshake on `socket` comes to; then the connection ends.
     async fn serve(&self, socket: UnixStream) -> Result<Facts, HandshakeError> {
+        let Arrival::Established(Established { mut stream, facts }) = self.meet(socket).await?
+        else {
+            unreachable!("no site passes anything through");
+        };
+        poll_fn(|cx| stream.poll_flush(cx)).await.unwrap();
+        Ok(facts)
+    }
+
+    /// What the ClientHello on `socket` comes to.
+    async fn meet(&self, socket: UnixStream) -> Result<Arrival, HandshakeError> {
         let meter = Arc::new(Meter::new(&self.metrics.listener("web").bytes));
         let limits = &self.config.limits;
         let socket = Socket::Unix(socket);
         let establish = establish(socket, &self.policy, limits, Instant::now(), meter);
-        let established = Box::pin(establish).await;
-        let Established { mut stream, facts } = established?;
-        poll_fn(|cx| stream.poll_flush(cx)).await.unwrap();
-        Ok(facts)
+        Box::pin(establish).await
     }
 
     /// What the server and the client make of a connection to `name`.
