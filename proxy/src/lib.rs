@@ -16,7 +16,8 @@
 //! [`snapshot`] is what a connection takes with it, [`drain`] how everything ends, [`limit`] what
 //! is capped, [`phase`] where the process stands, [`net`] what an address and a socket are,
 //! [`body`] what follows the head of a message, [`field`] what the name of a field means,
-//! [`access`] how each request is told of.
+//! [`access`] how each request is told of, [`proxy_protocol`] how proxies introduce clients to each
+//! other.
 
 pub mod access;
 pub mod admin;
@@ -37,6 +38,7 @@ pub mod metrics;
 pub mod net;
 pub mod outcome;
 pub mod phase;
+pub mod proxy_protocol;
 pub mod route;
 pub mod runtime;
 pub mod snapshot;
