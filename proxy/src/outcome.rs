@@ -68,6 +68,9 @@ labels! {
         Idle => "idle",
         /// Our own doing: a bug or a lack of resources.
         Internal => "internal",
+        /// The PROXY header that the listener requires did not come, or not from one who may send
+        /// it.
+        ProxyHeader => "proxy_header",
         /// A client or a backend was too slow for a limit.
         Timeout => "timeout",
         /// The client's direction ended without `close_notify`, and the listener takes that for

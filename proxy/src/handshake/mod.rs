@@ -12,6 +12,7 @@ mod client;
 mod compression;
 mod facts;
 pub mod hello;
+pub mod introduction;
 pub mod policy;
 mod refusal;
 pub mod resume;

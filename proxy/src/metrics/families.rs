@@ -83,6 +83,9 @@ families! {
         ["listener", "group"], "Key exchanges of finished handshakes, by named group.";
     ciphers: IntCounterVec, Kind::Counter, "portunus_handshake_ciphers_total",
         ["listener", "suite"], "Finished handshakes, by cipher suite.";
+    proxy_headers: IntCounterVec, Kind::Counter, "portunus_proxy_header_total",
+        ["listener", "result"], "Connections that had to begin with a PROXY header, by what came: \
+        accepted (an address), local and unknown (none) are served, all others closed.";
     handshakes_pending: IntGauge, Kind::Gauge, "portunus_handshakes_pending", [],
         "Handshakes going on now.";
     resumption_lookups: IntCounterVec, Kind::Counter, "portunus_resumption_lookups_total",
@@ -157,6 +160,9 @@ families! {
     backend_tls_handshakes: IntCounterVec, Kind::Counter,
         "portunus_backend_tls_handshakes_total", ["backend", "kind"],
         "TLS handshakes with endpoints finished, by kind: full or resumed.";
+    proxy_tlvs_omitted: IntCounterVec, Kind::Counter,
+        "portunus_backend_proxy_tlvs_omitted_total", ["backend"], "What PROXY headers for a \
+        backend did not say, since they would have been longer than 4096 bytes.";
     endpoint_up: IntGaugeVec, Kind::Gauge, "portunus_endpoint_up", ["backend", "endpoint"],
         "1 if the last attempt to connect to the endpoint, or its last health check, succeeded.";
     endpoints: IntGaugeVec, Kind::Gauge, "portunus_endpoints", ["backend", "standing"],
@@ -208,6 +214,7 @@ impl Families {
             handshake_duration: Histograms::resolve(&self.handshake_duration, name),
             key_exchanges: Counters::resolve(&self.key_exchanges, name),
             ciphers: Counters::resolve(&self.ciphers, name),
+            proxy_headers: Counters::resolve(&self.proxy_headers, name),
             http_requests: Pairs::resolve(&self.http_requests, name),
             http_rejects: Counters::resolve(&self.http_rejects, name),
             http2_defences: Counters::resolve(&self.http2_defences, name),
@@ -222,6 +229,7 @@ impl Families {
             errors: Counters::resolve(&self.backend_errors, name),
             retries: self.backend_retries.with_label_values(&[name]),
             tls_handshakes: Counters::resolve(&self.backend_tls_handshakes, name),
+            proxy_tlvs_omitted: self.proxy_tlvs_omitted.with_label_values(&[name]),
             request_duration: self.http_request_duration.with_label_values(&[name]),
             endpoint_up: self.endpoint_up.clone(),
             endpoints: Gauges::resolve(&self.endpoints, name),

@@ -9,7 +9,7 @@ use prometheus::{
 };
 
 use super::labels::{
-    BackendHandshake, CheckResult, CodeClass, Direction, Group, HandshakeKind, Http2Defence,
+    BackendHandshake, CheckResult, CodeClass, Direction, Group, HandshakeKind, Heard, Http2Defence,
     HttpReject, HttpVersion, Limit, NotResumed, ResolveResult, Standing, Suite, TlsVersion,
 };
 use crate::outcome::{BackendFailure, CloseReason, HandshakeFailure, Label};
@@ -31,6 +31,7 @@ pub struct ListenerMetrics {
     pub handshake_duration: Histograms<HandshakeKind>,
     pub key_exchanges: Counters<Group>,
     pub ciphers: Counters<Suite>,
+    pub proxy_headers: Counters<Heard>,
     pub http_requests: Pairs<HttpVersion, CodeClass>,
     pub http_rejects: Counters<HttpReject>,
     pub http2_defences: Counters<Http2Defence>,
@@ -46,6 +47,7 @@ pub struct BackendMetrics {
     pub errors: Counters<BackendFailure>,
     pub retries: IntCounter,
     pub tls_handshakes: Counters<BackendHandshake>,
+    pub proxy_tlvs_omitted: IntCounter,
     pub request_duration: Histogram,
     pub(super) endpoint_up: IntGaugeVec,
     pub endpoints: Gauges<Standing>,
@@ -253,6 +255,7 @@ mod tests {
         indices_follow_declaration::<CloseReason>();
         indices_follow_declaration::<HandshakeFailure>();
         indices_follow_declaration::<BackendFailure>();
+        indices_follow_declaration::<Heard>();
         indices_follow_declaration::<Suite>();
         indices_follow_declaration::<Group>();
     }

@@ -205,6 +205,30 @@ labels! {
 }
 
 labels! {
+    /// What came of the PROXY header that a connection has to begin with.
+    Heard {
+        /// The address of a client.
+        Accepted => "accepted",
+        /// The connection ended or broke before it.
+        Ended => "ended",
+        /// The peer speaks for itself: a health check, say.
+        Local => "local",
+        /// It is not of the form that it should have.
+        Malformed => "malformed",
+        /// Something else came.
+        Missing => "missing",
+        /// It did not come in time.
+        Timeout => "timeout",
+        /// It is longer than any that is taken.
+        TooLarge => "too_large",
+        /// No address, or not one of TCP: the peer stands for the client.
+        Unknown => "unknown",
+        /// The peer is not one who may connect.
+        Untrusted => "untrusted",
+    }
+}
+
+labels! {
     /// The named group of a key exchange.
     Group {
         /// A group that has no name here.

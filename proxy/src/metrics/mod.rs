@@ -21,7 +21,7 @@ pub use handles::{
     ProcessMetrics,
 };
 pub use labels::{
-    BackendHandshake, CheckResult, CodeClass, Direction, Group, HandshakeKind, Http2Defence,
+    BackendHandshake, CheckResult, CodeClass, Direction, Group, HandshakeKind, Heard, Http2Defence,
     HttpReject, HttpVersion, Limit, NotResumed, ResolveResult, Standing, Suite, TlsVersion,
 };
 pub use reference::reference;

@@ -7,6 +7,7 @@
 mod chunk;
 pub mod listen;
 mod name;
+mod peek;
 
 use std::cell::RefCell;
 use std::fmt;
@@ -93,6 +94,11 @@ impl PeerAddr {
     pub fn ip(self) -> Option<IpAddr> {
         self.0.map(|addr| addr.ip())
     }
+
+    /// The IP address with the port, if there is one.
+    pub fn addr(self) -> Option<SocketAddr> {
+        self.0
+    }
 }
 
 impl fmt::Display for PeerAddr {
@@ -109,9 +115,19 @@ impl fmt::Display for PeerAddr {
 pub struct ClientAddr(PeerAddr);
 
 impl ClientAddr {
+    /// A client at `source`, on the word of the peer.
+    pub fn introduced(source: SocketAddr) -> Self {
+        Self(PeerAddr::new(source))
+    }
+
     /// The IP address, if there is one.
     pub fn ip(self) -> Option<IpAddr> {
         self.0.ip()
+    }
+
+    /// The IP address with the port, if there is one.
+    pub fn addr(self) -> Option<SocketAddr> {
+        self.0.addr()
     }
 }
 
@@ -178,6 +194,23 @@ impl Socket {
         match self {
             Self::Tcp(tcp) => keepalive.apply(&SockRef::from(tcp)),
             Self::Unix(_) => Ok(()),
+        }
+    }
+
+    /// The address of this end, unless it is a unix socket or gone; a v4-mapped IPv6 address is the
+    /// IPv4 address it is.
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(tcp) => PeerAddr::new(tcp.local_addr().ok()?).addr(),
+            Self::Unix(_) => None,
+        }
+    }
+
+    /// The address of the other end, likewise.
+    pub fn peer_addr(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(tcp) => PeerAddr::new(tcp.peer_addr().ok()?).addr(),
+            Self::Unix(_) => None,
         }
     }
 

@@ -1,6 +1,6 @@
 //! Listeners of bytes: what each key becomes, and which do not go together.
 
-use super::between::{HTTP, TCP, backend, faults};
+use super::between::{HTTP, backend, faults};
 use super::*;
 
 /// A listener `a` of bytes with `keys`, and the backends `mail` and `tls`.

@@ -5,6 +5,7 @@
 
 mod clients;
 mod hellos;
+mod introductions;
 mod offers;
 mod passing;
 
