@@ -13,7 +13,8 @@ use portunus_certs::store::CertificateStore;
 use crate::access::AccessLog;
 use crate::backend::Backend;
 use crate::config::{
-    self, ClientCertForward, Config, Entrance, Mode, RedirectListener, ResumptionMode, Truncation,
+    self, ClientCertForward, Config, Entrance, Mode, ProxyProtocol, RedirectListener,
+    ResumptionMode, Truncation,
 };
 use crate::forward::http::HttpService;
 use crate::handshake::policy::{Means, Policy};
@@ -40,6 +41,8 @@ pub struct Snapshot {
     pub on_truncation: Truncation,
     /// How connections come in.
     pub entrance: Entrance,
+    /// Who says who clients are, if anybody does; then nobody else may connect.
+    pub proxy_protocol: Option<ProxyProtocol>,
     /// What sends requests in the clear on to this listener, if there are any.
     pub redirect: Option<Arc<HttpService>>,
     /// The handles of the listener.
@@ -120,6 +123,7 @@ impl Snapshot {
             service,
             on_truncation: listener.on_truncation,
             entrance: listener.entrance,
+            proxy_protocol: listener.proxy_protocol.clone(),
             redirect,
             metrics: handles,
             process: metrics.process(),

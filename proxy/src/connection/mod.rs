@@ -12,17 +12,19 @@ use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
-use crate::config;
+use crate::config::{self, ProxyProtocol};
 use crate::drain::DrainWatch;
 use crate::forward::clear::ClearStream;
 use crate::forward::header::TlsFacts;
 use crate::forward::http::{self, HttpService};
+use crate::handshake::introduction::{self, IntroductionError};
 use crate::handshake::sites::SiteId;
 use crate::handshake::{self, Arrival, Established, PassedThrough, Protocol};
 use crate::limit::HandshakePermit;
 use crate::metrics::{HttpVersion, Limit};
 use crate::net::{ClientAddr, PeerAddr, Socket};
 use crate::outcome::{CloseReason, HandshakeFailure};
+use crate::proxy_protocol::Introduction;
 use crate::snapshot::{Service, Snapshot};
 use report::Report;
 
@@ -53,38 +55,69 @@ pub enum Entrance {
 }
 
 /// Who is at the other end of a connection, and when and where it came.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 struct Origin {
     peer: PeerAddr,
     client: ClientAddr,
+    /// What the peer has said of the client, where it has to.
+    introduction: Option<Box<Introduction>>,
     port: Option<u16>,
     at: Instant,
 }
 
 /// Serves a connection to its end.
 pub async fn serve(accepted: Accepted, snapshot: Arc<Snapshot>, watch: DrainWatch) {
-    let Accepted { socket, peer, port, at, slot: _slot, entrance } = accepted;
-    let origin = Origin { peer, client: ClientAddr::from(peer), port, at };
+    let Accepted { mut socket, peer, port, at, slot: _slot, entrance } = accepted;
+    let client = ClientAddr::from(peer);
+    let mut report = Report::open(&snapshot, peer, client, at);
+    let mut origin = Origin { peer, client, introduction: None, port, at };
+    if let Some(rule) = &snapshot.proxy_protocol {
+        match Box::pin(identify(&mut socket, &mut origin, rule, &snapshot)).await {
+            Ok(()) => report.identify(origin.client),
+            Err(error) => return report.stay_unknown(&error),
+        }
+    }
     match (entrance, snapshot.entrance, &snapshot.redirect) {
         (Entrance::Redirect, _, None) => {}
         (Entrance::Redirect, _, Some(redirect)) => {
-            let report = Report::open(&snapshot, peer, origin.client, at);
             let service = Arc::clone(redirect);
             let stream = ClearStream::new(socket, Arc::clone(&report.meter));
             report.close(Box::pin(serve_requests(stream, service, origin, watch)).await);
         }
         (Entrance::Main, config::Entrance::Clear, _) => {
-            Box::pin(serve_clear(socket, &snapshot, origin, watch)).await;
+            Box::pin(serve_clear(socket, &snapshot, origin, watch, report)).await;
         }
         (Entrance::Main, config::Entrance::Tls, _) => {
-            serve_tls(socket, &snapshot, origin, watch).await;
+            serve_tls(socket, &snapshot, origin, watch, report).await;
         }
     }
 }
 
+/// Hears who the client is.
+async fn identify(
+    socket: &mut Socket,
+    origin: &mut Origin,
+    rule: &ProxyProtocol,
+    snapshot: &Snapshot,
+) -> Result<(), IntroductionError> {
+    let deadline = origin.at + snapshot.limits.proxy_header_timeout;
+    let heard = introduction::hear(socket, origin.peer, rule, deadline).await;
+    snapshot.metrics.proxy_headers.of(introduction::outcome(&heard)).inc();
+    let heard = heard?;
+    origin.client = introduction::client(origin.peer, &heard);
+    origin.port = heard.ends.destination().map(|addr| addr.port()).or(origin.port);
+    origin.introduction = Some(Box::new(heard));
+    Ok(())
+}
+
 /// Serves a client that came without TLS to a listener for such.
-async fn serve_clear(socket: Socket, snapshot: &Snapshot, origin: Origin, watch: DrainWatch) {
-    let report = Report::open(snapshot, origin.peer, origin.client, origin.at);
+async fn serve_clear(
+    socket: Socket,
+    snapshot: &Snapshot,
+    origin: Origin,
+    watch: DrainWatch,
+    report: Report<'_>,
+) {
     let stream = ClearStream::new(socket, Arc::clone(&report.meter));
     let reason = match &snapshot.service {
         Service::Http(service) => serve_requests(stream, Arc::clone(service), origin, watch).await,
@@ -114,17 +147,26 @@ async fn serve_requests(
     http::serve(stream, HttpVersion::H1, service, facts, watch).await
 }
 
-async fn serve_tls(socket: Socket, snapshot: &Snapshot, origin: Origin, watch: DrainWatch) {
-    let Origin { peer, client, port, at } = origin;
-    let mut report = Report::open(snapshot, peer, client, at);
-    let permit = match admit(snapshot, client, &socket) {
+async fn serve_tls(
+    socket: Socket,
+    snapshot: &Snapshot,
+    origin: Origin,
+    watch: DrainWatch,
+    mut report: Report<'_>,
+) {
+    let permit = match admit(snapshot, origin.client, &socket) {
         Ok(permit) => permit,
         Err(failure) => return report.refuse(failure),
     };
     let meter = Arc::clone(&report.meter);
     // The state of the handshake is large and short-lived: it does not stay in this task.
-    let establish =
-        Box::pin(handshake::establish(socket, &snapshot.policy, &snapshot.limits, at, meter));
+    let establish = Box::pin(handshake::establish(
+        socket,
+        &snapshot.policy,
+        &snapshot.limits,
+        origin.at,
+        meter,
+    ));
     let arrival = match establish.await {
         Ok(arrival) => arrival,
         Err(error) => return report.fail(&error),
@@ -144,9 +186,9 @@ async fn serve_tls(socket: Socket, snapshot: &Snapshot, origin: Origin, watch: D
                 Protocol::Plain => HttpVersion::H1,
             };
             let facts = http::ConnectionFacts {
-                peer,
-                client,
-                local_port: port,
+                peer: origin.peer,
+                client: origin.client,
+                local_port: origin.port,
                 server_name: facts.server_name.as_ref().map(|name| name.as_str().into()),
                 site: facts.site,
                 identity: facts.client,

@@ -10,6 +10,7 @@ use portunus_certs::name::HostName;
 use tokio::time::Instant;
 use tracing::debug;
 
+use crate::handshake::introduction::IntroductionError;
 use crate::handshake::{Facts, HandshakeError};
 use crate::log::Chain;
 use crate::metrics::{Active, Direction, HandshakeKind, Meter, NotResumed};
@@ -55,6 +56,17 @@ impl<'a> Report<'a> {
             reason: CloseReason::Drain,
             _active: Active::new(&metrics.connections_active),
         }
+    }
+
+    /// A PROXY header has said who the client is.
+    pub(super) fn identify(&mut self, client: ClientAddr) {
+        self.client = client;
+    }
+
+    /// There is no good PROXY header where there has to be one.
+    pub(super) fn stay_unknown(mut self, error: &IntroductionError) {
+        self.reason = CloseReason::ProxyHeader;
+        debug!(listener = &*self.snapshot.listener, error = %Chain(error), "not introduced");
     }
 
     pub(super) fn establish(&mut self, facts: &Facts) {
