@@ -5,7 +5,20 @@
 //! had ours ([`Welcome`]). We speak this part ourselves: a backend is connected to only when TLS
 //! stands, so that nothing that was said in the clear can outlive the change. Everything here is
 //! pure: bytes in, a decision out; sockets and time are the caller's. Refuses to know TLS, sites
-//! and backends. Read next: `line`, then `smtp`.
+//! and backends. Read next: `talk`, which all line-based protocols share, then `smtp`.
+
+pub mod imap;
+pub mod ldap;
+mod line;
+pub mod mysql;
+pub mod pop3;
+pub mod postgresql;
+#[cfg(test)]
+mod rehearsal;
+pub mod smtp;
+mod talk;
+mod welcome;
+pub mod xmpp;
 
 use std::fmt;
 
@@ -24,12 +37,23 @@ pub trait ServerDialogue: fmt::Debug + Send {
     /// it or in a later call: the dialogue is refused, and nothing of them is kept.
     fn feed(&mut self, bytes: &[u8]) -> Step;
 
-    /// Takes the answer to [`Next::Ask`], and goes on with what the client has said meanwhile. A
+    /// Takes what came of [`Next::Ask`], and goes on with what the client has said meanwhile. A
     /// dialogue that never asks has nothing to do here.
-    fn answered(&mut self, answer: &[u8]) -> Step {
+    fn answered(&mut self, answer: Answer<'_>) -> Step {
         let _ = answer;
         Step::listen(Vec::new())
     }
+}
+
+/// What came of a question to the backend.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Answer<'a> {
+    /// There is no backend that answers.
+    Nobody,
+    /// All of its answer.
+    Said(&'a [u8]),
+    /// It does not want the client: its words.
+    Unwelcome(&'a [u8]),
 }
 
 /// What is done next in a dialogue with a client.
@@ -93,6 +117,9 @@ pub enum WithoutTls {
 /// Why a dialogue does not come to TLS.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Refusal {
+    /// The backend was asked, and is not there or does not want the client.
+    #[error("the backend does not take the client")]
+    Backend,
     /// More commands than [`COMMANDS_MAX`], or one longer than its bound.
     #[error("the client says more than {COMMANDS_MAX} commands or too long ones before TLS")]
     Flooded,
@@ -207,11 +234,3 @@ pub const ERRORS_MAX: u32 = 5;
 /// Bytes of a line before TLS, its end included (RFC 5321 §4.5.3.1.4 asks for 512, RFC 7162 and
 /// others for more).
 pub const LINE_BYTES_MAX: usize = 1024;
-
-#[cfg(test)]
-mod rehearsal;
-
-pub mod ldap;
-pub mod mysql;
-pub mod postgresql;
-pub mod xmpp;

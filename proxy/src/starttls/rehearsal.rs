@@ -2,7 +2,10 @@
 //!
 //! Owns what a client sees of a dialogue whose bytes come in given pieces.
 
-use super::{Next, Refusal, ServerDialogue, Step};
+use super::{
+    Answer, ClientDialogue, ClientStep, Next, Refusal, ServerDialogue, Step, Unwilling, Welcome,
+    Welcomed,
+};
 
 /// What came of a dialogue.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -45,7 +48,7 @@ pub(super) fn play<'a>(
     let end = loop {
         said.extend_from_slice(&step.say);
         step = match step.next {
-            Next::Ask(question) => dialogue.answered(&ask(&question)),
+            Next::Ask(question) => dialogue.answered(Answer::Said(&ask(&question))),
             Next::Listen => match pieces.next() {
                 Some(piece) => dialogue.feed(piece),
                 None => break End::Listen,
@@ -88,4 +91,63 @@ fn with<'a>(start: Vec<u8>, rest: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
         all.extend_from_slice(piece);
         all
     })
+}
+
+/// What came of a dialogue with an endpoint.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Asked {
+    /// All that was said to the endpoint.
+    pub(super) said: String,
+    /// How it ended; `None` if the endpoint is still listened to.
+    pub(super) end: Option<Result<(), Unwilling>>,
+}
+
+/// Gives `answers` to a dialogue, each as a whole and each byte by byte; what comes of it is the
+/// same both times. What follows the consent is an injection, as the driver has it.
+pub(super) fn ask_in_all_ways<D: ClientDialogue>(make: impl Fn() -> D, answers: &[&str]) -> Asked {
+    let whole = ask(&mut make(), answers.iter().map(|answer| answer.as_bytes()));
+    let bytes = answers.iter().flat_map(|answer| answer.as_bytes().chunks(1));
+    assert_eq!(ask(&mut make(), bytes), whole, "byte by byte");
+    whole
+}
+
+/// Gives `pieces` to a dialogue with an endpoint.
+pub(super) fn ask<'a>(
+    dialogue: &mut dyn ClientDialogue,
+    pieces: impl IntoIterator<Item = &'a [u8]>,
+) -> Asked {
+    let mut said = dialogue.opening();
+    let mut pieces = pieces.into_iter();
+    let mut end = None;
+    while let (None, Some(piece)) = (end, pieces.next()) {
+        match dialogue.feed(piece) {
+            ClientStep::Listen => {}
+            ClientStep::Refuse(unwilling) => end = Some(Err(unwilling)),
+            ClientStep::Say(words) => said.extend_from_slice(&words),
+            ClientStep::Upgrade => {
+                let is_silent = pieces.next().is_none();
+                end = Some(if is_silent { Ok(()) } else { Err(Unwilling::Injected) });
+            }
+        }
+    }
+    Asked { said: String::from_utf8_lossy(&said).into_owned(), end }
+}
+
+/// Gives `bytes` to a reader of first words, whole and byte by byte; what comes of it, with the
+/// bytes that are left, is the same both times.
+pub(super) fn welcome_in_all_ways<W: Welcome>(make: impl Fn() -> W, bytes: &[u8]) -> Welcomed {
+    let whole = make().feed(bytes);
+    let mut reader = make();
+    let mut bytes = bytes.iter().copied();
+    let mut by_bytes = Welcomed::Listen;
+    while by_bytes == Welcomed::Listen
+        && let Some(byte) = bytes.next()
+    {
+        by_bytes = reader.feed(&[byte]);
+    }
+    if let Welcomed::Kept(rest) = &mut by_bytes {
+        rest.extend(bytes);
+    }
+    assert_eq!(by_bytes, whole, "byte by byte");
+    whole
 }
