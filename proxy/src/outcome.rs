@@ -1,7 +1,7 @@
 //! How a connection ended: closed lists of reasons.
 //!
-//! Owns [`CloseReason`], [`HandshakeFailure`] and [`BackendFailure`], which are at once labels of
-//! metrics and fields of log events. Refuses to know how a reason came about: `handshake`,
+//! Owns [`CloseReason`], [`HandshakeFailure`], [`StarttlsOutcome`] and [`BackendFailure`], which are
+//! at once labels of metrics and fields of log events. Refuses to know how a reason came about: `handshake`,
 //! `forward` and `backend` decide that. Read next: `connection`, which reports it.
 
 use std::fmt;
@@ -140,6 +140,36 @@ labels! {
         TimeoutHello => "timeout_hello",
         /// The server name of the client is not served here.
         UnknownName => "unknown_name",
+    }
+}
+
+labels! {
+    /// What came of the words before TLS, on a listener with `starttls`.
+    StarttlsOutcome {
+        /// The backend that had to be asked was not there, or did not want the client.
+        Backend => "backend",
+        /// The client goes on without TLS, which the listener allows.
+        Clear => "clear",
+        /// The client closed or reset the connection.
+        ClientClosed => "client_closed",
+        /// The client began with TLS at once, as its protocol allows.
+        DirectTls => "direct_tls",
+        /// The client said too many commands, or one that is too long.
+        Flooded => "flooded",
+        /// Bytes in the clear stood behind the request for TLS.
+        Injected => "injected",
+        /// The client wanted to go on without TLS, which the listener requires.
+        NoTls => "no_tls",
+        /// The client speaks another protocol.
+        NotTheProtocol => "not_the_protocol",
+        /// The client said good-bye.
+        Quit => "quit",
+        /// The client did not come to TLS in time.
+        Timeout => "timeout",
+        /// The client made too many errors.
+        TooManyErrors => "too_many_errors",
+        /// The client asked for TLS, and its handshake begins.
+        Upgraded => "upgraded",
     }
 }
 

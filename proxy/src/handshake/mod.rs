@@ -17,6 +17,7 @@ pub mod policy;
 mod refusal;
 pub mod resume;
 pub mod sites;
+pub mod starttls;
 mod template;
 pub mod tls;
 

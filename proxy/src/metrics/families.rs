@@ -76,6 +76,8 @@ families! {
     tls_eof_without_notify: IntCounterVec, Kind::Counter,
         "portunus_tls_eof_without_notify_total", ["listener"],
         "Connections of mode tcp that clients ended without close_notify.";
+    starttls: IntCounterVec, Kind::Counter, "portunus_starttls_total",
+        ["listener", "outcome"], "Dialogues before TLS, by what came of them.";
     handshake_duration: HistogramVec, Kind::Histogram(HANDSHAKE_SECONDS),
         "portunus_handshake_duration_seconds", ["listener", "kind"],
         "Time from accept to the finished handshake, network round trips included.";
@@ -211,6 +213,7 @@ impl Families {
             handshake_failures: Counters::resolve(&self.handshake_failures, name),
             passed_through: self.passed_through.with_label_values(&[name]),
             tls_eof_without_notify: self.tls_eof_without_notify.with_label_values(&[name]),
+            starttls: Counters::resolve(&self.starttls, name),
             handshake_duration: Histograms::resolve(&self.handshake_duration, name),
             key_exchanges: Counters::resolve(&self.key_exchanges, name),
             ciphers: Counters::resolve(&self.ciphers, name),

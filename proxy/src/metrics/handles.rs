@@ -12,7 +12,7 @@ use super::labels::{
     BackendHandshake, CheckResult, CodeClass, Direction, Group, HandshakeKind, Heard, Http2Defence,
     HttpReject, HttpVersion, Limit, NotResumed, ResolveResult, Standing, Suite, TlsVersion,
 };
-use crate::outcome::{BackendFailure, CloseReason, HandshakeFailure, Label};
+use crate::outcome::{BackendFailure, CloseReason, HandshakeFailure, Label, StarttlsOutcome};
 
 /// What a listener counts. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -28,6 +28,7 @@ pub struct ListenerMetrics {
     pub handshake_failures: Counters<HandshakeFailure>,
     pub passed_through: IntCounter,
     pub tls_eof_without_notify: IntCounter,
+    pub starttls: Counters<StarttlsOutcome>,
     pub handshake_duration: Histograms<HandshakeKind>,
     pub key_exchanges: Counters<Group>,
     pub ciphers: Counters<Suite>,
@@ -254,6 +255,7 @@ mod tests {
     fn the_index_of_a_label_is_its_place() {
         indices_follow_declaration::<CloseReason>();
         indices_follow_declaration::<HandshakeFailure>();
+        indices_follow_declaration::<StarttlsOutcome>();
         indices_follow_declaration::<BackendFailure>();
         indices_follow_declaration::<Heard>();
         indices_follow_declaration::<Suite>();

@@ -12,6 +12,7 @@ mod peek;
 use std::cell::RefCell;
 use std::fmt;
 use std::io;
+use std::mem::MaybeUninit;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -255,6 +256,18 @@ impl Socket {
             // A socket that refuses the option is closed in the ordinary way.
             let _ = SockRef::from(tcp).set_linger(Some(Duration::ZERO));
         }
+    }
+
+    /// Whether bytes of the other end are here that nobody has read. The kernel is asked, so this is
+    /// true from the moment that they came.
+    pub fn has_unread(&self) -> bool {
+        let mut byte = [MaybeUninit::uninit()];
+        let peeked = match self {
+            Self::Tcp(tcp) => SockRef::from(tcp).peek(&mut byte),
+            Self::Unix(unix) => SockRef::from(unix).peek(&mut byte),
+        };
+        // An end of stream is no byte, and what is broken will show.
+        matches!(peeked, Ok(count) if count > 0)
     }
 
     /// Reads what is there. A read that does not fill `buf` emptied the socket, so the next one

@@ -8,6 +8,7 @@ mod hellos;
 mod introductions;
 mod offers;
 mod passing;
+mod starttls;
 
 use std::future::poll_fn;
 use std::sync::Arc;
