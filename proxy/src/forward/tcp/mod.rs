@@ -10,7 +10,9 @@
 
 pub mod downstream;
 mod end;
+pub mod greeting;
 mod idle;
+pub mod inquiry;
 
 use std::future::{Future, poll_fn};
 use std::io;
