@@ -28,6 +28,7 @@ mod backend;
 mod client;
 mod client_authority;
 mod detour;
+pub mod dialogue;
 pub mod foreign;
 mod http1;
 mod process;

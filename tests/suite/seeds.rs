@@ -6,9 +6,11 @@ use std::fs;
 use std::path::Path;
 
 use portunus::handshake::hello::offer::{OfferKind, ResumptionOffer};
+use portunus::starttls::{WithoutTls, imap, pop3, smtp};
 use portunus_certs::session::seal::SealingKeys;
 use portunus_certs::tickets::FileKeys;
 use portunus_certs::{client_auth, load};
+use portunus_tests::dialogue::{self, End};
 use rustls::crypto::aws_lc_rs::default_provider;
 
 /// Gives every seed of a kind to `is_taken`, whole and cut short in many places.
@@ -72,6 +74,26 @@ fn nothing_that_stands_in_a_store_or_in_a_file_of_keys_opens_by_chance() {
 #[test]
 fn every_file_of_ticket_keys_gets_an_answer() {
     replay("ticket_keys", |bytes| FileKeys::parse(bytes).is_ok());
+}
+
+#[test]
+fn every_dialogue_before_tls_gets_an_end() {
+    replay("starttls_smtp", |bytes| {
+        let _ = dialogue::serve(|| smtp::server("mx.test", WithoutTls::Allowed), bytes);
+        let _ = dialogue::ask(&mut smtp::Client::new("proxy.test"), bytes);
+        let _ = dialogue::welcome(smtp::welcome, bytes);
+        dialogue::serve(|| smtp::server("mx.test", WithoutTls::Refused), bytes) == End::Upgrade
+    });
+    replay("starttls_imap", |bytes| {
+        let _ = dialogue::ask(&mut imap::Client::default(), bytes);
+        let _ = dialogue::welcome(imap::welcome, bytes);
+        dialogue::serve(|| imap::server("mx.test"), bytes) == End::Upgrade
+    });
+    replay("starttls_pop3", |bytes| {
+        let _ = dialogue::ask(&mut pop3::Client::default(), bytes);
+        let _ = dialogue::welcome(pop3::welcome, bytes);
+        dialogue::serve(|| pop3::server("mx.test"), bytes) == End::Upgrade
+    });
 }
 
 /// That of the seeds.
