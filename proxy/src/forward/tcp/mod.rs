@@ -13,6 +13,7 @@ mod end;
 pub mod greeting;
 mod idle;
 pub mod inquiry;
+pub mod mysql;
 
 use std::future::{Future, poll_fn};
 use std::io;

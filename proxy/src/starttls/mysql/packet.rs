@@ -82,9 +82,9 @@ pub struct TooLarge;
 /// Length and sequence.
 pub(super) const HEAD_BYTES: usize = 4;
 
-/// The payload of a packet before the client is logged in. A token of Kerberos is the longest
-/// thing that is said there; MariaDB takes no more than this.
-pub(super) const PAYLOAD_BYTES_MAX: usize = 64 * 1024;
+/// The payload of a packet before the client is logged in: with its head 64 KiB. A token of
+/// Kerberos is the longest thing that is said there, beside what a client tells of itself.
+pub(super) const PAYLOAD_BYTES_MAX: usize = 64 * 1024 - HEAD_BYTES;
 
 #[cfg(test)]
 mod tests {
@@ -119,9 +119,9 @@ mod tests {
     #[test]
     fn a_packet_that_is_too_long_is_known_by_its_head() {
         let mut gathering = Gathering::default();
-        assert_eq!(gathering.take(&[1, 0, 1, 0]), Err(TooLarge));
+        assert_eq!(gathering.take(&[0xfd, 0xff, 0, 0]), Err(TooLarge));
         let mut gathering = Gathering::default();
-        assert_eq!(gathering.take(&[0, 0, 1, 0]), Ok(4));
+        assert_eq!(gathering.take(&[0xfc, 0xff, 0, 0]), Ok(4));
         assert_eq!(gathering.missing(), Ok(PAYLOAD_BYTES_MAX));
     }
 }
