@@ -14,7 +14,7 @@ use crate::access::AccessLog;
 use crate::backend::Backend;
 use crate::config::{
     self, ClientCertForward, Config, Entrance, Mode, ProxyProtocol, RedirectListener,
-    ResumptionMode, Truncation,
+    ResumptionMode, Starttls, Truncation,
 };
 use crate::forward::http::HttpService;
 use crate::handshake::policy::{Means, Policy};
@@ -41,6 +41,8 @@ pub struct Snapshot {
     pub on_truncation: Truncation,
     /// How connections come in.
     pub entrance: Entrance,
+    /// What is spoken before TLS, if anything is.
+    pub starttls: Option<Starttls>,
     /// Who says who clients are, if anybody does; then nobody else may connect.
     pub proxy_protocol: Option<ProxyProtocol>,
     /// What sends requests in the clear on to this listener, if there are any.
@@ -123,6 +125,7 @@ impl Snapshot {
             service,
             on_truncation: listener.on_truncation,
             entrance: listener.entrance,
+            starttls: listener.starttls.clone(),
             proxy_protocol: listener.proxy_protocol.clone(),
             redirect,
             metrics: handles,

@@ -51,7 +51,7 @@ pub use tls::{TlsError, TrustError, check_trust};
 pub use upload::{Sieve, Upload, UploadBounds, UploadError, UploadProgress, UploadState};
 pub use upstream::{Guards, Lease, SendError, SendFault, Tunnel};
 
-use crate::config::{self, BackendProtocol, Limits};
+use crate::config::{self, BackendProtocol, Limits, StarttlsProtocol};
 use crate::drain::{DrainWatch, WeakWatch};
 use crate::metrics::BackendMetrics;
 use crate::net::{ClientAddr, EndpointAddr};
@@ -99,6 +99,11 @@ impl Backend {
     /// Whether endpoints may speak HTTP/2.
     pub fn may_speak_http2(&self) -> bool {
         self.protocol != BackendProtocol::Http1
+    }
+
+    /// What its endpoints are asked for TLS in, if they are.
+    pub fn starttls(&self) -> Option<StarttlsProtocol> {
+        self.means.encryption.as_ref().and_then(Encryption::starttls)
     }
 
     /// The name in the configuration.

@@ -51,7 +51,7 @@ fn add_clear(listener: &Listener, findings: &mut Findings) {
 /// Between mail servers nobody may require TLS (RFC 3207 §4); in all else it is passwords.
 fn add_optional(listener: &Listener, findings: &mut Findings) {
     let starttls = listener.starttls.as_ref();
-    let optional = starttls.filter(|starttls| starttls.without_tls == WithoutTls::Everything);
+    let optional = starttls.filter(|starttls| starttls.without_tls == WithoutTls::Allowed);
     if let Some(starttls) = optional.filter(|it| it.protocol != StarttlsProtocol::Smtp) {
         let text = format!(
             "listener `{}`: clients of `{}` may go on without TLS, and show their passwords",

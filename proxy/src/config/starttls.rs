@@ -18,7 +18,7 @@ use super::value::Kind;
 pub struct Starttls {
     /// The protocol.
     pub protocol: StarttlsProtocol,
-    /// What a client may do without TLS.
+    /// Whether a client may go on without TLS.
     pub without_tls: WithoutTls,
     /// What the listener calls itself.
     pub greeting_name: Arc<str>,
@@ -58,13 +58,13 @@ impl StarttlsProtocol {
     }
 }
 
-/// What a client may do without TLS.
+/// Whether a client may go on without TLS.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum WithoutTls {
-    /// Go on in the clear.
-    Everything,
-    /// Ask for TLS, or leave.
-    Nothing,
+    /// It may, if the protocol has a way to.
+    Allowed,
+    /// It is refused.
+    Refused,
 }
 
 /// What a listener can speak before TLS.

@@ -4,6 +4,7 @@
 //! them. Refuses to know how any of the stages does its work. Read next: `handshake`, and `tunnel`
 //! for what happens to bytes.
 
+mod prelude;
 mod report;
 mod tunnel;
 
@@ -19,14 +20,16 @@ use crate::forward::header::TlsFacts;
 use crate::forward::http::{self, HttpService};
 use crate::handshake::introduction::{self, IntroductionError};
 use crate::handshake::sites::SiteId;
-use crate::handshake::{self, Arrival, Established, PassedThrough, Protocol};
+use crate::handshake::{self, Arrival, Established, PassedThrough, Protocol, Start};
 use crate::limit::HandshakePermit;
 use crate::metrics::{HttpVersion, Limit};
 use crate::net::{ClientAddr, PeerAddr, Socket};
 use crate::outcome::{CloseReason, HandshakeFailure};
 use crate::proxy_protocol::Introduction;
 use crate::snapshot::{Service, Snapshot};
+use prelude::Prelude;
 use report::Report;
+use tunnel::Way;
 
 /// A connection that was accepted and not yet looked at.
 #[derive(Debug)]
@@ -121,9 +124,7 @@ async fn serve_clear(
     let stream = ClearStream::new(socket, Arc::clone(&report.meter));
     let reason = match &snapshot.service {
         Service::Http(service) => serve_requests(stream, Arc::clone(service), origin, watch).await,
-        Service::Tcp(routes) => {
-            tunnel::serve(stream, routes, SiteId::FIRST, snapshot, origin).await
-        }
+        Service::Tcp(_) => tunnel::serve(stream, SiteId::FIRST, Way::New, snapshot, origin).await,
     };
     report.close(reason);
 }
@@ -158,15 +159,27 @@ async fn serve_tls(
         Ok(permit) => permit,
         Err(failure) => return report.refuse(failure),
     };
+    let (start, way) = match &snapshot.starttls {
+        None => (Start { socket, early: Vec::new(), protocol: None, at: origin.at }, Way::New),
+        Some(rule) => {
+            let prelude = prelude::lead(socket, rule, snapshot, &origin, &mut report);
+            match Box::pin(prelude).await {
+                Prelude::Tls(start, way) => (start, way),
+                Prelude::Over(reason) => return report.close(reason),
+                Prelude::Clear(socket, said, way) => {
+                    drop(permit);
+                    let stream =
+                        ClearStream::beginning_with(said, socket, Arc::clone(&report.meter));
+                    let served = tunnel::serve(stream, SiteId::FIRST, way, snapshot, origin);
+                    return report.close(Box::pin(served).await);
+                }
+            }
+        }
+    };
     let meter = Arc::clone(&report.meter);
     // The state of the handshake is large and short-lived: it does not stay in this task.
-    let establish = Box::pin(handshake::establish(
-        socket,
-        &snapshot.policy,
-        &snapshot.limits,
-        origin.at,
-        meter,
-    ));
+    let establish =
+        Box::pin(handshake::establish(start, &snapshot.policy, &snapshot.limits, meter));
     let arrival = match establish.await {
         Ok(arrival) => arrival,
         Err(error) => return report.fail(&error),
@@ -200,7 +213,7 @@ async fn serve_tls(
             };
             Box::pin(http::serve(stream, version, Arc::clone(service), facts, watch)).await
         }
-        Service::Tcp(routes) => tunnel::serve(stream, routes, facts.site, snapshot, origin).await,
+        Service::Tcp(_) => tunnel::serve(stream, facts.site, way, snapshot, origin).await,
     };
     report.close(reason);
 }
@@ -214,15 +227,8 @@ async fn pass_through(
 ) {
     let PassedThrough { socket, hello, server_name, site } = passed;
     report.pass_through(server_name);
-    let reason = match &snapshot.service {
-        // Requests are nothing that an endpoint's TLS would show.
-        Service::Http(_) => CloseReason::Internal,
-        Service::Tcp(routes) => {
-            let stream = ClearStream::beginning_with(hello, socket, Arc::clone(&report.meter));
-            tunnel::serve(stream, routes, site, snapshot, origin).await
-        }
-    };
-    report.close(reason);
+    let stream = ClearStream::beginning_with(hello, socket, Arc::clone(&report.meter));
+    report.close(tunnel::serve(stream, site, Way::New, snapshot, origin).await);
 }
 
 /// Admits the connection to its handshake, or sees to it that it ends in a reset.

@@ -3,6 +3,7 @@
 //! Owns [`Report`], which is opened with the connection and closes exactly once, however it ends.
 //! Refuses to know what happened, and why: the spine tells it.
 
+use std::error::Error;
 use std::fmt::Display;
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use tokio::time::Instant;
 use tracing::debug;
 
 use crate::handshake::introduction::IntroductionError;
+use crate::handshake::starttls::{Conversed, StarttlsError};
 use crate::handshake::{Facts, HandshakeError};
 use crate::log::Chain;
 use crate::metrics::{Active, Direction, HandshakeKind, Meter, NotResumed};
@@ -67,6 +69,29 @@ impl<'a> Report<'a> {
     pub(super) fn stay_unknown(mut self, error: &IntroductionError) {
         self.reason = CloseReason::ProxyHeader;
         debug!(listener = &*self.snapshot.listener, error = %Chain(error), "not introduced");
+    }
+
+    /// A dialogue before TLS has come to its end.
+    pub(super) fn converse(&mut self, conversed: &Result<Conversed, StarttlsError>) {
+        let outcomes = &self.snapshot.metrics.starttls;
+        match conversed {
+            Ok(conversed) => outcomes.of(conversed.outcome()).inc(),
+            Err(error) => {
+                outcomes.of(error.outcome()).inc();
+                self.explain(error);
+            }
+        }
+    }
+
+    /// Why the connection does not go on.
+    pub(super) fn explain(&self, error: &(dyn Error + 'static)) {
+        debug!(
+            listener = &*self.snapshot.listener,
+            peer = %self.peer,
+            client = %self.client,
+            error = %Chain(error),
+            "did not begin"
+        );
     }
 
     pub(super) fn establish(&mut self, facts: &Facts) {

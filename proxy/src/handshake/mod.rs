@@ -34,6 +34,7 @@ use crate::outcome::HandshakeFailure;
 
 pub use client::{Authentication, Unidentified};
 pub use facts::{Facts, Protocol};
+pub use refusal::tell;
 
 use hello::{Hello, HelloError};
 use policy::{Choice, Policy, Refused, Terms};
@@ -41,6 +42,19 @@ use resume::Attempt;
 use resume::Clients::{Anonymous, Authenticated};
 use sites::SiteId;
 use tls::TlsStream;
+
+/// A connection on which TLS is to begin.
+#[derive(Debug)]
+pub struct Start {
+    /// The connection.
+    pub socket: Socket,
+    /// What was read of the ClientHello already.
+    pub early: Vec<u8>,
+    /// What the client has to offer by ALPN to be understood at all, if anything.
+    pub protocol: Option<&'static [u8]>,
+    /// When the client could first have sent its ClientHello.
+    pub at: Instant,
+}
 
 /// What a ClientHello came to.
 #[derive(Debug)]
@@ -73,33 +87,36 @@ pub struct Established {
     pub facts: Facts,
 }
 
-/// Establishes TLS on `socket` within the limits, counted from `accepted`, or finds out that
-/// this is the endpoint's to do.
+/// Establishes TLS within the limits, or finds out that this is the endpoint's to do.
 ///
 /// A client that is refused is told why, in an alert or, if it speaks plain HTTP, in words.
 pub async fn establish(
-    mut socket: Socket,
+    start: Start,
     policy: &Policy,
     limits: &Limits,
-    accepted: Instant,
     meter: Arc<Meter>,
 ) -> Result<Arrival, HandshakeError> {
-    let hello_deadline = accepted + limits.client_hello_timeout.min(limits.handshake_timeout);
-    let hello = timeout_at(hello_deadline, hello::read(&mut socket, limits.client_hello_bytes_max));
-    let hello = match hello.await {
+    let Start { mut socket, early, protocol, at } = start;
+    let hello_deadline = at + limits.client_hello_timeout.min(limits.handshake_timeout);
+    let hello = hello::read(&mut socket, &early, limits.client_hello_bytes_max);
+    let hello = match timeout_at(hello_deadline, hello).await {
         Ok(Ok(hello)) => hello,
         Ok(Err(error)) => {
             let (words, error) = error.into_parts();
-            refusal::tell(socket, &words).await;
+            tell(socket, &words).await;
             return Err(HandshakeError::new(None, Cause::Hello(error)));
         }
         Err(_) => {
-            let cause = Cause::Timeout(HandshakeFailure::TimeoutHello, accepted.elapsed());
+            let cause = Cause::Timeout(HandshakeFailure::TimeoutHello, at.elapsed());
             return Err(HandshakeError::new(None, cause));
         }
     };
     let name = hello.server_name();
-    let terms = match policy.choose(&hello) {
+    let chosen = match protocol {
+        Some(protocol) if !hello.offers_protocol(protocol) => Err(Refused::NoProtocol),
+        Some(_) | None => policy.choose(&hello),
+    };
+    let terms = match chosen {
         Ok(Choice::Terminate(terms)) => *terms,
         Ok(Choice::PassThrough(site)) => {
             let passed =
@@ -107,16 +124,16 @@ pub async fn establish(
             return Ok(Arrival::PassedThrough(passed));
         }
         Err(refused) => {
-            refusal::tell(socket, &refused.alert()).await;
+            tell(socket, &refused.alert()).await;
             return Err(HandshakeError::new(name, Cause::Refused(refused)));
         }
     };
-    let deadline = accepted + limits.handshake_timeout;
+    let deadline = at + limits.handshake_timeout;
     match timeout_at(deadline, finish(socket, hello, terms, policy, name.clone(), meter)).await {
         Ok(Ok(established)) => Ok(Arrival::Established(established)),
         Ok(Err(error)) => Err(HandshakeError::new(name, Cause::Tls(error))),
         Err(_) => {
-            let cause = Cause::Timeout(HandshakeFailure::Timeout, accepted.elapsed());
+            let cause = Cause::Timeout(HandshakeFailure::Timeout, at.elapsed());
             Err(HandshakeError::new(name, cause))
         }
     }
@@ -144,14 +161,14 @@ async fn finish(
     let connection = match hello.into_connection(Arc::new(config)) {
         Ok(connection) => connection,
         Err((error, mut alert)) => {
-            refusal::tell(socket, &refusal::alert_bytes(&mut alert)).await;
+            tell(socket, &refusal::alert_bytes(&mut alert)).await;
             return Err(tls::TlsError::Tls(error));
         }
     };
     let mut stream = TlsStream::new(socket, connection, meter);
     if let Err(error) = stream.handshake().await {
         let (socket, words) = stream.into_last_words();
-        refusal::tell(socket, &words).await;
+        tell(socket, &words).await;
         return Err(error);
     }
     match stream.identify(authentication.as_ref()) {

@@ -278,7 +278,7 @@ pub enum Refused {
     #[error("the client names no server, and the listener has `no_sni = \"reject\"`")]
     NoName,
     /// The name is served, and the client offers no protocol that is spoken there.
-    #[error("the name has sites for other protocols than the client offers by ALPN")]
+    #[error("what the client offers by ALPN is not spoken here")]
     NoProtocol,
     /// The name is not served here.
     #[error("the name belongs to no site and no certificate of the listener")]

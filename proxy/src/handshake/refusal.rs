@@ -13,7 +13,7 @@ use crate::net::Socket;
 
 /// Sends `words` if there are any, ends our direction, and reads on for a moment so that the words
 /// are not lost to a reset. Returns when the client has closed or the moment is over.
-pub(super) async fn tell(mut socket: Socket, words: &[u8]) {
+pub async fn tell(mut socket: Socket, words: &[u8]) {
     if words.is_empty() {
         return;
     }

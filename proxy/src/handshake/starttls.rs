@@ -13,22 +13,18 @@ use tokio::io::AsyncWriteExt;
 use tokio::time::{Instant, timeout_at};
 
 use super::refusal;
-use crate::config::{self, Starttls, StarttlsProtocol};
+use crate::config::{Starttls, StarttlsProtocol};
 use crate::net::{Socket, with_scratch};
 use crate::outcome::StarttlsOutcome;
 use crate::starttls::{
-    Answer, Next, Refusal, ServerDialogue, Step, WithoutTls, imap, ldap, pop3, postgresql, smtp,
-    xmpp,
+    Answer, Next, Refusal, ServerDialogue, Step, imap, ldap, pop3, postgresql, smtp, xmpp,
 };
 
 /// The dialogue that `rule` asks for. There is none for MySQL, which begins with the greeting of
 /// the backend: see [`mysql::Server`](crate::starttls::mysql::Server).
 pub fn dialogue(rule: &Starttls) -> Option<Box<dyn ServerDialogue>> {
     let name = &*rule.greeting_name;
-    let without_tls = match rule.without_tls {
-        config::WithoutTls::Everything => WithoutTls::Allowed,
-        config::WithoutTls::Nothing => WithoutTls::Refused,
-    };
+    let without_tls = rule.without_tls;
     Some(match rule.protocol {
         StarttlsProtocol::Imap => Box::new(imap::server(name)),
         StarttlsProtocol::Ldap => Box::new(ldap::Server::new(without_tls)),

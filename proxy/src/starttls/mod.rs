@@ -22,6 +22,8 @@ pub mod xmpp;
 
 use std::fmt;
 
+pub use crate::config::WithoutTls;
+
 /// Our part of a dialogue with a client that may ask for TLS.
 ///
 /// However the bytes of a client are cut into pieces, the dialogue is the same. What is not yet a
@@ -103,15 +105,6 @@ impl Step {
     pub fn silent(next: Next) -> Self {
         Self { say: Vec::new(), next }
     }
-}
-
-/// Whether a client may go on without TLS.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum WithoutTls {
-    /// It may, if the protocol has a way to.
-    Allowed,
-    /// It is refused.
-    Refused,
 }
 
 /// Why a dialogue does not come to TLS.

@@ -24,7 +24,7 @@ pub use error::TlsError;
 pub(super) use sessions::EndpointTls;
 pub use trust::TrustError;
 
-use crate::config::BackendTls;
+use crate::config::{BackendTls, StarttlsProtocol};
 use crate::metrics::BackendHandshake;
 use crate::net::Socket;
 use trust::{client_config, digest_of};
@@ -82,6 +82,11 @@ impl Encryption {
         self.config.store(client_config(&self.files)?);
         self.digest.store(digest, Ordering::Relaxed);
         Ok(true)
+    }
+
+    /// What endpoints are asked for TLS in, if they are.
+    pub(super) fn starttls(&self) -> Option<StarttlsProtocol> {
+        self.files.starttls
     }
 
     /// The files that the configuration names.

@@ -74,8 +74,8 @@ fn check_peers(
 pub(super) fn starttls(section: &ListenerSection, sites: &Sites) -> Option<Starttls> {
     let protocol = section.starttls.as_ref()?.value;
     let without_tls = match section.require_tls.value {
-        true => WithoutTls::Nothing,
-        false => WithoutTls::Everything,
+        true => WithoutTls::Refused,
+        false => WithoutTls::Allowed,
     };
     Some(Starttls { protocol, without_tls, greeting_name: greeting_name(section, sites) })
 }

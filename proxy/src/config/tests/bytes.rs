@@ -56,7 +56,7 @@ fn every_protocol_has_its_name_and_its_alpn() {
     ] {
         let listener = parsed(&format!("starttls = '{word}'"));
         let starttls = listener.starttls.unwrap();
-        assert_eq!((starttls.protocol, starttls.without_tls), (protocol, WithoutTls::Nothing));
+        assert_eq!((starttls.protocol, starttls.without_tls), (protocol, WithoutTls::Refused));
         let shown: Vec<_> =
             listener.alpn.iter().map(|name| str::from_utf8(name).unwrap()).collect();
         assert_eq!(shown, alpn, "{word}");
@@ -164,7 +164,7 @@ fn starttls_says_what_it_cannot_do_and_why() {
     for protocol in ["smtp", "postgresql", "mysql", "ldap"] {
         let auth = "client_auth = { mode = 'request', ca = 'ca.pem' }";
         let keys = format!("starttls = '{protocol}'\nrequire_tls = false\n{auth}");
-        assert_eq!(parsed(&keys).starttls.unwrap().without_tls, WithoutTls::Everything);
+        assert_eq!(parsed(&keys).starttls.unwrap().without_tls, WithoutTls::Allowed);
     }
     let first = site("b.example", "mail", "");
     let behind = format!("starttls = 'smtp'\nrequire_tls = false\n{first}{guarded}");

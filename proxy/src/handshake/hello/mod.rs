@@ -81,9 +81,19 @@ impl fmt::Debug for Hello {
     }
 }
 
-/// Reads until the ClientHello is complete or `bytes_max` were read without one.
-pub async fn read(socket: &mut Socket, bytes_max: usize) -> Result<Hello, HelloError> {
+/// Reads until the ClientHello, of which `early` was read before, is complete or has more bytes than
+/// `bytes_max`.
+pub async fn read(
+    socket: &mut Socket,
+    early: &[u8],
+    bytes_max: usize,
+) -> Result<Hello, HelloError> {
     let mut hello = Incomplete::default();
+    if !early.is_empty()
+        && let Some(hello) = hello.feed(early)?
+    {
+        return Ok(hello);
+    }
     loop {
         let step = poll_fn(|cx| {
             with_scratch(|scratch| {

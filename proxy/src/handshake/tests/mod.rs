@@ -28,7 +28,7 @@ use tokio::time::Instant;
 
 use super::policy::{Means, Policy};
 use super::sites::Sites;
-use super::{Arrival, Established, Facts, HandshakeError, establish, resume};
+use super::{Arrival, Established, Facts, HandshakeError, Start, establish, resume};
 use crate::config::Config;
 use crate::metrics::{Meter, Metrics};
 use crate::net::Socket;
@@ -155,7 +155,8 @@ impl Bench {
         let meter = Arc::new(Meter::new(&self.metrics.listener("web").bytes));
         let limits = &self.config.limits;
         let socket = Socket::Unix(socket);
-        let establish = establish(socket, &self.policy, limits, Instant::now(), meter);
+        let start = Start { socket, early: Vec::new(), protocol: None, at: Instant::now() };
+        let establish = establish(start, &self.policy, limits, meter);
         Box::pin(establish).await
     }
 

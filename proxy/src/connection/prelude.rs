@@ -1,0 +1,119 @@
+//! What a client says before its TLS, on listeners whose protocol begins in the clear.
+//!
+//! Owns which dialogue is led, and which backend is heard while it lasts: none where TLS is
+//! required, since only TLS tells the site; that of the first site for MySQL, whose greeting the
+//! client has to see, and for a client that does without TLS. Refuses to know what is said. Read
+//! next: `handshake::starttls`.
+
+use tokio::time::Instant;
+
+use super::Origin;
+use super::report::Report;
+use super::tunnel::{self, Way};
+use crate::config::{Starttls, StarttlsProtocol, WithoutTls};
+use crate::forward::tcp::inquiry::Inquiry;
+use crate::forward::tcp::mysql;
+use crate::handshake::sites::SiteId;
+use crate::handshake::starttls::{Conversed, NoBackend, StarttlsError, converse, dialogue};
+use crate::handshake::{Start, tell};
+use crate::net::Socket;
+use crate::outcome::CloseReason;
+use crate::snapshot::Snapshot;
+use crate::starttls::mysql::{Opening, Server};
+use crate::starttls::postgresql;
+
+/// What a dialogue came to.
+pub(super) enum Prelude {
+    /// The client goes on in the clear, and has said this.
+    Clear(Socket, Vec<u8>, Way),
+    /// The connection is over.
+    Over(CloseReason),
+    /// The client begins its TLS.
+    Tls(Start, Way),
+}
+
+/// Leads the dialogue that `rule` asks for.
+pub(super) async fn lead(
+    socket: Socket,
+    rule: &Starttls,
+    snapshot: &Snapshot,
+    origin: &Origin,
+    report: &mut Report<'_>,
+) -> Prelude {
+    let deadline = Instant::now() + snapshot.limits.starttls_timeout;
+    let Some(mut dialogue) = dialogue(rule) else {
+        return lead_mysql(socket, rule, snapshot, origin, report).await;
+    };
+    let asked = (rule.protocol, rule.without_tls) == (StarttlsProtocol::Smtp, WithoutTls::Allowed);
+    let (conversed, way) = match tunnel::backend(snapshot, SiteId::FIRST).filter(|_| asked) {
+        Some(backend) => {
+            let mut inquiry = Inquiry::new(backend, origin.client, backend.starttls());
+            let conversed = converse(socket, &mut *dialogue, &mut inquiry, deadline).await;
+            // Whoever comes to TLS gets a connection on which nothing was said.
+            let kept = inquiry.into_connection().filter(|_| is_clear(&conversed));
+            (conversed, kept.map_or(Way::New, |connection| Way::Kept(Box::new(connection))))
+        }
+        None => {
+            let conversed = converse(socket, &mut *dialogue, &mut NoBackend, deadline).await;
+            (conversed, Way::New)
+        }
+    };
+    conclude(conversed, rule, way, report)
+}
+
+/// The same for MySQL, whose backend greets first.
+async fn lead_mysql(
+    socket: Socket,
+    rule: &Starttls,
+    snapshot: &Snapshot,
+    origin: &Origin,
+    report: &mut Report<'_>,
+) -> Prelude {
+    let Some(backend) = tunnel::backend(snapshot, SiteId::FIRST) else {
+        return Prelude::Over(CloseReason::Internal);
+    };
+    let mut connection = match tunnel::connect_alone(backend, origin).await {
+        Ok(connection) => Box::new(connection),
+        Err(reason) => return Prelude::Over(reason),
+    };
+    let deadline = Instant::now() + snapshot.limits.starttls_timeout;
+    let greeting = match mysql::hear(&mut connection.link, deadline).await {
+        Ok(Opening::Greeting(greeting)) => greeting,
+        Ok(Opening::Refusal(refusal)) => {
+            tell(socket, &refusal.bytes()).await;
+            return Prelude::Over(CloseReason::BackendError);
+        }
+        Err(error) => {
+            report.explain(&error);
+            return Prelude::Over(error.reason());
+        }
+    };
+    let mut dialogue = Server::new(greeting, rule.without_tls);
+    let conversed = converse(socket, &mut dialogue, &mut NoBackend, deadline).await;
+    let way = if is_clear(&conversed) { Way::Kept(connection) } else { Way::Login(connection) };
+    conclude(conversed, rule, way, report)
+}
+
+fn conclude(
+    conversed: Result<Conversed, StarttlsError>,
+    rule: &Starttls,
+    way: Way,
+    report: &mut Report<'_>,
+) -> Prelude {
+    report.converse(&conversed);
+    let (socket, early, protocol) = match conversed {
+        Ok(Conversed::Clear { socket, start }) => return Prelude::Clear(socket, start, way),
+        Ok(Conversed::Upgraded { socket }) => (socket, Vec::new(), None),
+        Ok(Conversed::DirectTls { socket, start }) => {
+            let is_postgresql = rule.protocol == StarttlsProtocol::Postgresql;
+            (socket, start, is_postgresql.then_some(postgresql::ALPN))
+        }
+        Err(StarttlsError::Quit) => return Prelude::Over(CloseReason::Done),
+        Err(_) => return Prelude::Over(CloseReason::Handshake),
+    };
+    Prelude::Tls(Start { socket, early, protocol, at: Instant::now() }, way)
+}
+
+fn is_clear(conversed: &Result<Conversed, StarttlsError>) -> bool {
+    matches!(conversed, Ok(Conversed::Clear { .. }))
+}
