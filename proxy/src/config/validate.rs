@@ -25,7 +25,8 @@ use super::schema::{
 use super::section::{Properties, Reader, Section, Table, one_of};
 use super::text::Written;
 use super::{
-    AccessLog, Admin, Certificates, Config, HttpLimits, Limits, Log, Server, between, suggest,
+    AccessLog, Admin, Certificates, Config, HttpLimits, Limits, Listener, Log, Server, between,
+    suggest,
 };
 use crate::net::Keepalive;
 
@@ -100,7 +101,7 @@ fn resolve(root: Root, reader: &mut Reader<'_>) -> Config {
         server,
         log: log(&root.log, reader),
         admin,
-        certificates: certificates(&root.certificates, reader),
+        certificates: certificates(&root.certificates, &listeners, reader),
         resumption: resumption(&root.resumption, reader),
         limits: Arc::new(limits),
         client_auths: shared.client_auths,
@@ -245,9 +246,15 @@ fn check_token(admin: Option<&Admin>, written: &Written, reader: &mut Reader<'_>
     }
 }
 
-fn certificates(section: &CertificatesSection, reader: &mut Reader<'_>) -> Certificates {
+/// Where none are needed, none are looked for unless somebody says where.
+fn certificates(
+    section: &CertificatesSection,
+    listeners: &[Listener],
+    reader: &mut Reader<'_>,
+) -> Certificates {
+    let is_needed = listeners.iter().any(Listener::terminates);
     let mut paths: Vec<PathBuf> = Vec::new();
-    for written in &section.paths {
+    for written in section.paths.iter().filter(|path| is_needed || path.place.at.is_some()) {
         let Some(path) = written.path(reader) else { continue };
         if paths.contains(&path) {
             let problem = Problem::Duplicate(written.quote());

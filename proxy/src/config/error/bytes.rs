@@ -1,8 +1,8 @@
 //! What is wrong with listeners of bytes and what they lead to, in words.
 //!
-//! Owns that part of [`super::Problem`] that is about what HTTP does not have: STARTTLS, connections
-//! without TLS, TLS that passes through, PROXY headers. Read next: `listeners::bytes` and `between`,
-//! which find them.
+//! Owns that part of [`super::Problem`] that is about what HTTP does not have: STARTTLS, TLS that
+//! passes through, PROXY headers, and connections without TLS. Read next: `listeners::bytes` and
+//! `between`, which find them.
 
 /// What is wrong with a listener of bytes, or with a backend behind it.
 #[derive(Debug, thiserror::Error)]

@@ -258,8 +258,8 @@ fn what_passes_through_is_not_looked_into() {
     check(&[
         (
             &through("client_auth.ca = 'ca.pem'"),
-            "site[0].client_auth: TLS of a site with `passthrough` ends at its backend, and nothing \
-             is verified here; leave it out, and let the backend ask for certificates",
+            "site[0].client_auth: TLS of a site with `passthrough` ends at its backend, and \
+             nothing is verified here; leave it out, and let the backend ask for certificates",
         ),
         (
             &format!("starttls = 'postgresql'\n{}", through("")),
@@ -285,6 +285,10 @@ fn a_listener_needs_certificates_only_for_tls_that_ends_there() {
     assert!(parsed(&format!("{through}{}", site("b.example", "mail", ""))).terminates());
     let clear = listener("clear = true").replace("'mail'", "'tls'");
     assert!(!parse(&clear).unwrap().listeners[0].terminates());
+    let paths = |text: &str| parse(text).unwrap().certificates.paths;
+    assert_eq!(paths(&clear), [Path::new(""); 0]);
+    assert_eq!(paths(&format!("certificates.paths = ['x']\n{clear}")).len(), 1);
+    assert_eq!(paths(&listener("")).len(), 1);
 }
 
 #[test]
