@@ -4,6 +4,8 @@
 
 mod certs;
 mod check;
+mod documents;
+mod exposure;
 mod issue;
 
 use std::fs;
