@@ -162,6 +162,25 @@ log-level = 1
     return [binary, "--config", config]
 
 
+def stunnel4(task, binary):
+    config = _write(task, "stunnel.conf", f"""
+foreground = yes
+pid =
+syslog = no
+debug = err
+[bench]
+accept = 127.0.0.1:{task.port}
+connect = 127.0.0.1:{task.backend}
+cert = {task.both}
+sslVersionMin = TLSv1.2
+ciphers = {SUITE_TLS12}
+ciphersuites = {SUITE_TLS13}
+curves = {GROUP}
+{"options = NO_TICKET" if task.kind == "tls12" else ""}
+""")
+    return [binary, config]
+
+
 @dataclass
 class Server:
     """One of those that are compared."""
@@ -188,9 +207,10 @@ class Server:
     def describe(self, binary):
         """Its version, and that of the OpenSSL under it if it says so, in one line."""
         text = _output([binary, *self.version])
-        first = next((line.strip() for line in text.splitlines() if line.strip()), "unknown")
-        openssl = re.search(r"(?:running with|Running on OpenSSL version :) *(OpenSSL )?([^\s)]+)",
-                            text)
+        lines = (line.strip() for line in text.splitlines())
+        first = next((line for line in lines if re.search(r"\d", line)), "unknown")
+        openssl = re.search(
+            r"(?:[Rr]unning +with|Running on OpenSSL version :) *(OpenSSL )?([^\s)]+)", text)
         return f"{first}, OpenSSL {openssl.group(2)}" if openssl else first
 
 
@@ -201,6 +221,7 @@ SERVERS = [
     Server("nginx", nginx, ("tls13", "tls12", "tcp"), "nginx-light libnginx-mod-stream", ("-V",)),
     Server("haproxy", haproxy, ("tls13", "tls12", "tcp"), "haproxy", ("-vv",)),
     Server("hitch", hitch, ("tls13", "tls12", "tcp"), "hitch", ("--version",), http=False),
+    Server("stunnel4", stunnel4, ("tls13", "tls12", "tcp"), "stunnel4", ("-version",), http=False),
 ]
 
 
