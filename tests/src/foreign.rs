@@ -86,11 +86,11 @@ pub fn shell() -> Option<Foreign> {
 /// Our own load generator, which is talked with as the others are, with as many files as it may
 /// have.
 pub fn load() -> Foreign {
-    let mut command = Command::new("sh");
+    let mut command = std::process::Command::new("sh");
     command
         .args(["-c", "ulimit -n $(ulimit -Hn) && exec \"$0\" \"$@\""])
         .arg(crate::process::load());
-    Foreign { command, input: Vec::new(), patience: PATIENCE }
+    Foreign::new(command)
 }
 
 /// `nghttp`, the HTTP/2 client, if it is here.
@@ -144,16 +144,20 @@ fn find(program: &'static str, question: &str) -> Option<Foreign> {
 
 fn find_with(program: &'static str, question: &[&str]) -> Option<Foreign> {
     if answers(program, question) {
-        let command = Command::new(program);
-        return Some(Foreign { command, input: Vec::new(), patience: PATIENCE });
+        return Some(Foreign::new(std::process::Command::new(program)));
     }
+    missing(program);
+    None
+}
+
+/// Says that the test goes without `program`, or fails where no test may.
+pub(crate) fn missing(program: &str) {
     let required = std::env::var("PORTUNUS_TEST_FOREIGN").is_ok_and(|value| value == "require");
     assert!(!required, "`{program}` is not here, and PORTUNUS_TEST_FOREIGN is `require`");
     let test = std::thread::current();
     let test = test.name().unwrap_or("a test");
     // Not `eprintln!`, which the test runner would swallow.
     let _ = writeln!(std::io::stderr(), "skipped: {test} needs `{program}`, which is not here");
-    None
 }
 
 fn answers(program: &str, question: &[&str]) -> bool {
@@ -163,6 +167,11 @@ fn answers(program: &str, question: &[&str]) -> bool {
 }
 
 impl Foreign {
+    /// A program that was found.
+    pub(crate) fn new(command: std::process::Command) -> Self {
+        Self { command: command.into(), input: Vec::new(), patience: PATIENCE }
+    }
+
     /// One more argument.
     #[must_use]
     pub fn arg(mut self, argument: impl AsRef<OsStr>) -> Self {

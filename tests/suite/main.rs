@@ -29,6 +29,8 @@ mod http;
 #[cfg(test)]
 mod lifecycle;
 #[cfg(test)]
+mod peers;
+#[cfg(test)]
 mod resumption;
 #[cfg(test)]
 mod seeds;

@@ -58,6 +58,11 @@ pub fn tls(host: &str) -> Listener {
     Listener::new("tls", "tcp").site(host, "app")
 }
 
+/// A listener in client mode: what comes in the clear goes on to `backend`, which has to have TLS.
+pub fn clear(name: &str, backend: &str) -> Listener {
+    Listener::new(name, "tcp").with("clear", "true").with("backend", &format!("{backend:?}"))
+}
+
 impl Listener {
     fn new(name: &str, mode: &'static str) -> Self {
         let listen = vec!["127.0.0.1:0".to_owned()];
@@ -68,6 +73,15 @@ impl Listener {
     #[must_use]
     pub fn named(mut self, name: &str) -> Self {
         name.clone_into(&mut self.name);
+        self
+    }
+
+    /// Has the hosts so far served by this backend.
+    #[must_use]
+    pub fn to(mut self, backend: &str) -> Self {
+        for site in &mut self.sites {
+            backend.clone_into(&mut site.backend);
+        }
         self
     }
 

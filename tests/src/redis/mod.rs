@@ -18,7 +18,6 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::Command;
 
-use socket2::{Domain, Socket, Type};
 use tempfile::TempDir;
 
 use reply::Connection;
@@ -27,6 +26,7 @@ pub use reply::Reply;
 use crate::authority::authority;
 use crate::foreign;
 use crate::process::Process;
+use crate::reserved::Reserved;
 use crate::wait::eventually;
 
 /// What a server shall be, if `redis-server` is on this machine.
@@ -60,14 +60,6 @@ pub struct RedisServer {
     folder: TempDir,
 }
 
-/// A port of 127.0.0.1 that nobody else gets while this lives: bound here without listening, so
-/// that the server, which asks for reuse just as this does, may listen there.
-#[derive(Debug)]
-struct Reserved {
-    port: u16,
-    _socket: Socket,
-}
-
 impl Redis {
     /// One more line of its configuration.
     #[must_use]
@@ -99,7 +91,7 @@ impl Redis {
     /// Starts it, and waits until it answers.
     pub async fn start(self) -> RedisServer {
         let folder = tempfile::tempdir().expect("a folder");
-        let (port, tls_port) = (Reserved::new(), Reserved::new());
+        let (port, tls_port) = (Reserved::below(BUS), Reserved::below(BUS));
         let mut server = RedisServer {
             kind: self.kind,
             password: self.password,
@@ -128,12 +120,12 @@ impl RedisServer {
 
     /// Its URL over TLS, with a certificate of [`authority`].
     pub fn tls_url(&self) -> String {
-        format!("rediss://{}localhost:{}", self.userinfo(), self.tls_port.port)
+        format!("rediss://{}localhost:{}", self.userinfo(), self.tls_port.number())
     }
 
     /// Where it is.
     pub fn address(&self) -> SocketAddr {
-        SocketAddr::from((Ipv4Addr::LOCALHOST, self.port.port))
+        SocketAddr::from((Ipv4Addr::LOCALHOST, self.port.number()))
     }
 
     /// Its process, while it runs.
@@ -211,14 +203,14 @@ impl RedisServer {
     }
 
     fn configuration(&self, lines: &str) -> String {
-        let (port, folder) = (self.port.port, self.folder.path().display());
+        let (port, folder) = (self.port.number(), self.folder.path().display());
         let common = format!("port {port}\nbind 127.0.0.1\ndir {folder}\n");
         if self.kind == Kind::Sentinel {
             return common + lines;
         }
         let credential = authority().issue(&["localhost", "127.0.0.1"]);
         let mut text = common + "save \"\"\nappendonly no\nrepl-diskless-sync-delay 0\n";
-        let _ = writeln!(text, "unixsocket {folder}/socket\ntls-port {}", self.tls_port.port);
+        let _ = writeln!(text, "unixsocket {folder}/socket\ntls-port {}", self.tls_port.number());
         text += "tls-auth-clients no\n";
         let files = [
             ("tls-cert-file", credential.chain),
@@ -254,28 +246,8 @@ pub async fn join(nodes: &[RedisServer]) {
     }
 }
 
-impl Reserved {
-    fn new() -> Self {
-        // The bus of a cluster lies 10,000 above, and has to be a port too.
-        let candidates = std::iter::repeat_with(|| {
-            let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
-            socket.set_reuse_address(true).expect("a property of every socket");
-            let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-            socket.bind(&any.into()).expect("a free port");
-            let port = socket.local_addr().ok().and_then(|address| address.as_socket());
-            Self { port: port.expect("it is bound").port(), _socket: socket }
-        });
-        // Those that do not fit are kept until one does, so that they are not offered again.
-        let mut unfit = Vec::new();
-        for candidate in candidates {
-            if candidate.port <= u16::MAX - 10_000 {
-                return candidate;
-            }
-            unfit.push(candidate);
-        }
-        unreachable!("candidates never end")
-    }
-}
-
 /// How many slots a cluster has.
 const SLOTS: usize = 16_384;
+
+/// The bus of a cluster lies 10,000 above the port, and has to be a port too.
+const BUS: u16 = u16::MAX - 10_000;
