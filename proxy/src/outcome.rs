@@ -194,6 +194,8 @@ labels! {
         PortsExhausted => "ports_exhausted",
         /// A name of an endpoint could not be resolved.
         Resolve => "resolve",
+        /// An endpoint that is asked for TLS did not consent, or not as it should.
+        Starttls => "starttls",
         /// The response, or its next part, did not come in time.
         Timeout => "timeout",
         /// TLS with an endpoint was not established for another reason than those below.

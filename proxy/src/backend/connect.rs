@@ -12,6 +12,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, timeout_at};
 
 use super::link::Link;
+use super::starttls::{self, StarttlsError};
 use super::tls::{Alpn, Encryption, EndpointTls, TlsError};
 use super::upstream::SendFault;
 use crate::net::{EndpointAddr, Keepalive, Socket};
@@ -38,6 +39,9 @@ pub enum DialError {
     /// This machine has no port left to connect from.
     #[error("no local port is free")]
     Ports(#[source] io::Error),
+    /// The endpoint does not go on to TLS.
+    #[error("the endpoint was asked for TLS in vain")]
+    Starttls(#[source] StarttlsError),
     /// TLS or HTTP/2 was not agreed on.
     #[error("no secure connection")]
     Tls(#[source] Box<TlsError>),
@@ -68,6 +72,7 @@ impl DialError {
             Self::Full(_) => BackendFailure::Full,
             Self::Ports(_) => BackendFailure::PortsExhausted,
             Self::NoHttp1(_) => BackendFailure::Tls,
+            Self::Starttls(_) => BackendFailure::Starttls,
             Self::Tls(error) => error.failure(),
             Self::NoTurn(_) | Self::Timeout(_) => BackendFailure::ConnectTimeout,
         }
@@ -97,7 +102,11 @@ impl DialError {
                 let scarce = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
                 scarce.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
             }
-            Self::Http(_) | Self::Refused(_) | Self::Timeout(_) | Self::Tls(_) => false,
+            Self::Http(_)
+            | Self::Refused(_)
+            | Self::Starttls(_)
+            | Self::Timeout(_)
+            | Self::Tls(_) => false,
         }
     }
 }
@@ -119,11 +128,14 @@ pub(super) async fn dial(
     secure: Option<Secure<'_>>,
 ) -> Result<Link, DialError> {
     let dialling = async {
-        let socket = open(addr).await.map_err(|error| classify(error, of))?;
+        let mut socket = open(addr).await.map_err(|error| classify(error, of))?;
         socket.tune(keepalive).map_err(DialError::System)?;
         let Some(Secure { encryption, endpoint, alpn }) = secure else {
             return Ok(Link::Clear(socket));
         };
+        if let Some(protocol) = encryption.starttls() {
+            starttls::ask(&mut socket, protocol).await.map_err(DialError::Starttls)?;
+        }
         let stream = encryption.establish(socket, endpoint, alpn).await;
         stream.map(Link::Tls).map_err(|error| match alpn {
             Alpn::Upgradable if error.is_no_protocol() => DialError::NoHttp1(Box::new(error)),

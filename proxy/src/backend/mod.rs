@@ -23,6 +23,7 @@ mod reach;
 mod report;
 mod resolve;
 mod standing;
+mod starttls;
 #[cfg(test)]
 mod tests;
 mod tls;
@@ -47,6 +48,7 @@ pub use reach::{Dedicated, Reuse};
 pub use report::{BackendReport, EndpointReport};
 pub use resolve::Resolver;
 pub use standing::Draining;
+pub use starttls::StarttlsError;
 pub use tls::{TlsError, TrustError, check_trust};
 pub use upload::{Sieve, Upload, UploadBounds, UploadError, UploadProgress, UploadState};
 pub use upstream::{Guards, Lease, SendError, SendFault, Tunnel};
