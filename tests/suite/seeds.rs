@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use portunus::handshake::hello::offer::{OfferKind, ResumptionOffer};
-use portunus::starttls::{WithoutTls, imap, pop3, smtp};
+use portunus::starttls::{WithoutTls, imap, ldap, mysql, pop3, postgresql, smtp, xmpp};
 use portunus_certs::session::seal::SealingKeys;
 use portunus_certs::tickets::FileKeys;
 use portunus_certs::{client_auth, load};
@@ -93,6 +93,30 @@ fn every_dialogue_before_tls_gets_an_end() {
         let _ = dialogue::ask(&mut pop3::Client::default(), bytes);
         let _ = dialogue::welcome(pop3::welcome, bytes);
         dialogue::serve(|| pop3::server("mx.test"), bytes) == End::Upgrade
+    });
+}
+
+#[test]
+fn every_dialogue_of_databases_and_directories_before_tls_gets_an_end() {
+    replay("starttls_ldap", |bytes| {
+        let _ = dialogue::ask(&mut ldap::Client::default(), bytes);
+        let _ = dialogue::serve(|| ldap::Server::new(WithoutTls::Allowed), bytes);
+        dialogue::serve(|| ldap::Server::new(WithoutTls::Refused), bytes) == End::Upgrade
+    });
+    replay("starttls_postgresql", |bytes| {
+        let _ = dialogue::ask(&mut postgresql::Client::default(), bytes);
+        let _ = dialogue::serve(|| postgresql::Server::new(WithoutTls::Allowed), bytes);
+        let end = dialogue::serve(|| postgresql::Server::new(WithoutTls::Refused), bytes);
+        matches!(end, End::DirectTls | End::Upgrade)
+    });
+    replay("starttls_mysql", |bytes| {
+        let greeting = mysql::Packet { sequence: 0, payload: vec![10] };
+        let server = |without_tls| mysql::Server::new(greeting.clone(), without_tls);
+        let _ = dialogue::serve(|| server(WithoutTls::Allowed), bytes);
+        dialogue::serve(|| server(WithoutTls::Refused), bytes) == End::DirectTls
+    });
+    replay("starttls_xmpp", |bytes| {
+        dialogue::serve(|| xmpp::Server::new("chat.test", 1), bytes) == End::Upgrade
     });
 }
 
