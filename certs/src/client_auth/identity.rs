@@ -70,6 +70,17 @@ impl ClientIdentity {
         &self.subject
     }
 
+    /// The common name of the client, for those who only know that: the one there is, and none if
+    /// there are several, or if it holds what ends or hides a name somewhere.
+    #[must_use]
+    pub fn common_name(&self) -> Option<String> {
+        let (_, certificate) = x509_parser::parse_x509_certificate(self.leaf()).ok()?;
+        let mut names = certificate.subject().iter_common_name();
+        let name = subject::string(names.next()?.attr_value())?;
+        let is_plain = !name.is_empty() && !name.chars().any(char::is_control);
+        (is_plain && names.next().is_none()).then_some(name)
+    }
+
     /// The serial number in lower-case hexadecimal, two digits a byte.
     #[must_use]
     pub fn serial(&self) -> &str {

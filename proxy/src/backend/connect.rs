@@ -11,6 +11,7 @@ use rustix::io::Errno;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, timeout_at};
 
+use super::introduction::Herald;
 use super::link::Link;
 use super::starttls::{self, StarttlsError};
 use super::tls::{Alpn, Encryption, EndpointTls, TlsError};
@@ -120,16 +121,21 @@ pub(super) struct Limit {
     pub(super) of: Duration,
 }
 
-/// Connects to `addr` within `limit`, and establishes TLS if `secure` says how.
+/// Connects to `addr` within `limit`, has `herald` say whom it is for, and establishes TLS if
+/// `secure` says how.
 pub(super) async fn dial(
     addr: &EndpointAddr,
     Limit { at, of }: Limit,
     keepalive: &Keepalive,
+    herald: Option<Herald<'_>>,
     secure: Option<Secure<'_>>,
 ) -> Result<Link, DialError> {
     let dialling = async {
         let mut socket = open(addr).await.map_err(|error| classify(error, of))?;
         socket.tune(keepalive).map_err(DialError::System)?;
+        if let Some(herald) = herald {
+            herald.tell(&mut socket).await.map_err(DialError::System)?;
+        }
         let Some(Secure { encryption, endpoint, alpn }) = secure else {
             return Ok(Link::Clear(socket));
         };

@@ -15,11 +15,12 @@ use tracing::{info, warn};
 use super::balance::Candidate;
 use super::connect::{DialError, Limit, Secure, dial};
 use super::connections::Connections;
+use super::introduction::{Herald, OnBehalf};
 use super::key::digest;
 use super::link::Link;
 use super::members::Members;
 use super::tls::{Alpn, Encryption, EndpointTls};
-use crate::config::{Limits, PoolBounds};
+use crate::config::{Limits, PoolBounds, SendProxy};
 use crate::log::Chain;
 use crate::metrics::BackendMetrics;
 use crate::net::EndpointAddr;
@@ -51,7 +52,21 @@ pub(super) struct Endpoint {
 pub(super) struct Means {
     pub(super) limits: Arc<Limits>,
     pub(super) pool: PoolBounds,
+    /// What endpoints are told first, if anything.
+    pub(super) send_proxy: Option<SendProxy>,
     pub(super) encryption: Option<Encryption>,
+}
+
+impl Means {
+    /// Who tells an endpoint whom a connection is for, if it is to be told.
+    pub(super) fn herald<'a>(
+        &'a self,
+        whom: OnBehalf<'a>,
+        metrics: &'a BackendMetrics,
+    ) -> Option<Herald<'a>> {
+        let omitted = &metrics.proxy_tlvs_omitted;
+        self.send_proxy.as_ref().map(|form| Herald { form, whom, omitted })
+    }
 }
 
 /// Whether an endpoint can be connected to.
@@ -85,17 +100,18 @@ impl Endpoint {
         })
     }
 
-    /// Connects, and remembers whether that worked.
+    /// Connects for `whom`, and remembers whether that worked.
     pub(super) async fn dial(
         &self,
         means: &Means,
         metrics: &BackendMetrics,
-        alpn: Alpn,
+        (alpn, whom): (Alpn, OnBehalf<'_>),
         limit: Limit,
     ) -> Result<Link, DialError> {
         let start = Instant::now();
         let secure = self.secure(means, alpn);
-        let result = dial(&self.addr, limit, &means.limits.keepalive, secure).await;
+        let herald = means.herald(whom, metrics);
+        let result = dial(&self.addr, limit, &means.limits.keepalive, herald, secure).await;
         match &result {
             Ok(link) => {
                 metrics.connect_duration.observe(start.elapsed().as_secs_f64());

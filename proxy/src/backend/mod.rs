@@ -13,6 +13,7 @@ mod connections;
 mod endpoint;
 mod health;
 mod interim;
+mod introduction;
 mod key;
 mod link;
 mod maintain;
@@ -86,7 +87,8 @@ impl Backend {
     ) -> Result<Arc<Self>, TrustError> {
         let turns = Semaphore::new(limits.connects_max);
         let encryption = config.tls.as_ref().map(Encryption::open).transpose()?;
-        let means = Arc::new(Means { limits, pool: config.pool, encryption });
+        let send_proxy = config.send_proxy.clone();
+        let means = Arc::new(Means { limits, pool: config.pool, send_proxy, encryption });
         Ok(Arc::new(Self {
             name: Arc::clone(&config.name),
             members: Members::new(config, &means, &metrics),
@@ -106,6 +108,11 @@ impl Backend {
     /// What its endpoints are asked for TLS in, if they are.
     pub fn starttls(&self) -> Option<StarttlsProtocol> {
         self.means.encryption.as_ref().and_then(Encryption::starttls)
+    }
+
+    /// Whether endpoints are told whom a connection of [`Backend::connect`] is for.
+    pub fn introduces(&self) -> bool {
+        self.means.send_proxy.is_some()
     }
 
     /// The name in the configuration.

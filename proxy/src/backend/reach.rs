@@ -12,11 +12,13 @@ use tokio::time::{Instant, timeout_at};
 use super::connect::Limit;
 use super::connections::{Seat, Speech};
 use super::endpoint::{Endpoint, Load, Verdict};
+use super::introduction::OnBehalf;
 use super::link::Link;
 use super::tls::Alpn;
 use super::upstream::{Held, Http1, Lease, Opening};
 use super::{Backend, ConnectError, DialError};
 use crate::config::BackendProtocol;
+use crate::proxy_protocol::Introduction;
 
 /// A connection to an endpoint for one use; what is counted is counted until this is dropped.
 #[derive(Debug)]
@@ -43,12 +45,17 @@ struct Attempts {
 }
 
 impl Backend {
-    /// A new connection with only one use ever, to an endpoint that `key` may name.
-    pub async fn connect(&self, key: Option<u64>) -> Result<Dedicated, ConnectError> {
+    /// A new connection with only one use ever, to an endpoint that `key` may name. What the
+    /// configuration says of `introduction` is the first that the endpoint hears.
+    pub async fn connect(
+        &self,
+        key: Option<u64>,
+        introduction: &Introduction,
+    ) -> Result<Dedicated, ConnectError> {
         let mut attempts = Attempts { key, tried: Vec::new() };
         let mut load = self.choose(key, &[])?;
         loop {
-            match self.open_for_bytes(load.endpoint()).await {
+            match self.open_for_bytes(load.endpoint(), introduction).await {
                 Ok((link, seat)) => {
                     // What follows is not ours to judge.
                     load.note(Verdict::Good);
@@ -122,12 +129,16 @@ impl Backend {
         }
     }
 
-    async fn open_for_bytes(&self, endpoint: &Endpoint) -> Result<(Link, Seat), DialError> {
+    async fn open_for_bytes(
+        &self,
+        endpoint: &Endpoint,
+        introduction: &Introduction,
+    ) -> Result<(Link, Seat), DialError> {
         let limit = self.limit();
         let active = &self.metrics.connections_active;
         let seat = endpoint.connections.seat(active, limit.at).await;
         let seat = seat.ok_or_else(|| self.full())?;
-        Ok((self.dial(endpoint, Alpn::None, limit).await?, seat))
+        Ok((self.dial(endpoint, (Alpn::None, OnBehalf::Client(introduction)), limit).await?, seat))
     }
 
     /// A new connection for an exchange, or one that came free while there was no room for it.
@@ -181,7 +192,7 @@ impl Backend {
             Reuse::Forbidden => connections.seat(active, limit.at).await,
         };
         let seat = seat.ok_or_else(|| self.full())?;
-        let link = self.dial(endpoint, alpn, limit).await?;
+        let link = self.dial(endpoint, (alpn, OnBehalf::Ourselves), limit).await?;
         let is_http2 = link.speaks_http2(alpn);
         if alpn == Alpn::Either {
             connections.note_chosen(!is_http2);
@@ -210,12 +221,17 @@ impl Backend {
     }
 
     /// Dials when it is this attempt's turn.
-    async fn dial(&self, endpoint: &Endpoint, alpn: Alpn, limit: Limit) -> Result<Link, DialError> {
+    async fn dial(
+        &self,
+        endpoint: &Endpoint,
+        manner: (Alpn, OnBehalf<'_>),
+        limit: Limit,
+    ) -> Result<Link, DialError> {
         // The semaphore is never closed.
         let Ok(_turn) = timeout_at(limit.at, self.turns.acquire()).await else {
             return Err(self.no_turn());
         };
-        endpoint.dial(&self.means, &self.metrics, alpn, limit).await
+        endpoint.dial(&self.means, &self.metrics, manner, limit).await
     }
 
     /// The limit on reaching an endpoint, from now on.

@@ -29,7 +29,7 @@ use crate::proxy_protocol::Introduction;
 use crate::snapshot::{Service, Snapshot};
 use prelude::Prelude;
 use report::Report;
-use tunnel::Way;
+use tunnel::{Known, Way};
 
 /// A connection that was accepted and not yet looked at.
 #[derive(Debug)]
@@ -124,7 +124,7 @@ async fn serve_clear(
     let stream = ClearStream::new(socket, Arc::clone(&report.meter));
     let reason = match &snapshot.service {
         Service::Http(service) => serve_requests(stream, Arc::clone(service), origin, watch).await,
-        Service::Tcp(_) => tunnel::serve(stream, SiteId::FIRST, Way::New, snapshot, origin).await,
+        Service::Tcp(_) => tunnel::serve(stream, Known::Nothing, Way::New, snapshot, origin).await,
     };
     report.close(reason);
 }
@@ -170,7 +170,7 @@ async fn serve_tls(
                     drop(permit);
                     let stream =
                         ClearStream::beginning_with(said, socket, Arc::clone(&report.meter));
-                    let served = tunnel::serve(stream, SiteId::FIRST, way, snapshot, origin);
+                    let served = tunnel::serve(stream, Known::Nothing, way, snapshot, origin);
                     return report.close(Box::pin(served).await);
                 }
             }
@@ -213,7 +213,7 @@ async fn serve_tls(
             };
             Box::pin(http::serve(stream, version, Arc::clone(service), facts, watch)).await
         }
-        Service::Tcp(_) => tunnel::serve(stream, facts.site, way, snapshot, origin).await,
+        Service::Tcp(_) => tunnel::serve(stream, Known::Tls(&facts), way, snapshot, origin).await,
     };
     report.close(reason);
 }
@@ -226,9 +226,10 @@ async fn pass_through(
     mut report: Report<'_>,
 ) {
     let PassedThrough { socket, hello, server_name, site } = passed;
-    report.pass_through(server_name);
+    report.pass_through(server_name.clone());
+    let known = Known::Name(site, server_name.as_ref());
     let stream = ClearStream::beginning_with(hello, socket, Arc::clone(&report.meter));
-    report.close(tunnel::serve(stream, site, Way::New, snapshot, origin).await);
+    report.close(tunnel::serve(stream, known, Way::New, snapshot, origin).await);
 }
 
 /// Admits the connection to its handshake, or sees to it that it ends in a reset.

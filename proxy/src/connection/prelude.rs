@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::Origin;
 use super::report::Report;
-use super::tunnel::{self, Way};
+use super::tunnel::{self, Known, Way};
 use crate::config::{Starttls, StarttlsProtocol, WithoutTls};
 use crate::forward::tcp::inquiry::Inquiry;
 use crate::forward::tcp::mysql;
@@ -47,7 +47,10 @@ pub(super) async fn lead(
     let asked = (rule.protocol, rule.without_tls) == (StarttlsProtocol::Smtp, WithoutTls::Allowed);
     let (conversed, way) = match tunnel::backend(snapshot, SiteId::FIRST).filter(|_| asked) {
         Some(backend) => {
-            let mut inquiry = Inquiry::new(backend, origin.client, backend.starttls());
+            let local = socket.local_addr();
+            let introduction = tunnel::introduction(backend, Known::Nothing, origin, local);
+            let mut inquiry =
+                Inquiry::new(backend, origin.client, introduction, backend.starttls());
             let conversed = converse(socket, &mut *dialogue, &mut inquiry, deadline).await;
             // Whoever comes to TLS gets a connection on which nothing was said.
             let kept = inquiry.into_connection().filter(|_| is_clear(&conversed));
@@ -72,7 +75,8 @@ async fn lead_mysql(
     let Some(backend) = tunnel::backend(snapshot, SiteId::FIRST) else {
         return Prelude::Over(CloseReason::Internal);
     };
-    let mut connection = match tunnel::connect_alone(backend, origin).await {
+    let local = socket.local_addr();
+    let mut connection = match tunnel::connect_alone(backend, origin, local).await {
         Ok(connection) => Box::new(connection),
         Err(reason) => return Prelude::Over(reason),
     };

@@ -1,9 +1,12 @@
 //! The way of bytes: from a client's stream to an endpoint of its site's backend, and back.
 //!
-//! Owns the sequence route → connect → greet → join. Refuses to know how a client's stream came
-//! about. Read next: `forward::tcp`.
+//! Owns the sequence route → connect → greet → join, and how the client is introduced to the
+//! endpoint. Refuses to know how a client's stream came about. Read next: `forward::tcp`.
+
+use std::net::SocketAddr;
 
 use http::HeaderMap;
+use portunus_certs::name::HostName;
 use tokio::time::Instant;
 use tracing::debug;
 
@@ -12,9 +15,12 @@ use crate::backend::{Backend, ConnectError, Dedicated};
 use crate::forward::tcp::downstream::Downstream;
 use crate::forward::tcp::greeting::{self, Greeting};
 use crate::forward::tcp::{self, Terms, mysql};
+use crate::handshake::Facts;
+use crate::handshake::introduction::introduce;
 use crate::handshake::sites::SiteId;
 use crate::log::Chain;
 use crate::outcome::CloseReason;
+use crate::proxy_protocol::Introduction;
 use crate::route::Site;
 use crate::snapshot::{Service, Snapshot};
 
@@ -28,6 +34,17 @@ pub(super) enum Way {
     New,
 }
 
+/// What is known of a client beside where it came from.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Known<'a> {
+    /// For which site TLS passes through, and by which name.
+    Name(SiteId, Option<&'a HostName>),
+    /// Nothing.
+    Nothing,
+    /// How it came under TLS.
+    Tls(&'a Facts),
+}
+
 /// The backend of `site`, where bytes are forwarded.
 pub(super) fn backend(snapshot: &Snapshot, site: SiteId) -> Option<&Backend> {
     match &snapshot.service {
@@ -36,25 +53,54 @@ pub(super) fn backend(snapshot: &Snapshot, site: SiteId) -> Option<&Backend> {
     }
 }
 
-/// Connects while there is nothing to be sent to the client.
+/// Connects while there is nothing to be sent to the client, which came to `local`.
 pub(super) async fn connect_alone(
     backend: &Backend,
     origin: &Origin,
+    local: Option<SocketAddr>,
 ) -> Result<Dedicated, CloseReason> {
     let key = backend.balance_key(origin.client, &HeaderMap::new());
-    backend.connect(key).await.map_err(|error| unreachable(&error, origin))
+    let introduction = introduction(backend, Known::Nothing, origin, local);
+    backend.connect(key, &introduction).await.map_err(|error| unreachable(&error, origin))
 }
 
-/// Joins `stream`, which is for `site`, with an endpoint.
+/// How the client that came to `local` is introduced to endpoints of `backend`.
+pub(super) fn introduction(
+    backend: &Backend,
+    known: Known<'_>,
+    origin: &Origin,
+    local: Option<SocketAddr>,
+) -> Introduction {
+    if !backend.introduces() {
+        return Introduction::default();
+    }
+    let say = |facts| introduce(origin.introduction.as_deref(), origin.client, local, facts);
+    match known {
+        Known::Name(_, name) => Introduction {
+            authority: name.map(|name| name.as_str().to_owned().into()),
+            ..say(None)
+        },
+        Known::Nothing => say(None),
+        Known::Tls(facts) => say(Some(facts)),
+    }
+}
+
+/// Joins `stream`, of whose client this much is `known`, with an endpoint.
 pub(super) async fn serve<C: Downstream>(
     mut stream: C,
-    site: SiteId,
+    known: Known<'_>,
     way: Way,
     snapshot: &Snapshot,
     origin: Origin,
 ) -> CloseReason {
+    let site = match known {
+        Known::Name(site, _) => site,
+        Known::Nothing => SiteId::FIRST,
+        Known::Tls(facts) => facts.site,
+    };
     let Some(backend) = backend(snapshot, site) else { return CloseReason::Internal };
-    let begun = Box::pin(begin(&mut stream, backend, way, snapshot, &origin)).await;
+    let begun = begin(&mut stream, (backend, known), way, snapshot, &origin);
+    let begun = Box::pin(begun).await;
     drop(origin);
     match begun {
         Ok(upstream) => {
@@ -73,16 +119,19 @@ pub(super) async fn serve<C: Downstream>(
 /// Sees to it that client and endpoint can be joined: both are greeted, or nobody is to be.
 async fn begin<C: Downstream>(
     stream: &mut C,
-    backend: &Backend,
+    (backend, known): (&Backend, Known<'_>),
     way: Way,
     snapshot: &Snapshot,
     origin: &Origin,
 ) -> Result<Dedicated, CloseReason> {
     let deadline = Instant::now() + snapshot.limits.starttls_timeout;
     let mut upstream = match way {
-        Way::New => tcp::connect(stream, origin.client, backend)
-            .await
-            .map_err(|error| unreachable(&error, origin))?,
+        Way::New => {
+            let local = stream.socket().local_addr();
+            let introduction = introduction(backend, known, origin, local);
+            let connected = tcp::connect(stream, origin.client, backend, &introduction).await;
+            connected.map_err(|error| unreachable(&error, origin))?
+        }
         Way::Kept(upstream) => return Ok(*upstream),
         Way::Login(mut upstream) => {
             let login = mysql::log_in(stream, &mut upstream.link, deadline).await;

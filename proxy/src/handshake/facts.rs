@@ -27,6 +27,8 @@ pub struct Facts {
     pub client: Option<Arc<ClientIdentity>>,
     /// The protocol that both chose.
     pub protocol: Protocol,
+    /// Its name (RFC 7301 §3.1), if they chose one.
+    pub alpn: Option<Box<[u8]>>,
     /// The version of TLS.
     pub version: TlsVersion,
     /// How the keys came about.
@@ -76,6 +78,7 @@ impl Facts {
             Some(b"h2") => Protocol::Http2,
             _ => Protocol::Plain,
         };
+        let alpn = tls.alpn_protocol().map(Into::into);
         let suite = tls.negotiated_cipher_suite().map_or(Suite::Other, |s| suite(s.suite()));
         let group = tls.negotiated_key_exchange_group().map(|group| match group.name() {
             NamedGroup::X25519MLKEM768 => Group::X25519MlKem768,
@@ -84,7 +87,7 @@ impl Facts {
             NamedGroup::secp384r1 => Group::Secp384r1,
             _ => Group::Other,
         });
-        Self { server_name, site, client, protocol, version, kind, not_resumed, suite, group }
+        Self { server_name, site, client, protocol, alpn, version, kind, not_resumed, suite, group }
     }
 }
 

@@ -6,14 +6,20 @@
 //! looks like, which is `proxy_protocol`, and what follows from it.
 
 use std::io;
+use std::net::SocketAddr;
 
 use tokio::io::AsyncReadExt as _;
 use tokio::time::{Instant, timeout_at};
 
+use super::facts::Facts;
 use crate::config::{ProxyProtocol, UnixPeers};
-use crate::metrics::Heard;
+use crate::metrics::{Group, HandshakeKind, Heard, Suite, TlsVersion};
 use crate::net::{ClientAddr, PeerAddr, Socket};
-use crate::proxy_protocol::{Decoded, Ends, HEADER_BYTES_MAX, Introduction, Malformed, decode};
+use crate::outcome::Label;
+use crate::proxy_protocol::{
+    Decoded, Ends, HEADER_BYTES_MAX, Introduction, Malformed, Shown, TlsIntroduction, decode,
+    unique_id,
+};
 
 /// Hears whom `peer` introduces, until `deadline`, if it is one whom `rule` names. What follows the
 /// header stays in the socket. Without a header the coming close is a reset, before which nothing
@@ -61,6 +67,73 @@ pub fn outcome(heard: &Result<Introduction, IntroductionError>) -> Heard {
         },
         Err(IntroductionError::Timeout { .. }) => Heard::Timeout,
         Err(IntroductionError::Untrusted { .. }) => Heard::Untrusted,
+    }
+}
+
+/// How the client of a connection is introduced to an endpoint: what was `heard` of it, if anybody
+/// introduced it to us, and what we know ourselves. `destination` is where the connection came to.
+pub fn introduce(
+    heard: Option<&Introduction>,
+    client: ClientAddr,
+    destination: Option<SocketAddr>,
+    facts: Option<&Facts>,
+) -> Introduction {
+    let ends = match heard.map(|heard| &heard.ends) {
+        Some(ends @ (Ends::Tcp { .. } | Ends::Unix { .. })) => ends.clone(),
+        None | Some(Ends::Local | Ends::Unknown) => Ends::between(client.addr(), destination),
+    };
+    let name = heard.and_then(|heard| heard.unique_id.clone()).filter(|name| !name.is_empty());
+    let unique_id = Some(name.unwrap_or_else(unique_id));
+    match (facts, heard) {
+        (Some(facts), _) => Introduction {
+            ends,
+            alpn: facts.alpn.as_deref().map(<[u8]>::to_vec),
+            authority: facts.server_name.as_ref().map(|name| name.as_str().to_owned().into()),
+            unique_id,
+            tls: Some(tls(facts)),
+        },
+        // What is said of a client without TLS here is said of its TLS elsewhere.
+        (None, Some(heard)) => Introduction { ends, unique_id, ..heard.clone() },
+        (None, None) => Introduction { unique_id, ..Introduction::of(ends) },
+    }
+}
+
+/// What of a handshake is told. A certificate was shown on this very connection only if the
+/// handshake was a full one; a session that is resumed brings it along.
+fn tls(facts: &Facts) -> TlsIntroduction {
+    let shown = match (&facts.client, facts.kind) {
+        (None, _) => Shown::Never,
+        (Some(_), HandshakeKind::Full) => Shown::Now,
+        (Some(_), _) => Shown::Once,
+    };
+    let version = match facts.version {
+        TlsVersion::V1_2 => "TLSv1.2",
+        TlsVersion::V1_3 => "TLSv1.3",
+    };
+    let group = facts.group.filter(|group| *group != Group::Other);
+    TlsIntroduction {
+        version: Some(version.into()),
+        cipher: cipher(facts.suite).map(Into::into),
+        group: group.map(|group| group.label().into()),
+        shown,
+        verify: if shown == Shown::Never { 1 } else { 0 },
+        common_name: facts.client.as_ref().and_then(|client| client.common_name()).map(Into::into),
+        certificate: facts.client.as_ref().map(|client| client.leaf().to_vec()),
+        ..TlsIntroduction::default()
+    }
+}
+
+/// A cipher suite as receivers know it, which is as OpenSSL calls it (specification 2.2.6).
+fn cipher(suite: Suite) -> Option<&'static str> {
+    match suite {
+        Suite::EcdheEcdsaAes128 => Some("ECDHE-ECDSA-AES128-GCM-SHA256"),
+        Suite::EcdheEcdsaAes256 => Some("ECDHE-ECDSA-AES256-GCM-SHA384"),
+        Suite::EcdheEcdsaChaCha20 => Some("ECDHE-ECDSA-CHACHA20-POLY1305"),
+        Suite::EcdheRsaAes128 => Some("ECDHE-RSA-AES128-GCM-SHA256"),
+        Suite::EcdheRsaAes256 => Some("ECDHE-RSA-AES256-GCM-SHA384"),
+        Suite::EcdheRsaChaCha20 => Some("ECDHE-RSA-CHACHA20-POLY1305"),
+        Suite::Tls13Aes128 | Suite::Tls13Aes256 | Suite::Tls13ChaCha20 => Some(suite.label()),
+        Suite::Other => None,
     }
 }
 

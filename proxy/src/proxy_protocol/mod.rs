@@ -109,6 +109,19 @@ impl Introduction {
     }
 }
 
+/// A name for a connection that has none: a random UUID (RFC 9562 §5.4) in words, which need not be
+/// secret.
+pub fn unique_id() -> Vec<u8> {
+    let mut bytes = [0; 16];
+    // Without chance there is a name like others, which misleads nobody who sees it twice.
+    let _ = aws_lc_rs::rand::fill(&mut bytes);
+    let number = u128::from_be_bytes(bytes);
+    let number = number & !(0xf << 76 | 0b11 << 62) | 0x4 << 76 | 0b10 << 62;
+    let part = |shift: u32, digits: u32| (number >> shift) & ((1 << (4 * digits)) - 1);
+    let [a, b, c, d, e] = [(96, 8), (80, 4), (64, 4), (48, 4), (0, 12)].map(|(s, n)| part(s, n));
+    format!("{a:08x}-{b:04x}-{c:04x}-{d:04x}-{e:012x}").into_bytes()
+}
+
 impl Ends {
     /// A client at `source` that connected to `destination`, as far as both are known.
     pub fn between(source: Option<SocketAddr>, destination: Option<SocketAddr>) -> Self {

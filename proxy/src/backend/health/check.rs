@@ -21,6 +21,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::backend::Backend;
 use crate::backend::connect::{DialError, Limit, dial};
 use crate::backend::endpoint::Endpoint;
+use crate::backend::introduction::OnBehalf;
 use crate::backend::tls::Alpn;
 use crate::config::{BackendProtocol, Health, HealthCheck};
 use crate::metrics::CheckResult;
@@ -44,7 +45,8 @@ impl Backend {
                 HealthCheck::Tcp => None,
                 HealthCheck::Http { .. } => endpoint.secure(&self.means, alpn),
             };
-            let link = dial(&endpoint.addr, limit, keepalive, secure).await?;
+            let herald = self.means.herald(OnBehalf::Ourselves, &self.metrics);
+            let link = dial(&endpoint.addr, limit, keepalive, herald, secure).await?;
             let HealthCheck::Http { path, host, expect } = &health.check else { return Ok(()) };
             let config = self.members.config();
             let name =

@@ -13,7 +13,8 @@ fn members(balance: Balance) -> Arc<Members> {
     let config = config::Config::parse(text, "config.toml", Path::new("/")).unwrap();
     let backend = config.backends.into_iter().next().unwrap();
     let backend = config::Backend { balance, ..backend };
-    let means = Means { limits: Arc::default(), pool: backend.pool, encryption: None };
+    let means =
+        Means { limits: Arc::default(), pool: backend.pool, send_proxy: None, encryption: None };
     Members::new(&backend, &Arc::new(means), &Metrics::new().unwrap().backend("app"))
 }
 

@@ -1,5 +1,6 @@
 //! Endpoints that refuse, that do not exist, that come and go.
 
+mod introductions;
 mod waits;
 
 use std::net::SocketAddr;
@@ -14,6 +15,7 @@ use crate::config::Balance;
 use crate::drain::Drain;
 use crate::metrics::Metrics;
 use crate::net::Socket;
+use crate::proxy_protocol::Introduction;
 
 async fn listening() -> (TcpListener, String) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -58,7 +60,10 @@ async fn the_next_endpoint_is_tried_when_one_refuses() {
     let refusing = refusing().await;
     let (backend, metrics) = backend(&[refusing.clone(), open.clone()], Balance::RoundRobin);
     for _ in 0..4 {
-        assert_eq!(peer(&backend.connect(None).await.unwrap()).to_string(), open);
+        assert_eq!(
+            peer(&backend.connect(None, &Introduction::default()).await.unwrap()).to_string(),
+            open
+        );
     }
     let text = text(&metrics);
     for line in [
@@ -76,7 +81,7 @@ async fn the_next_endpoint_is_tried_when_one_refuses() {
 async fn an_error_names_the_backend_and_the_endpoint() {
     let refusing = refusing().await;
     let (backend, _) = backend(std::slice::from_ref(&refusing), Balance::P2c);
-    let error = backend.connect(None).await.unwrap_err();
+    let error = backend.connect(None, &Introduction::default()).await.unwrap_err();
     let expected = format!("cannot connect to endpoint {refusing} of backend `app`");
     assert_eq!(error.to_string(), expected);
     assert_eq!(error.failure(), BackendFailure::ConnectRefused);
@@ -92,7 +97,7 @@ async fn no_more_endpoints_are_tried_than_the_limit_allows() {
         endpoints.push(refusing().await);
     }
     let (backend, metrics) = backend(&endpoints, Balance::P2c);
-    let error = backend.connect(None).await.unwrap_err();
+    let error = backend.connect(None, &Introduction::default()).await.unwrap_err();
     assert!(matches!(error, ConnectError::Dial { all_tried: false, .. }));
     let tried = Limits::default().connect_attempts_max;
     let line = format!(
@@ -108,7 +113,7 @@ async fn connections_that_are_held_are_load() {
     let (backend, _) = backend(&[first.clone(), second], Balance::P2c);
     let mut held = Vec::new();
     for _ in 0..20 {
-        held.push(backend.connect(None).await.unwrap());
+        held.push(backend.connect(None, &Introduction::default()).await.unwrap());
     }
     let on_first = held.iter().filter(|held| peer(held).to_string() == first).count();
     assert_eq!(on_first, 10);
@@ -120,10 +125,13 @@ async fn unix_sockets_are_endpoints() {
     let path = folder.path().join("app.sock");
     let name = format!("unix:{}", path.display());
     let (backend, _) = backend(&[name], Balance::P2c);
-    let error = backend.connect(None).await.unwrap_err();
+    let error = backend.connect(None, &Introduction::default()).await.unwrap_err();
     assert_eq!(error.failure(), BackendFailure::ConnectRefused);
     let _listener = UnixListener::bind(&path).unwrap();
-    assert!(matches!(backend.connect(None).await.unwrap().link, Link::Clear(Socket::Unix(_))));
+    assert!(matches!(
+        backend.connect(None, &Introduction::default()).await.unwrap().link,
+        Link::Clear(Socket::Unix(_))
+    ));
 }
 
 #[tokio::test]
@@ -131,10 +139,10 @@ async fn a_name_is_resolved_before_it_is_needed() {
     let (listener, _) = listening().await;
     let port = listener.local_addr().unwrap().port();
     let (backend, _) = backend(&[format!("localhost:{port}")], Balance::P2c);
-    let error = backend.connect(None).await.unwrap_err();
+    let error = backend.connect(None, &Introduction::default()).await.unwrap_err();
     assert_eq!(error.failure(), BackendFailure::NoEndpoint);
     backend.resolve_now(&Resolver::default()).await;
-    backend.connect(None).await.unwrap();
+    backend.connect(None, &Introduction::default()).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
@@ -155,10 +163,10 @@ async fn an_attempt_waits_its_turn_to_connect_but_not_for_ever() {
     let metrics = Metrics::new().unwrap();
     let backend = Backend::new(&config, Arc::new(limits), metrics.backend("app")).unwrap();
     let turn = backend.turns.acquire().await.unwrap();
-    let error = backend.connect(None).await.unwrap_err();
+    let error = backend.connect(None, &Introduction::default()).await.unwrap_err();
     assert_eq!(error.failure(), BackendFailure::ConnectTimeout);
     drop(turn);
-    backend.connect(None).await.unwrap();
+    backend.connect(None, &Introduction::default()).await.unwrap();
 }
 
 /// A backend at one endpoint that takes connections and says nothing, and how many it took.

@@ -85,9 +85,9 @@ async fn what_is_not_in_use_makes_room() {
         let (backend, metrics, _drain) = maintained(&addr, protocol, 1);
         backend.lease(None, Speech::Any, Reuse::Allowed).await.unwrap().give_back();
         assert!(active(&metrics, 1), "{protocol:?}");
-        let held = backend.connect(None).await.unwrap();
+        let held = backend.connect(None, &Introduction::default()).await.unwrap();
         // What is in use does not.
-        let error = backend.connect(None).await.unwrap_err();
+        let error = backend.connect(None, &Introduction::default()).await.unwrap_err();
         assert_eq!(error.failure(), BackendFailure::Full);
         drop(held);
     }

@@ -22,6 +22,7 @@ use crate::drain::{Drain, DrainWatch};
 use crate::log::Chain;
 use crate::metrics::Metrics;
 use crate::outcome::BackendFailure;
+use crate::proxy_protocol::Introduction;
 
 /// An authority, with its files.
 struct Authority {
@@ -137,7 +138,7 @@ type Handshakes = Arc<Mutex<Vec<HandshakeKind>>>;
 
 /// Connects, and hears the word, with which come the sessions.
 async fn visit(backend: &Backend) {
-    let mut dedicated = backend.connect(None).await.unwrap();
+    let mut dedicated = backend.connect(None, &Introduction::default()).await.unwrap();
     let mut word = String::new();
     dedicated.link.read_to_string(&mut word).await.unwrap();
     assert_eq!(word, "word");
@@ -156,7 +157,7 @@ fn text(metrics: &Metrics) -> String {
 }
 
 async fn refusal(backend: &Backend) -> (BackendFailure, String) {
-    let error: ConnectError = backend.connect(None).await.unwrap_err();
+    let error: ConnectError = backend.connect(None, &Introduction::default()).await.unwrap_err();
     (error.failure(), Chain(&error).to_string())
 }
 

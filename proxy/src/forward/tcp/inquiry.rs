@@ -17,6 +17,7 @@ use crate::handshake::starttls::{Consult, Consulted};
 use crate::log::Chain;
 use crate::net::ClientAddr;
 use crate::outcome::BackendFailure;
+use crate::proxy_protocol::Introduction;
 use crate::starttls::smtp::{AnswerReader, NotAReply};
 use crate::starttls::{Welcome, Welcomed};
 
@@ -25,18 +26,20 @@ use crate::starttls::{Welcome, Welcomed};
 pub struct Inquiry<'a> {
     backend: &'a Backend,
     client: ClientAddr,
+    introduction: Introduction,
     endpoint: Option<StarttlsProtocol>,
     connection: Option<Dedicated>,
 }
 
 impl<'a> Inquiry<'a> {
-    /// `endpoint` is what endpoints of `backend` are asked for TLS in, if they are.
+    /// `client` is introduced as `introduction` has it, and `endpoint` is what endpoints of `backend` are asked for TLS in, if they are.
     pub fn new(
         backend: &'a Backend,
         client: ClientAddr,
+        introduction: Introduction,
         endpoint: Option<StarttlsProtocol>,
     ) -> Self {
-        Self { backend, client, endpoint, connection: None }
+        Self { backend, client, introduction, endpoint, connection: None }
     }
 
     /// The connection, if there is one: the backend has greeted on it, and has answered every
@@ -47,7 +50,7 @@ impl<'a> Inquiry<'a> {
 
     async fn connect(&self) -> Result<Dedicated, InquiryError> {
         let key = self.backend.balance_key(self.client, &HeaderMap::new());
-        let connected = self.backend.connect(key).await;
+        let connected = self.backend.connect(key, &self.introduction).await;
         let mut connection = connected.map_err(|error| {
             debug!(error = %Chain(&error), "no backend to ask");
             InquiryError::Unreachable

@@ -29,6 +29,7 @@ use crate::config::{Limits, Truncation};
 use crate::metrics::{BackendMetrics, ListenerMetrics};
 use crate::net::{ClientAddr, with_scratch};
 use crate::outcome::CloseReason;
+use crate::proxy_protocol::Introduction;
 use downstream::{Downstream, LastWord};
 use end::End;
 use idle::Idle;
@@ -52,9 +53,10 @@ pub async fn connect<C: Downstream>(
     client: &mut C,
     addr: ClientAddr,
     backend: &Backend,
+    introduction: &Introduction,
 ) -> Result<Dedicated, ConnectError> {
     let key = backend.balance_key(addr, &HeaderMap::new());
-    let mut connect = pin!(backend.connect(key));
+    let mut connect = pin!(backend.connect(key, introduction));
     let connected = poll_fn(|cx| {
         // An error shows again when there is something to say.
         let _ = client.poll_flush(cx);

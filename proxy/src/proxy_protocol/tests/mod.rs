@@ -347,3 +347,16 @@ fn version_1_says_addresses_and_nothing_else() {
         assert_eq!(line(ends), "PROXY UNKNOWN\r\n");
     }
 }
+
+#[test]
+fn a_connection_without_a_name_gets_one_that_no_other_has() {
+    let names: std::collections::HashSet<_> = (0..1000).map(|_| unique_id()).collect();
+    assert_eq!(names.len(), 1000);
+    for name in names {
+        let name = String::from_utf8(name).unwrap();
+        let parts: Vec<_> = name.split('-').collect();
+        assert_eq!(parts.iter().map(|part| part.len()).collect::<Vec<_>>(), [8, 4, 4, 4, 12]);
+        assert!(name.bytes().all(|byte| b"-0123456789abcdef".contains(&byte)), "{name}");
+        assert!(parts[2].starts_with('4') && parts[3].starts_with(['8', '9', 'a', 'b']), "{name}");
+    }
+}

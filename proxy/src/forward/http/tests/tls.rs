@@ -15,6 +15,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::*;
 use crate::backend::{Reuse, Speech};
+use crate::proxy_protocol::Introduction;
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: app.example\r\n\r\n";
 
@@ -313,7 +314,7 @@ async fn bytes_are_encrypted_too() {
         &config::Behind::forwarding(0),
         |_| {},
     );
-    let mut dedicated = backend.connect(None).await.unwrap();
+    let mut dedicated = backend.connect(None, &Introduction::default()).await.unwrap();
     dedicated.link.write_all(b"HELO\r\n\r\n").await.unwrap();
     let mut answer = String::new();
     dedicated.link.read_to_string(&mut answer).await.unwrap();
@@ -328,17 +329,17 @@ async fn files_that_are_others_count_from_the_next_connection_and_bad_ones_never
     let place = config::Behind::forwarding(0);
     let keys = stranger.keys(&addr, "http1", "");
     let (_, _, backend) = service_before(&keys, |_| {}, &[], &place, |_| {});
-    assert!(backend.connect(None).await.is_err());
+    assert!(backend.connect(None, &Introduction::default()).await.is_err());
     assert!(!backend.reload_tls().unwrap(), "they are the same");
     fs::copy(trust.path("ca.pem"), stranger.path("ca.pem")).unwrap();
     assert!(backend.reload_tls().unwrap());
-    backend.connect(None).await.unwrap();
+    backend.connect(None, &Introduction::default()).await.unwrap();
     for bad in ["", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"] {
         fs::write(stranger.path("ca.pem"), bad).unwrap();
         backend.reload_tls().unwrap_err();
-        backend.connect(None).await.unwrap();
+        backend.connect(None, &Introduction::default()).await.unwrap();
     }
     fs::remove_file(stranger.path("ca.pem")).unwrap();
     backend.reload_tls().unwrap_err();
-    backend.connect(None).await.unwrap();
+    backend.connect(None, &Introduction::default()).await.unwrap();
 }
