@@ -56,8 +56,12 @@ fn serve_in(dialogue: &mut dyn ServerDialogue, bytes: &[u8], size: usize) -> (Ve
                 said.extend(words);
                 return (said, End::Upgrade);
             }
-            Next::Listen => dialogue.feed(piece),
+            Next::Listen => {
+                fed += piece.len();
+                dialogue.feed(piece)
+            }
             Next::Upgrade(_) => {
+                fed += piece.len();
                 let step = dialogue.feed(piece);
                 assert_eq!(step.next, Next::Refuse(Refusal::Injected), "behind TLS");
                 step
@@ -65,7 +69,6 @@ fn serve_in(dialogue: &mut dyn ServerDialogue, bytes: &[u8], size: usize) -> (Ve
             Next::Quit => return (said, End::Quit),
             Next::Refuse(refusal) => return (said, End::Refused(refusal)),
         };
-        fed += piece.len();
     }
 }
 

@@ -37,6 +37,8 @@ mod seeds;
 #[cfg(test)]
 mod shared;
 #[cfg(test)]
+mod starttls;
+#[cfg(test)]
 mod status;
 #[cfg(test)]
 mod tcp;
