@@ -1,8 +1,8 @@
 //! How a connection ended: closed lists of reasons.
 //!
-//! Owns [`CloseReason`], [`HandshakeFailure`], [`StarttlsOutcome`] and [`BackendFailure`], which are
-//! at once labels of metrics and fields of log events. Refuses to know how a reason came about: `handshake`,
-//! `forward` and `backend` decide that. Read next: `connection`, which reports it.
+//! Owns [`CloseReason`], [`HandshakeFailure`], [`StarttlsOutcome`] and [`BackendFailure`], which
+//! are at once labels of metrics and fields of log events. Refuses to know how a reason came about:
+//! `handshake`, `forward` and `backend` decide that. Read next: `connection`, which reports it.
 
 use std::fmt;
 

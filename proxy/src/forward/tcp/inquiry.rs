@@ -1,8 +1,8 @@
 //! A backend that is asked what it can do, while the client has no TLS yet.
 //!
 //! Owns the connection that the question goes over: a client that goes on in the clear keeps it, a
-//! client that comes to TLS gets a new one, on which nothing was said. Refuses to know the question.
-//! Read next: `handshake::starttls`, which asks, and `starttls::smtp`, which knows why.
+//! client that comes to TLS gets a new one, on which nothing was said. Refuses to know the
+//! question. Read next: `handshake::starttls`, which asks, and `starttls::smtp`, which knows why.
 
 use std::io;
 
