@@ -92,9 +92,12 @@ async fn lead_mysql(
             return Prelude::Over(error.reason());
         }
     };
-    let mut dialogue = Server::new(greeting, rule.without_tls);
+    let mut dialogue = Server::new(greeting.clone(), rule.without_tls);
     let conversed = converse(socket, &mut dialogue, &mut NoBackend, deadline).await;
-    let way = if is_clear(&conversed) { Way::Kept(connection) } else { Way::Login(connection) };
+    let way = match is_clear(&conversed) {
+        true => Way::Kept(connection),
+        false => Way::Login(connection, greeting),
+    };
     conclude(conversed, rule, way, report)
 }
 

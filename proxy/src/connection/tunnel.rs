@@ -23,13 +23,15 @@ use crate::outcome::CloseReason;
 use crate::proxy_protocol::Introduction;
 use crate::route::Site;
 use crate::snapshot::{Service, Snapshot};
+use crate::starttls::mysql::Packet;
 
 /// How the way to an endpoint begins.
 pub(super) enum Way {
     /// With a connection that is there, and on which the client has been heard.
     Kept(Box<Dedicated>),
-    /// With a connection that is there, and on which the client still has to log in to MySQL.
-    Login(Box<Dedicated>),
+    /// With a connection that is there, and on which the client, who has seen this greeting, still
+    /// has to log in to MySQL.
+    Login(Box<Dedicated>, Packet),
     /// With a new connection.
     New,
 }
@@ -133,8 +135,8 @@ async fn begin<C: Downstream>(
             connected.map_err(|error| unreachable(&error, origin))?
         }
         Way::Kept(upstream) => return Ok(*upstream),
-        Way::Login(mut upstream) => {
-            let login = mysql::log_in(stream, &mut upstream.link, deadline).await;
+        Way::Login(mut upstream, greeting) => {
+            let login = mysql::log_in(stream, &mut upstream.link, &greeting, deadline).await;
             login.map_err(|error| {
                 debug!(peer = %origin.peer, error = %Chain(&error), "no login");
                 error.reason()

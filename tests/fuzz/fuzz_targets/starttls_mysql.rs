@@ -10,28 +10,40 @@ mod dialogue;
 
 use libfuzzer_sys::fuzz_target;
 use portunus::starttls::WithoutTls;
-use portunus::starttls::mysql::{Gathering, Login, Opening, Packet, Server, Verdict};
+use portunus::starttls::mysql::{
+    BackendWay, Gathering, Heard, Login, Opening, Packet, Server, Verdict,
+};
 
 fuzz_target!(|bytes: &[u8]| {
     let greeting = Packet { sequence: 0, payload: vec![10] };
     for without_tls in [WithoutTls::Allowed, WithoutTls::Refused] {
         let _ = dialogue::serve(|| Server::new(greeting.clone(), without_tls), bytes);
     }
-    let mut packets = packets(bytes.get(1..).unwrap_or_default()).into_iter();
+    let packets = packets(bytes.get(1..).unwrap_or_default()).into_iter();
+    let mut greeting = greeting;
     if let Some(Ok(opening)) = packets.clone().next().map(Opening::read) {
         assert!(!opening.bytes().is_empty());
+        if let Opening::Greeting(shown) = opening {
+            greeting = shown;
+        }
     }
-    let mut login = Login::new();
+    for way in [BackendWay::Tcp, BackendWay::Unix] {
+        log_in(Login::new(&greeting, way), packets.clone());
+    }
+});
+
+/// Leads a login in which client and backend say these packets in turn.
+fn log_in(mut login: Login, mut packets: impl Iterator<Item = Packet>) {
     while let Some(packet) = packets.next() {
         if login.of_client(packet).is_err() {
             return;
         }
         match packets.next().map(|packet| login.of_backend(packet)) {
-            Some(Ok((_, Verdict::Pending))) => {}
-            Some(Ok((_, Verdict::Given)) | Err(_)) | None => return,
+            Some(Ok(Heard::Answer(_) | Heard::Client(_, Verdict::Pending))) => {}
+            Some(Ok(Heard::Client(_, Verdict::Given)) | Err(_)) | None => return,
         }
     }
-});
+}
 
 /// The packets that stand in `bytes`; what follows a packet that is too large is none.
 fn packets(mut bytes: &[u8]) -> Vec<Packet> {

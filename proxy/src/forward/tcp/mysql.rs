@@ -15,9 +15,11 @@ use tokio::time::{Instant, timeout_at};
 
 use super::downstream::Downstream;
 use crate::backend::Link;
-use crate::net::{is_reset, with_scratch};
+use crate::net::{Socket, is_reset, with_scratch};
 use crate::outcome::CloseReason;
-use crate::starttls::mysql::{Gathering, Login, LoginError, Opening, Packet, Verdict};
+use crate::starttls::mysql::{
+    BackendWay, Gathering, Heard, Login, LoginError, Opening, Packet, Verdict,
+};
 
 /// Hears the first packet of a backend, until `deadline`.
 pub async fn hear(backend: &mut Link, deadline: Instant) -> Result<Opening, MysqlError> {
@@ -27,18 +29,23 @@ pub async fn hear(backend: &mut Link, deadline: Instant) -> Result<Opening, Mysq
     Opening::read(packet).map_err(|error| MysqlError::Backend(bad(error)))
 }
 
-/// Has `client`, whose TLS stands, log in at `backend`, which has no TLS, until `deadline`. When
-/// this returns, the backend has let the client in, or has refused it and told it so: both are to
-/// be joined.
+/// Has `client`, whose TLS stands and who has seen `greeting`, log in at `backend`, which has no
+/// TLS, until `deadline`. When this returns, the backend has let the client in, or has refused it
+/// and told it so: both are to be joined.
 pub async fn log_in<C: Downstream>(
     client: &mut C,
     backend: &mut Link,
+    greeting: &Packet,
     deadline: Instant,
 ) -> Result<(), MysqlError> {
+    let way = match backend.socket() {
+        Socket::Tcp(_) => BackendWay::Tcp,
+        Socket::Unix(_) => BackendWay::Unix,
+    };
     let mut exchange = Exchange {
         client,
         link: backend,
-        login: Login::new(),
+        login: Login::new(greeting, way),
         of_client: Gathering::default(),
         of_backend: Gathering::default(),
         unsent: Vec::new(),
@@ -98,7 +105,14 @@ impl<C: Downstream> Exchange<'_, C> {
         ready!(self.client.poll_flush(cx)).map_err(MysqlError::Client)?;
         let packet = ready!(poll_packet(self.link, &mut self.of_backend, cx))?;
         let heard = self.login.of_backend(packet);
-        let (packet, verdict) = heard.map_err(|error| MysqlError::Backend(bad(error)))?;
+        let (packet, verdict) = match heard.map_err(|error| MysqlError::Backend(bad(error)))? {
+            Heard::Client(packet, verdict) => (packet, verdict),
+            Heard::Answer(packet) => {
+                // What is unsent is the request that this answers, and so nothing.
+                self.unsent = packet.bytes();
+                return Poll::Ready(Ok(Verdict::Pending));
+            }
+        };
         if verdict == Verdict::Given && !self.of_client.is_empty() {
             return Poll::Ready(Err(MysqlError::Client(bad(LoginError::OutOfOrder))));
         }
@@ -177,7 +191,6 @@ mod tests {
     use super::*;
     use crate::forward::clear::ClearStream;
     use crate::metrics::{Meter, Metrics};
-    use crate::net::Socket;
 
     /// Both ends of a client and of a backend.
     struct Scene {
@@ -203,6 +216,9 @@ mod tests {
         Packet { sequence, payload: payload.to_vec() }.bytes()
     }
 
+    /// One without a method.
+    static GREETING: Packet = Packet { sequence: 0, payload: Vec::new() };
+
     /// Capabilities with that of TLS, and without it.
     const LOGIN: &[u8] = b"\x85\xae\xff\x19rest";
     const LOGIN_HEARD: &[u8] = b"\x85\xa6\xff\x19rest";
@@ -225,7 +241,7 @@ mod tests {
                 }
                 (far_client, far_backend)
             };
-            let login = log_in(&mut client, &mut backend, soon());
+            let login = log_in(&mut client, &mut backend, &GREETING, soon());
             let (login, (mut far_client, far_backend)) = tokio::join!(login, speak);
             login.unwrap();
             poll_fn(|cx| client.poll_flush(cx)).await.unwrap();
@@ -244,17 +260,17 @@ mod tests {
     async fn the_side_that_is_at_fault_is_known() {
         let Scene { mut client, mut far_client, mut backend, far_backend } = scene();
         far_client.write_all(&packet(7, LOGIN)).await.unwrap();
-        let error = log_in(&mut client, &mut backend, soon()).await.unwrap_err();
+        let error = log_in(&mut client, &mut backend, &GREETING, soon()).await.unwrap_err();
         assert_eq!(error.reason(), CloseReason::ClientError);
         drop((far_client, far_backend));
         let Scene { mut client, far_client, mut backend, far_backend } = scene();
         drop(far_client);
-        let error = log_in(&mut client, &mut backend, soon()).await.unwrap_err();
+        let error = log_in(&mut client, &mut backend, &GREETING, soon()).await.unwrap_err();
         assert_eq!(error.reason(), CloseReason::ClientError);
         drop(far_backend);
         let Scene { mut client, far_client, mut backend, far_backend } = scene();
         drop(far_backend);
-        let error = log_in(&mut client, &mut backend, soon()).await.unwrap_err();
+        let error = log_in(&mut client, &mut backend, &GREETING, soon()).await.unwrap_err();
         assert_eq!(error.reason(), CloseReason::BackendError);
         drop(far_client);
     }
@@ -269,7 +285,7 @@ mod tests {
             far_backend.read_exact(&mut heard).await.unwrap();
             far_backend.write_all(&packet(2, b"\0ok")).await.unwrap();
         };
-        let login = log_in(&mut client, &mut backend, soon());
+        let login = log_in(&mut client, &mut backend, &GREETING, soon());
         let (login, ()) = tokio::join!(login, judge);
         assert_eq!(login.unwrap_err().reason(), CloseReason::ClientError);
     }
@@ -279,7 +295,7 @@ mod tests {
         let Scene { mut client, far_client, mut backend, far_backend } = scene();
         let error = hear(&mut backend, soon()).await.unwrap_err();
         assert_eq!(error.reason(), CloseReason::Timeout);
-        let error = log_in(&mut client, &mut backend, soon()).await.unwrap_err();
+        let error = log_in(&mut client, &mut backend, &GREETING, soon()).await.unwrap_err();
         assert_eq!(error.reason(), CloseReason::Timeout);
         drop((far_client, far_backend));
     }

@@ -48,6 +48,52 @@ fn with_tls(mut packet: Packet) -> Result<Packet, NotMysql> {
     Ok(packet)
 }
 
+/// What a method of authentication begins with.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(super) struct Challenge {
+    /// The name of the method.
+    pub(super) method: Vec<u8>,
+    /// What passwords are mixed with, without the zero behind it.
+    pub(super) nonce: Vec<u8>,
+}
+
+impl Challenge {
+    /// That of a greeting; an empty one if there is none in it.
+    pub(super) fn of_greeting(greeting: &Packet) -> Self {
+        Self::in_greeting(&greeting.payload).unwrap_or_default()
+    }
+
+    fn in_greeting(payload: &[u8]) -> Option<Self> {
+        let behind_version = payload.get(1..)?;
+        let version = behind_version.iter().position(|byte| *byte == 0)?;
+        let rest = behind_version.get(version + 1 + 4..)?;
+        let (first, rest) = rest.split_at_checked(8)?;
+        // A zero, capabilities, character set, status, capabilities, the length of the nonce, and
+        // ten bytes for later.
+        let rest = rest.get(1 + 2 + 1 + 2 + 2..)?;
+        let length = usize::from(*rest.first()?).saturating_sub(8).max(13);
+        let (second, rest) = rest.get(1 + 10..)?.split_at_checked(length)?;
+        let method = rest.split(|byte| *byte == 0).next()?;
+        let nonce = [first, second].concat();
+        Some(Self { method: method.to_vec(), nonce: without_zero(nonce) })
+    }
+
+    /// That of a request to go on by another method, without its first byte.
+    pub(super) fn of_switch(rest: &[u8]) -> Self {
+        let mut parts = rest.splitn(2, |byte| *byte == 0);
+        let mut next = || parts.next().unwrap_or_default().to_vec();
+        let method = next();
+        Self { method, nonce: without_zero(next()) }
+    }
+}
+
+fn without_zero(mut nonce: Vec<u8>) -> Vec<u8> {
+    if nonce.last() == Some(&0) {
+        nonce.pop();
+    }
+    nonce
+}
+
 /// A backend that does not speak MySQL, or only an older version than 4.1.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("the backend does not begin as MySQL 4.1 and later do")]
@@ -96,6 +142,23 @@ pub(super) mod tests {
             "nothing is added twice"
         );
     }
+
+    #[test]
+    fn the_challenge_is_found_in_greetings_and_in_requests_for_another_method() {
+        let challenge = Challenge::of_greeting(&greeting());
+        assert_eq!(challenge.method, b"mysql_native_password");
+        assert_eq!(challenge.nonce, b"$RnY#o{T9GW`I*:L2Xp>");
+        let challenge = Challenge::of_switch(b"caching_sha2_password\0nonce\0");
+        assert_eq!((&challenge.method[..], &challenge.nonce[..]), (SHA2, &b"nonce"[..]));
+        for length in 0..greeting().payload.len() - 22 {
+            let payload = greeting().payload[..length].to_vec();
+            let challenge = Challenge::of_greeting(&Packet { sequence: 0, payload });
+            assert!(challenge.method.is_empty(), "{length}");
+        }
+        assert_eq!(Challenge::of_switch(b""), Challenge::default());
+    }
+
+    const SHA2: &[u8] = b"caching_sha2_password";
 
     #[test]
     fn a_backend_that_refuses_is_heard() {

@@ -3,9 +3,9 @@
 //! Owns the clear part ([`Server`]) and the rewriting of the login that follows under TLS
 //! ([`Login`]). The one protocol where a backend is connected to before TLS: its greeting has the
 //! nonce that the client mixes its password with, so the client has to see that greeting, with TLS
-//! added. Nothing that the client says in the clear reaches the backend where TLS is required. There
-//! is no side of the client, and no backend that is asked for TLS. Refuses to know sockets. Read
-//! next: `greeting`, then `login`, then `packet`.
+//! added. Nothing that the client says in the clear reaches the backend where TLS is required. No
+//! backend is asked for TLS. Refuses to know sockets. Read next: `greeting`, then `login`, then
+//! `packet`.
 //!
 //! A backend counts clients that leave between its greeting and their login as errors of the host
 //! that they come from, which is ours unless it reads the PROXY protocol: `max_connect_errors` has
@@ -14,11 +14,12 @@
 mod greeting;
 mod login;
 mod packet;
+mod secret;
 
 use super::{Next, Refusal, ServerDialogue, Step, WithoutTls};
 
 pub use self::greeting::{NotMysql, Opening};
-pub use self::login::{Login, LoginError, Verdict};
+pub use self::login::{BackendWay, Heard, Login, LoginError, Verdict};
 pub use self::packet::{Gathering, Packet, TooLarge};
 
 /// Our part as the server, with the words of a backend.
@@ -92,11 +93,8 @@ fn refuse((number, state, words): Words, refusal: Refusal) -> Step {
 const BAD_HANDSHAKE: Words = (1043, "08S01", "Bad handshake");
 
 /// What servers say that require TLS (`ER_SECURE_TRANSPORT_REQUIRED`).
-const TLS_REQUIRED: Words = (
-    3159,
-    "HY000",
-    "Connections using insecure transport are prohibited; connect with TLS (--ssl-mode=REQUIRED, --ssl)",
-);
+const TLS_REQUIRED: Words =
+    (3159, "HY000", "Connections using insecure transport are prohibited: connect with TLS");
 
 /// The head of a packet, and the capabilities that matter.
 const DECISIVE_BYTES: usize = 6;
