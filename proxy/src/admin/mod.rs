@@ -48,7 +48,8 @@ pub struct About {
     pub metrics: Arc<Metrics>,
     /// Where the process stands.
     pub phase: PhaseWatch,
-    /// Without any, nobody can be served.
+    /// Without any, nobody can be served, unless there is nowhere to look for them: then no TLS
+    /// ends here.
     pub certificates: Arc<CertificateStore>,
     /// Who may be a client.
     pub client_policies: Vec<ClientPolicy>,
@@ -61,7 +62,9 @@ pub struct About {
 impl About {
     /// Whether new clients should come.
     fn is_ready(&self) -> bool {
-        self.phase.now().is_ready() && !self.certificates.load().is_empty()
+        let certificates = &self.certificates;
+        let is_served = certificates.options().paths.is_empty() || !certificates.load().is_empty();
+        self.phase.now().is_ready() && is_served
     }
 }
 

@@ -58,7 +58,7 @@ pub(super) fn run(name: Option<&str>, json: bool, file: &ConfigFile) -> u8 {
     let mut findings = Findings::default();
     findings.add_warnings(&report);
     findings.say();
-    if index.is_empty() {
+    if index.is_empty() && !config.certificates.paths.is_empty() {
         output::say(format_args!("error: {NOTHING_LOADED}"));
     }
     code

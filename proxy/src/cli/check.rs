@@ -11,13 +11,13 @@ use portunus_certs::store::{CertificateStore, ReloadReport, StoreOptions};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::UnixTime;
 
-use crate::config::{Config, Listener, Site, Sites, Termination};
+use crate::config::{Config, Site, Sites, Termination};
 use crate::log::Chain;
 use crate::runtime::clients::options;
 use crate::runtime::resumption;
 
 use super::clients::Clients;
-use super::finding::{Findings, Needs, Severity, is_covered};
+use super::finding::{Findings, Severity, is_covered};
 use super::{ConfigFile, FAILED, date, exposure, output, traffic};
 
 /// Checks the configuration, then the certificates that it names.
@@ -29,11 +29,7 @@ pub(super) fn run(file: &ConfigFile) -> u8 {
     let (store, report) = open(&config);
     let index = store.load();
     let mut findings = Findings::default();
-    let needs = match config.listeners.iter().any(Listener::terminates) {
-        true => Needs::Certificates,
-        false => Needs::Nothing,
-    };
-    findings.add_report(&report, &index, needs);
+    findings.add_report(&report, &index, &config.certificates);
     findings.add_dates(&index, date::now());
     if !index.is_empty() {
         add_bare_names(&config, &index, &mut findings);

@@ -15,6 +15,7 @@ use portunus_certs::store::{ReloadReport, Warning};
 use rustls::pki_types::UnixTime;
 
 use crate::admin::status::{NOTHING_LOADED, reason};
+use crate::config::Certificates;
 
 use super::{date, output};
 
@@ -35,15 +36,6 @@ pub(super) enum Severity {
     Error,
     /// Somebody should look.
     Warning,
-}
-
-/// What clients are served with.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Needs {
-    /// TLS of some of them ends here.
-    Certificates,
-    /// TLS of all of them begins here, or passes through.
-    Nothing,
 }
 
 impl Findings {
@@ -82,13 +74,13 @@ impl Findings {
         &mut self,
         report: &ReloadReport,
         index: &CertificateIndex,
-        needs: Needs,
+        needed: &Certificates,
     ) {
         for skipped in &report.skipped {
             let text = format!("{}: {}", skipped.path.display(), reason(&skipped.error));
             self.error(text, way_out(&skipped.error));
         }
-        if index.is_empty() && needs == Needs::Certificates {
+        if index.is_empty() && !needed.paths.is_empty() {
             self.error(NOTHING_LOADED, None);
         }
         self.add_warnings(report);

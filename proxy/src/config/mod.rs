@@ -165,7 +165,7 @@ impl std::fmt::Debug for Secret {
 /// Where certificates come from.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Certificates {
-    /// Files and folders; none if no TLS ends here, unless the operator names some.
+    /// Files and folders; empty only if no TLS ends here, so that none are needed.
     pub paths: Vec<PathBuf>,
     /// How often the contents are compared even if no event told of a change.
     pub poll_interval: Duration,

@@ -246,21 +246,23 @@ fn check_token(admin: Option<&Admin>, written: &Written, reader: &mut Reader<'_>
     }
 }
 
-/// Where none are needed, none are looked for unless somebody says where.
+/// Where none are needed, none are read.
 fn certificates(
     section: &CertificatesSection,
     listeners: &[Listener],
     reader: &mut Reader<'_>,
 ) -> Certificates {
-    let is_needed = listeners.iter().any(Listener::terminates);
     let mut paths: Vec<PathBuf> = Vec::new();
-    for written in section.paths.iter().filter(|path| is_needed || path.place.at.is_some()) {
+    for written in &section.paths {
         let Some(path) = written.path(reader) else { continue };
         if paths.contains(&path) {
             let problem = Problem::Duplicate(written.quote());
             reader.errors.report(&written.place, problem, || None);
         }
         paths.push(path);
+    }
+    if !listeners.iter().any(Listener::terminates) {
+        paths.clear();
     }
     Certificates {
         paths,

@@ -150,3 +150,30 @@ async fn one_worker_serves_everything_as_well_as_many() {
     drop(web);
     assert_eq!(proxy.drain().await.code, Some(0));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_no_tls_ends_here_no_certificate_is_needed_to_be_ready() {
+    let through = "passthrough = true\n";
+    let proxy = Proxy::builder()
+        .listener(tls(NAME).named("out").without_sites().with("clear", "true"))
+        .listener(tls("x.example").named("through").site_with(NAME, "plain", through))
+        .backend(echo())
+        .endpoints("plain", &["127.0.0.1:1"])
+        .set("backend.app.tls", "{ server_name = \"app.example\" }")
+        .file("nothing", "")
+        .start()
+        .await;
+    assert_eq!(proxy.admin("/readyz").await.status, 503, "a site of the second one is ours");
+
+    let proxy = Proxy::builder()
+        .listener(tls(NAME).named("out").without_sites().with("clear", "true"))
+        .backend(echo())
+        .set("backend.app.tls", "{ server_name = \"app.example\" }")
+        .file("nothing", "")
+        .start()
+        .await;
+    assert_eq!(proxy.admin("/readyz").await.status, 200);
+    let exit = proxy.drain().await;
+    assert_eq!(exit.code, Some(0));
+    assert!(!exit.log.iter().any(|line| line.contains("certificate is loaded")), "{:?}", exit.log);
+}

@@ -52,7 +52,8 @@ fn check_peers(
     listener: &ListenerSection,
     reader: &mut Reader<'_>,
 ) {
-    let addresses = || listener.listen.iter().flatten();
+    let redirect = listener.redirect_http.as_ref().and_then(|entry| entry.section.listen.as_ref());
+    let addresses = || listener.listen.iter().chain(redirect).flatten();
     let is_unix = |written: &Written| matches!(written.text.parse(), Ok(ListenAddr::Unix(_)));
     let is_tcp = |written: &Written| matches!(written.text.parse(), Ok(ListenAddr::Tcp(_)));
     if let (Some(written), None) = (unix, addresses().find(|written| is_unix(written))) {

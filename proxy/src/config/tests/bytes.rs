@@ -287,7 +287,7 @@ fn a_listener_needs_certificates_only_for_tls_that_ends_there() {
     assert!(!parse(&clear).unwrap().listeners[0].terminates());
     let paths = |text: &str| parse(text).unwrap().certificates.paths;
     assert_eq!(paths(&clear), [Path::new(""); 0]);
-    assert_eq!(paths(&format!("certificates.paths = ['x']\n{clear}")).len(), 1);
+    assert_eq!(paths(&format!("certificates.paths = ['x']\n{clear}")), [Path::new(""); 0]);
     assert_eq!(paths(&listener("")).len(), 1);
 }
 
@@ -314,6 +314,12 @@ fn those_who_announce_clients_are_named_for_every_address() {
              one, as `10.0.0.0/8`",
         ),
     ]);
+    let redirect = "redirect_http.listen = ['unix:r.sock', '[::]:80']";
+    assert_eq!(
+        backend(&format!("{HTTP}\nproxy_protocol.from = ['::1']\n{redirect}"), ""),
+        ["listener.a.redirect_http.listen[0]: nobody is let in here: `proxy_protocol.from` has \
+          no `unix`; add `\"unix\"`"]
+    );
     assert_eq!(
         backend(&format!("{HTTP}\nproxy_protocol.from = ['unix', '::1']"), ""),
         ["listener.a.proxy_protocol.from[0]: no address of this listener is a unix socket; leave \

@@ -60,7 +60,8 @@ impl Tidings {
         let ReloadReport { loaded, kept, .. } = *report;
         let (pending, skipped) = (report.pending.len(), report.skipped.len());
         info!(loaded, kept, pending, skipped, "certificates read");
-        if report.is_empty() {
+        // Without a place to look for them, none are needed.
+        if report.is_empty() && !store.options().paths.is_empty() {
             let paths: Vec<_> = store.options().paths.iter().map(|path| path.display()).collect();
             error!(?paths, "{NOTHING_LOADED}");
         }
