@@ -121,8 +121,10 @@ fn check_clear(clear: &Place, section: &ListenerSection, reader: &mut Reader<'_>
         let hint = || Some("give the listener a `backend` instead".to_owned());
         reader.errors.report(&site.place, BytesProblem::ClearSites, hint);
     }
-    let auths = section.site.iter().map(|site| site.section.client_auth.as_ref());
-    let auths = auths.chain([section.client_auth.as_ref()]).flatten().map(|entry| &entry.place);
+    let sites = section.site.iter().flat_map(|site| {
+        let auth = site.section.client_auth.as_ref().map(|entry| &entry.place);
+        [auth, site.section.hsts.as_ref().map(|written| &written.place)]
+    });
     let tls = &section.tls;
     let truncation = &section.on_truncation;
     let places = [
@@ -132,10 +134,15 @@ fn check_clear(clear: &Place, section: &ListenerSection, reader: &mut Reader<'_>
         tls.alpn.as_ref().and_then(|written| written.place.as_ref()),
         section.no_sni.place.as_ref(),
         section.resumption.as_ref().and_then(|written| written.place.as_ref()),
+        section.client_auth.as_ref().map(|entry| &entry.place),
+        section.hsts.as_ref().map(|written| &written.place),
+        section.redirect_http.as_ref().map(|entry| &entry.place),
+        section.tls_headers.place.as_ref().filter(|_| section.tls_headers.value),
+        section.extended_connect.place.as_ref().filter(|_| section.extended_connect.value),
         // Each end of a client would be one that nobody vouches for.
         truncation.place.as_ref().filter(|_| truncation.value == Truncation::Reset),
     ];
-    for place in places.into_iter().flatten().chain(auths) {
+    for place in places.into_iter().chain(sites).flatten() {
         let hint = || Some("leave it out".to_owned());
         reader.errors.report(place, BytesProblem::WithoutTls, hint);
     }
