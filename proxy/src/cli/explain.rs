@@ -2,7 +2,8 @@
 //!
 //! Owns the words. The choice is made as for a connection: the sites of the listener say whether
 //! the name is served at all, `no_sni` what a client without a name gets, the index the rest. What
-//! the site asks of the client in turn is told beside it.
+//! the site asks of the client in turn is told beside it. Where TLS does not end here, that is the
+//! answer.
 
 use std::fmt::Write as _;
 
@@ -13,7 +14,7 @@ use rustls::pki_types::UnixTime;
 use serde_json::{Value, json};
 
 use crate::admin::status::{credential_facts, demand_label};
-use crate::config::{self, Config, Listener, NoSni};
+use crate::config::{self, Config, Entrance, Listener, NoSni, Termination};
 use crate::handshake::sites::{SiteId, Sites};
 
 use super::{DONE, FAILED, date, output};
@@ -28,6 +29,15 @@ pub(super) struct Explained<'a> {
 struct Answer<'a> {
     explanation: Explanation,
     client_auth: Option<&'a ClientAuthOptions>,
+    end: End,
+}
+
+/// Where the TLS of a client ends.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum End {
+    Endpoint,
+    Here,
+    Nowhere,
 }
 
 impl<'a> Explained<'a> {
@@ -45,21 +55,31 @@ impl<'a> Explained<'a> {
                     ClientKind::NoServerName => Some(SiteId::FIRST),
                     _ => Sites::new(&listener.sites).of_name(name),
                 };
+                let end = end(listener, site);
+                let explanation = match end {
+                    End::Here => explanation,
+                    End::Endpoint => {
+                        elsewhere(&explanation, "its TLS passes through, and ends there")
+                    }
+                    End::Nowhere => elsewhere(&explanation, "the listener has `clear = true`"),
+                };
                 let served = explanation.credential.is_some();
                 let policy = site.filter(|_| served).and_then(|site| client_auth(listener, site));
-                Answer { explanation, client_auth: policy.and_then(|index| policies.get(index)) }
+                let client_auth = policy.and_then(|index| policies.get(index));
+                Answer { explanation, client_auth, end }
             });
             (listener, answers.collect())
         };
         Self { name, listeners: config.listeners.iter().map(answers).collect() }
     }
 
-    /// Done if there is a listener where a client of today gets a certificate.
+    /// Done if there is a listener where a client of today gets a certificate, from here or there.
     pub(super) fn code(&self) -> u8 {
-        let answers = self.listeners.iter().flat_map(|(_, answers)| answers);
-        let mut answers = answers.map(|answer| &answer.explanation);
-        let served = answers
-            .any(|answer| answer.client == ClientKind::Modern && answer.credential.is_some());
+        let mut answers = self.listeners.iter().flat_map(|(_, answers)| answers);
+        let served = answers.any(|Answer { explanation, end, .. }| {
+            let is_served = explanation.credential.is_some() || *end == End::Endpoint;
+            explanation.client == ClientKind::Modern && is_served
+        });
         if served { DONE } else { FAILED }
     }
 
@@ -77,7 +97,7 @@ impl<'a> Explained<'a> {
 
     pub(super) fn json(&self) -> Value {
         let now = date::now();
-        let answer = |Answer { explanation, client_auth }: &Answer<'_>| {
+        let answer = |Answer { explanation, client_auth, .. }: &Answer<'_>| {
             let client_auth = client_auth.map(|policy| {
                 json!({
                     "mode": demand_label(policy.demand),
@@ -108,13 +128,15 @@ impl Answer<'_> {
     fn write(&self, text: &mut String) {
         let Explanation { client, credential, reason } = &self.explanation;
         let _ = writeln!(text, "\n  {client} ({})", what_is(*client));
-        let gets = match credential {
-            Some(credential) => {
+        let gets = match (credential, self.end) {
+            (Some(credential), _) => {
                 let label = output::plain(credential.label());
                 let end = date::moment(credential.not_after(), date::now());
                 format!("{label} ({}, until {end})", credential.key_kind())
             }
-            None => format!("nothing but {ALERT}"),
+            (None, End::Here) => format!("nothing but {ALERT}"),
+            (None, End::Endpoint) => "what the backend has for it".to_owned(),
+            (None, End::Nowhere) => "no TLS".to_owned(),
         };
         let _ = writeln!(text, "    gets     {gets}");
         let _ = writeln!(text, "    because  {}", output::plain(reason));
@@ -136,6 +158,24 @@ fn what_is(client: ClientKind) -> &'static str {
         ClientKind::RsaOnly => "TLS 1.2, and checks RSA only",
         ClientKind::NoServerName => "does not say which name it wants",
     }
+}
+
+/// Where the TLS of clients of `site` ends.
+fn end(listener: &Listener, site: Option<SiteId>) -> End {
+    let site = match &listener.sites {
+        config::Sites::Any(_) => None,
+        config::Sites::Named(sites) => site.and_then(|site| sites.get(site.index())),
+    };
+    match (listener.entrance, site.map(|site| site.termination)) {
+        (Entrance::Clear, _) => End::Nowhere,
+        (Entrance::Tls, Some(Termination::Endpoint)) => End::Endpoint,
+        (Entrance::Tls, Some(Termination::Here) | None) => End::Here,
+    }
+}
+
+/// The same without a certificate of ours.
+fn elsewhere(explanation: &Explanation, reason: &str) -> Explanation {
+    Explanation { client: explanation.client, credential: None, reason: reason.to_owned() }
 }
 
 /// Which policy of client authentication a site has.
@@ -269,5 +309,35 @@ mod tests {
         let (text, modes) = told("open.example");
         assert!(!text.contains("of its own"), "{text}");
         assert_eq!(modes, [None, None, None]);
+    }
+
+    #[test]
+    fn where_tls_does_not_end_here_the_answer_says_so() {
+        let text = "[listener.mixed]\nlisten = ['[::]:1']\nmode = 'tcp'\n\
+                    [[listener.mixed.site]]\nhosts = ['passed.example']\nbackend = 'b'\n\
+                    passthrough = true\n\
+                    [[listener.mixed.site]]\nhosts = ['ours.example']\nbackend = 'b'\n\
+                    [listener.out]\nlisten = ['127.0.0.1:2']\nmode = 'tcp'\nclear = true\n\
+                    backend = 'c'\n\
+                    [backend.b]\nendpoints = ['h:1']\n[backend.c]\nendpoints = ['h:1']\ntls = {}\n";
+        let config = Config::parse(text, "config.toml", Path::new("/")).expect("it is good");
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let options = StoreOptions { paths: Vec::new(), strict_permissions: false, provider };
+        let (store, _) = CertificateStore::open(options, UnixTime::now());
+        let index = store.load();
+        let told = |name| {
+            let name = HostName::parse(name).expect("a name");
+            let explained = Explained::new(&name, &config, &index, &[]);
+            (explained.code(), explained.text())
+        };
+        let (code, text) = told("passed.example");
+        assert_eq!(code, DONE, "{text}");
+        assert_eq!(text.matches("gets     what the backend has for it").count(), 3, "{text}");
+        assert_eq!(text.matches("gets     no TLS").count(), 3, "{text}");
+        let (code, text) = told("ours.example");
+        assert_eq!(code, FAILED, "{text}");
+        // Who names nobody is taken for one who names the first of all.
+        assert_eq!(text.matches("gets     what the backend has for it").count(), 1, "{text}");
+        assert_eq!(text.matches("nothing but").count(), 2, "{text}");
     }
 }
