@@ -38,7 +38,7 @@ pub use self::authorities::{AuthorityFacts, check_bundle};
 pub use self::error::{BundleError, ClientAuthError, CrlError, Place};
 pub use self::identity::ClientIdentity;
 pub use self::rejection::Rejection;
-pub use self::revocation::{CrlFacts, check_crl};
+pub use self::revocation::{CrlFacts, check_crl, read_crls};
 pub use self::trust::ClientTrust;
 
 use self::file::Files;

@@ -21,7 +21,7 @@ use x509_parser::oid_registry;
 use x509_parser::time::ASN1Time;
 use x509_parser::x509::X509Name;
 
-use super::error::{CrlError, Place};
+use super::error::{ClientAuthError, CrlError, Place};
 use super::signature::values;
 use super::subject;
 use crate::credential::digest_bytes;
@@ -31,6 +31,23 @@ use crate::load::{self, Kind, Lists, LoadError};
 /// bytes, without opening a file.
 pub fn check_crl(bytes: &[u8]) -> Result<usize, CrlError> {
     parse(Path::new(""), bytes).map(|lists| lists.len())
+}
+
+/// The lists in the files of `paths`, each PEM or DER of at most 32 MiB, for whoever verifies others
+/// than clients: in the order in which a verifier has to be given them, the newest first. The first
+/// file that is bad is the error. Blocks on the disk.
+pub fn read_crls(
+    paths: &[PathBuf],
+) -> Result<Vec<(CrlFacts, CertificateRevocationListDer<'static>)>, ClientAuthError> {
+    let mut lists = Vec::new();
+    for path in paths {
+        let of_path = |source| ClientAuthError::Crl { path: path.clone(), source };
+        let contents = load::read(path, CRL_BYTES_MAX).map_err(|error| of_path(error.into()))?;
+        lists.extend(parse(path, &contents.bytes).map_err(of_path)?);
+    }
+    lists.sort_by(List::newest_first);
+    lists.dedup_by_key(|list| list.digest);
+    Ok(lists.into_iter().map(|list| (list.facts, list.der)).collect())
 }
 
 /// A revocation list.

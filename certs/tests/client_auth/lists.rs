@@ -1,6 +1,6 @@
 //! Revocation lists at the first reading, and what time does to them.
 
-use portunus_certs::client_auth::{ClientAuthError, CrlError, check_crl};
+use portunus_certs::client_auth::{ClientAuthError, CrlError, check_crl, read_crls};
 use rcgen::{CrlDistributionPoint, CrlIssuingDistributionPoint, CrlScope};
 
 use super::authority::{Authority, openssl, valid_list};
@@ -35,6 +35,29 @@ fn what_a_list_says_of_itself_is_told() {
     let theirs = openssl(&["crl", "-inform", "der", "-noout", "-text"], &crl);
     assert_eq!(theirs.matches("Serial Number:").count(), facts.revoked);
     assert!(theirs.contains("Next Update: Apr 24 08:00:00 2027 GMT"), "{theirs}");
+}
+
+#[test]
+fn lists_for_others_than_clients_come_with_the_newest_first_and_each_once() {
+    let (one, other) = (Authority::root("one"), Authority::root("other"));
+    let folder = Folder::new();
+    let made = |authority: &Authority, day: i64| {
+        authority.crl_with(&[], |params| valid_list(params, day, 99))
+    };
+    let [old, between, new] = [made(&one, -3), made(&other, -2), made(&one, -1)];
+    folder.write("old.crl", &old);
+    folder.write("new.crl", [&between, &new].map(|der| pem("X509 CRL", der)).concat());
+    let paths = ["old.crl", "new.crl", "old.crl"].map(|name| folder.path(name));
+    let lists = read_crls(&paths).unwrap();
+    let order: Vec<_> =
+        lists.iter().map(|(facts, _)| (&*facts.issuer, facts.this_update)).collect();
+    let day = |day: i64| NOW + day * DAY;
+    assert_eq!(order, [("CN=one", day(-1)), ("CN=other", day(-2)), ("CN=one", day(-3))]);
+    let ders: Vec<_> = lists.iter().map(|(_, der)| der.as_ref().to_vec()).collect();
+    assert!(ders == [new, between, old]);
+    folder.write("new.crl", "no PEM at all");
+    let error = read_crls(&paths).unwrap_err();
+    assert!(error.to_string().contains("new.crl"), "{error}");
 }
 
 #[test]
