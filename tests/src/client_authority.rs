@@ -1,7 +1,8 @@
-//! Who vouches for clients: authorities, what they issue, and what they take back.
+//! Who vouches for clients, and for services: authorities, what they issue, what they take back.
 //!
-//! Owns the certificates of clients, each good or with exactly one flaw, and the lists by which
-//! they are revoked. Refuses to know who asks for them and what is said to a bad one.
+//! Owns the certificates of clients, each good or with exactly one flaw, those of services that are
+//! none of ours, and the lists by which either are revoked. Refuses to know who asks for them and
+//! what is said to a bad one.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -90,6 +91,17 @@ impl ClientAuthority {
         let mut params = client_params(name);
         let padding = CustomExtension::from_oid_content(UNKNOWN_OID, vec![0; bytes]);
         params.custom_extensions = vec![padding];
+        self.sign(params)
+    }
+
+    /// A server's certificate for `names`, valid between two moments; without a name it has a common
+    /// name alone.
+    pub fn issue_server(&self, names: &[&str], not_before: i64, not_after: i64) -> Credential {
+        let mut params = client_params("service.example");
+        let name = |name: &&str| SanType::DnsName((*name).try_into().expect("ASCII will do"));
+        params.subject_alt_names = names.iter().map(name).collect();
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        set_validity(&mut params, not_before, not_after);
         self.sign(params)
     }
 

@@ -23,6 +23,8 @@ mod cli;
 #[cfg(test)]
 mod client_auth;
 #[cfg(test)]
+mod encryption;
+#[cfg(test)]
 mod handshake;
 #[cfg(test)]
 mod http;

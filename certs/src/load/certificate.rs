@@ -18,6 +18,12 @@ use super::{CHAIN_CERTIFICATES_MAX, LoadError};
 use crate::credential::{KeyKind, PublicKeyId, digest_bytes};
 use crate::name::NamePattern;
 
+/// Until when a certificate is valid, in seconds since 1970; `None` if it cannot be read.
+#[must_use]
+pub fn end_of_validity(certificate: &CertificateDer<'_>) -> Option<i64> {
+    Some(parse(0, certificate).ok()?.validity.not_after.timestamp())
+}
+
 /// A leaf, and the certificates that lead from it towards a root.
 pub(crate) struct Chain {
     pub(crate) certificates: Vec<CertificateDer<'static>>,

@@ -4,6 +4,7 @@
 //! succeeded, and the connections that wait for their next request. What follows from how it did is
 //! decided by `standing`. Read next: `connect`.
 
+use std::error::Error;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
@@ -19,7 +20,7 @@ use super::introduction::{Herald, OnBehalf};
 use super::key::digest;
 use super::link::Link;
 use super::members::Members;
-use super::tls::{Alpn, Encryption, EndpointTls};
+use super::tls::{Alpn, Encryption, EndpointTls, TlsError};
 use crate::config::{Limits, PoolBounds, SendProxy};
 use crate::log::Chain;
 use crate::metrics::BackendMetrics;
@@ -134,14 +135,30 @@ impl Endpoint {
                     DialError::NoTurn(_) => return result,
                     _ => {}
                 }
-                if self.is_news(Standing::Down(error.failure())) {
-                    let (backend, error) = (metrics.name(), Chain(error));
-                    warn!(backend, endpoint = %self.addr, %error, "endpoint is down");
-                }
+                self.tell_down(error.failure(), error, metrics);
             }
         }
         self.tell_up(result.is_ok());
         result
+    }
+
+    /// Remembers that the endpoint refused us when TLS stood already.
+    pub(super) fn note_refusal(&self, refusal: &TlsError, metrics: &BackendMetrics) {
+        metrics.errors.of(refusal.failure()).inc();
+        self.tell_down(refusal.failure(), refusal, metrics);
+        self.tell_up(false);
+    }
+
+    fn tell_down(
+        &self,
+        failure: BackendFailure,
+        error: &(dyn Error + 'static),
+        metrics: &BackendMetrics,
+    ) {
+        if self.is_news(Standing::Down(failure)) {
+            let (backend, error) = (metrics.name(), Chain(error));
+            warn!(backend, endpoint = %self.addr, %error, "endpoint is down");
+        }
     }
 
     /// How TLS is established, if it is.

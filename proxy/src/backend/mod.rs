@@ -86,7 +86,8 @@ impl Backend {
         metrics: BackendMetrics,
     ) -> Result<Arc<Self>, TrustError> {
         let turns = Semaphore::new(limits.connects_max);
-        let encryption = config.tls.as_ref().map(Encryption::open).transpose()?;
+        let open = |tls| Encryption::open(tls, &metrics);
+        let encryption = config.tls.as_ref().map(open).transpose()?;
         let send_proxy = config.send_proxy.clone();
         let means = Arc::new(Means { limits, pool: config.pool, send_proxy, encryption });
         Ok(Arc::new(Self {

@@ -5,19 +5,24 @@
 //! endpoint together have the limit on connecting. Refuses to know who is next, which is `balance`.
 //! Read next: `connections`.
 
+use std::io;
 use std::sync::Arc;
 
 use tokio::time::{Instant, timeout_at};
+use tracing::debug;
 
 use super::connect::Limit;
 use super::connections::{Seat, Speech};
 use super::endpoint::{Endpoint, Load, Verdict};
 use super::introduction::OnBehalf;
 use super::link::Link;
-use super::tls::Alpn;
+use super::tls::{Alpn, TlsError};
 use super::upstream::{Held, Http1, Lease, Opening};
 use super::{Backend, ConnectError, DialError};
 use crate::config::BackendProtocol;
+use crate::metrics::BackendMetrics;
+use crate::net::is_reset;
+use crate::outcome::BackendFailure;
 use crate::proxy_protocol::Introduction;
 
 /// A connection to an endpoint for one use; what is counted is counted until this is dropped.
@@ -26,7 +31,26 @@ pub struct Dedicated {
     /// The connection, tuned, under TLS if the backend asks for it.
     pub link: Link,
     _seat: Seat,
-    _load: Load,
+    load: Load,
+}
+
+impl Dedicated {
+    /// Takes into account that the connection broke in use. An endpoint of TLS 1.3 that refuses who
+    /// we are says so only when we believe that TLS stands (RFC 8446 §2).
+    pub fn note_broken(&self, error: &io::Error, metrics: &BackendMetrics) {
+        match TlsError::of_refusal(error) {
+            Some(refusal) => {
+                self.load.note(Verdict::Failed);
+                self.load.endpoint().note_refusal(&refusal, metrics);
+            }
+            None => {
+                if !is_reset(error) {
+                    debug!(backend = metrics.name(), %error, "backend connection broke");
+                }
+                metrics.errors.of(BackendFailure::Broken).inc();
+            }
+        }
+    }
 }
 
 /// Whether a connection that is there already may be used.
@@ -59,7 +83,7 @@ impl Backend {
                 Ok((link, seat)) => {
                     // What follows is not ours to judge.
                     load.note(Verdict::Good);
-                    return Ok(Dedicated { link, _seat: seat, _load: load });
+                    return Ok(Dedicated { link, _seat: seat, load });
                 }
                 Err(error) => load = self.next(&mut attempts, &load, error)?,
             }
@@ -138,7 +162,7 @@ impl Backend {
         let active = &self.metrics.connections_active;
         let seat = endpoint.connections.seat(active, limit.at).await;
         let seat = seat.ok_or_else(|| self.full())?;
-        Ok((self.dial(endpoint, (Alpn::None, OnBehalf::Client(introduction)), limit).await?, seat))
+        Ok((self.dial(endpoint, (Alpn::Bytes, OnBehalf::Client(introduction)), limit).await?, seat))
     }
 
     /// A new connection for an exchange, or one that came free while there was no room for it.
@@ -154,7 +178,7 @@ impl Backend {
         let is_shared = match alpn {
             Alpn::Http2 => true,
             Alpn::Either => !connections.chose_http1(),
-            Alpn::None | Alpn::Http1 | Alpn::Upgradable => false,
+            Alpn::Bytes | Alpn::Http1 | Alpn::Upgradable => false,
         };
         if !is_shared {
             return self.open_now(endpoint, alpn, (speech, reuse), limit).await;

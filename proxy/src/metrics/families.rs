@@ -137,7 +137,8 @@ families! {
         ["result"], "Readings of authorities and revocation lists for clients: changed, \
         unchanged, failed (the last good stays).";
     crl_next_update: GaugeVec, Kind::Gauge, "portunus_crl_next_update_seconds", ["crl"],
-        "Until when a revocation list holds, in seconds since 1970; past it, clients are refused.";
+        "Until when a revocation list holds, in seconds since 1970; past it, whom it speaks for is \
+        refused.";
     config_generation: IntGauge, Kind::Gauge, "portunus_config_generation", [],
         "Number of the configuration in use, counted from 1 at start.";
     http_requests: IntCounterVec, Kind::Counter, "portunus_http_requests_total",
@@ -159,6 +160,13 @@ families! {
         ["backend", "reason"], "What went wrong with a backend, by reason.";
     backend_retries: IntCounterVec, Kind::Counter, "portunus_backend_retries_total", ["backend"],
         "Connections or requests that were tried again at another endpoint.";
+    backend_credential_not_after: GaugeVec, Kind::Gauge,
+        "portunus_backend_credential_not_after_seconds", ["backend"],
+        "End of validity of what a backend shows its endpoints of itself, in seconds since 1970.";
+    backend_tls_eof_without_notify: IntCounterVec, Kind::Counter,
+        "portunus_backend_tls_eof_without_notify_total", ["backend"],
+        "Tunnels in which an endpoint ended its direction without `close_notify`, as an attacker \
+        could.";
     backend_tls_handshakes: IntCounterVec, Kind::Counter,
         "portunus_backend_tls_handshakes_total", ["backend", "kind"],
         "TLS handshakes with endpoints finished, by kind: full or resumed.";
@@ -233,8 +241,11 @@ impl Families {
             retries: self.backend_retries.with_label_values(&[name]),
             tls_handshakes: Counters::resolve(&self.backend_tls_handshakes, name),
             proxy_tlvs_omitted: self.proxy_tlvs_omitted.with_label_values(&[name]),
+            tls_eof_without_notify: self.backend_tls_eof_without_notify.with_label_values(&[name]),
             request_duration: self.http_request_duration.with_label_values(&[name]),
             endpoint_up: self.endpoint_up.clone(),
+            credential_not_after: self.backend_credential_not_after.clone(),
+            crl_next_update: self.crl_next_update.clone(),
             endpoints: Gauges::resolve(&self.endpoints, name),
             ejections: self.backend_ejections.with_label_values(&[name]),
             health_checks: Counters::resolve(&self.health_checks, name),

@@ -49,8 +49,11 @@ pub struct BackendMetrics {
     pub retries: IntCounter,
     pub tls_handshakes: Counters<BackendHandshake>,
     pub proxy_tlvs_omitted: IntCounter,
+    pub tls_eof_without_notify: IntCounter,
     pub request_duration: Histogram,
     pub(super) endpoint_up: IntGaugeVec,
+    pub(super) credential_not_after: GaugeVec,
+    pub(super) crl_next_update: GaugeVec,
     pub endpoints: Gauges<Standing>,
     pub ejections: IntCounter,
     pub health_checks: Counters<CheckResult>,
@@ -67,6 +70,16 @@ impl BackendMetrics {
     /// The gauge of one endpoint, by its name in the configuration.
     pub fn endpoint_up(&self, endpoint: &str) -> IntGauge {
         self.endpoint_up.with_label_values(&[&self.name, endpoint])
+    }
+
+    /// The gauge of what the backend shows of itself; without a credential there is none.
+    pub fn credential_not_after(&self) -> Gauge {
+        self.credential_not_after.with_label_values(&[&self.name])
+    }
+
+    /// The gauge of one file of revocation lists.
+    pub fn crl_next_update(&self, crl: &str) -> Gauge {
+        self.crl_next_update.with_label_values(&[crl])
     }
 }
 

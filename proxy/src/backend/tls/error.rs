@@ -86,6 +86,14 @@ impl TlsError {
         }
     }
 
+    /// Reads what a connection broke with after the handshake, if it is the endpoint's refusal.
+    pub(in crate::backend) fn of_refusal(error: &io::Error) -> Option<Self> {
+        match error.get_ref()?.downcast_ref::<Error>()? {
+            Error::AlertReceived(alert) => Some(Self::of_tls(Error::AlertReceived(*alert))),
+            _ => None,
+        }
+    }
+
     fn of_tls(error: Error) -> Self {
         use CertificateError as E;
         let kind = match &error {
@@ -142,6 +150,7 @@ fn advice(alert: AlertDescription) -> &'static str {
         | A::CertificateExpired
         | A::CertificateRevoked
         | A::CertificateUnknown
+        | A::DecryptError
         | A::UnknownCA
         | A::UnsupportedCertificate => "; it wants another `tls.credential`",
         // What TLS 1.2 has for a certificate that is missing, and for much else.

@@ -13,10 +13,11 @@ mod tests;
 mod trust;
 
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
-use rustls::{ClientConfig, HandshakeKind};
+use rustls::HandshakeKind;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -25,24 +26,25 @@ pub(super) use sessions::EndpointTls;
 pub use trust::TrustError;
 
 use crate::config::{BackendTls, StarttlsProtocol};
-use crate::metrics::BackendHandshake;
+use crate::metrics::{BackendHandshake, BackendMetrics};
 use crate::net::Socket;
-use trust::{client_config, digest_of};
+use trust::{Ends, Trust, digest_of};
 
 /// How the connections of a backend are encrypted.
 #[derive(Debug)]
 pub(super) struct Encryption {
     files: BackendTls,
-    /// What the files were when `config` was made.
+    /// What the files were when `trust` was made of them.
     digest: AtomicU64,
-    config: ArcSwap<ClientConfig>,
+    trust: ArcSwap<Trust>,
+    metrics: BackendMetrics,
 }
 
 /// Which protocols are offered in the handshake (RFC 7301).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Alpn {
-    /// None: it is not HTTP.
-    None,
+    /// Those that the configuration names, if any: it is not HTTP.
+    Bytes,
     Http1,
     /// HTTP/1.1 alone, of an endpoint that need not speak it, since another protocol is to follow.
     Upgradable,
@@ -52,9 +54,10 @@ pub(super) enum Alpn {
 }
 
 impl Alpn {
+    /// Those of HTTP.
     fn names(self) -> Vec<Vec<u8>> {
         let names: &[&[u8]] = match self {
-            Self::None => &[],
+            Self::Bytes => &[],
             Self::Http1 | Self::Upgradable => &[HTTP1],
             Self::Http2 => &[HTTP2],
             Self::Either => &[HTTP2, HTTP1],
@@ -65,11 +68,13 @@ impl Alpn {
 
 impl Encryption {
     /// Reads the files that `config` names.
-    pub(super) fn open(config: &BackendTls) -> Result<Self, TrustError> {
+    pub(super) fn open(config: &BackendTls, metrics: &BackendMetrics) -> Result<Self, TrustError> {
         // Sooner than the files are read: a change in between is found by the next reading.
         let digest = digest_of(config)?.into();
-        let files = config.clone();
-        Ok(Self { digest, config: ArcSwap::from(client_config(&files)?), files })
+        let trust = Trust::read(config)?;
+        show(&trust.ends, metrics);
+        let (trust, metrics) = (ArcSwap::from_pointee(trust), metrics.clone());
+        Ok(Self { digest, trust, metrics, files: config.clone() })
     }
 
     /// Reads the files again, and returns whether they are others; what is bad changes nothing.
@@ -79,7 +84,9 @@ impl Encryption {
         if digest == self.digest.load(Ordering::Relaxed) {
             return Ok(false);
         }
-        self.config.store(client_config(&self.files)?);
+        let trust = Trust::read(&self.files)?;
+        show(&trust.ends, &self.metrics);
+        self.trust.store(Arc::new(trust));
         self.digest.store(digest, Ordering::Relaxed);
         Ok(true)
     }
@@ -107,13 +114,27 @@ impl Encryption {
         alpn: Alpn,
     ) -> Result<Box<TlsStream<Socket>>, TlsError> {
         let name = endpoint.name().ok_or(TlsError::NoName)?.clone();
-        let connector = TlsConnector::from(endpoint.config(&self.config.load()));
-        let stream = connector.with_alpn(alpn.names()).connect(name, socket).await;
+        let connector = TlsConnector::from(endpoint.config(&self.trust.load().config));
+        let names = match alpn {
+            Alpn::Bytes => self.files.alpn.iter().map(|name| name.to_vec()).collect(),
+            alpn => alpn.names(),
+        };
+        let stream = connector.with_alpn(names).connect(name, socket).await;
         let stream = stream.map_err(TlsError::of)?;
         if alpn == Alpn::Http2 && !speaks_http2(&stream) {
             return Err(TlsError::NoHttp2);
         }
         Ok(Box::new(stream))
+    }
+}
+
+/// Shows until when the files are good.
+fn show(ends: &Ends, metrics: &BackendMetrics) {
+    if let Some(end) = ends.credential {
+        metrics.credential_not_after().set(end as f64);
+    }
+    for (path, end) in &ends.crls {
+        metrics.crl_next_update(&path.display().to_string()).set(*end as f64);
     }
 }
 
@@ -133,7 +154,7 @@ pub(super) fn speaks_http2(stream: &TlsStream<Socket>) -> bool {
 /// Whether the files that `config` names are what they should be, for those who want to know it
 /// before anything is served.
 pub fn check_trust(config: &BackendTls) -> Result<(), TrustError> {
-    Encryption::open(config).map(drop)
+    Trust::read(config).map(drop)
 }
 
 const HTTP1: &[u8] = b"http/1.1";

@@ -16,7 +16,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
-use crate::backend::{Backend, ConnectError};
+use crate::backend::{Backend, ConnectError, Link};
 use crate::config::Config;
 use crate::drain::{Drain, DrainWatch};
 use crate::log::Chain;
@@ -35,9 +35,10 @@ struct Authority {
 struct Manner {
     versions: &'static [&'static SupportedProtocolVersion],
     demands_certificate: bool,
+    alpn: &'static [&'static str],
 }
 
-const PLAIN: Manner = Manner { versions: &[&TLS13, &TLS12], demands_certificate: false };
+const PLAIN: Manner = Manner { versions: &[&TLS13, &TLS12], demands_certificate: false, alpn: &[] };
 const V1_2: &[&SupportedProtocolVersion] = &[&TLS12];
 const V1_3: &[&SupportedProtocolVersion] = &[&TLS13];
 
@@ -94,7 +95,9 @@ impl Authority {
         } else {
             builder.with_no_client_auth()
         };
-        TlsAcceptor::from(Arc::new(builder.with_single_cert(chain, key).unwrap()))
+        let mut config = builder.with_single_cert(chain, key).unwrap();
+        config.alpn_protocols = manner.alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
+        TlsAcceptor::from(Arc::new(config))
     }
 
     /// A backend that believes this authority, with these endpoints and keys of its `tls`.
@@ -102,7 +105,7 @@ impl Authority {
         let ca = format!("ca = '{}'", self.path("ca.pem"));
         let keys = [&[ca.as_str()], keys].concat().join(", ");
         let text = format!(
-            "[listener.a]\nlisten = ['[::]:1']\nbackend = 'app'\n\
+            "[listener.a]\nlisten = ['[::]:1']\nmode = 'tcp'\nbackend = 'app'\n\
              [backend.app]\nendpoints = {addrs:?}\nbalance = 'round-robin'\ntls = {{ {keys} }}\n",
         );
         let config = Config::parse(&text, "config.toml", Path::new("/")).unwrap();
@@ -190,13 +193,63 @@ async fn every_fault_of_an_endpoint_has_its_name_and_a_way_out() {
 async fn an_endpoint_that_demands_a_certificate_is_heard_to_refuse() {
     let trust = Authority::new();
     let (_drain, watch) = Drain::new();
-    let manner = Manner { versions: V1_2, demands_certificate: true };
+    let manner = Manner { versions: V1_2, demands_certificate: true, ..PLAIN };
     let acceptor = trust.acceptor(&trust.issue("127.0.0.1"), manner);
     let (addr, _) = server(&watch, acceptor).await;
     let (named, said) = refusal(&trust.backend(&[&addr], &[]).0).await;
     assert_eq!(named, BackendFailure::TlsRefused, "{said}");
     assert!(said.contains("tls.credential"), "{said}");
     visit(&trust.backend(&[&addr], &[&trust.client()]).0).await;
+}
+
+#[tokio::test]
+async fn an_endpoint_that_refuses_us_after_our_last_word_is_heard_too() {
+    let trust = Authority::new();
+    let (_drain, watch) = Drain::new();
+    let manner = Manner { versions: V1_3, demands_certificate: true, ..PLAIN };
+    let acceptor = trust.acceptor(&trust.issue("127.0.0.1"), manner);
+    let (addr, _) = server(&watch, acceptor).await;
+    let (backend, metrics) = trust.backend(&[&addr], &[]);
+    // RFC 8446 §2: we are done before the endpoint has seen what we show.
+    let mut dedicated = backend.connect(None).await.unwrap();
+    let error = dedicated.link.read_to_string(&mut String::new()).await.unwrap_err();
+    dedicated.note_broken(&error, backend.metrics());
+    let text = text(&metrics);
+    for line in [
+        "portunus_backend_errors_total{backend=\"app\",reason=\"tls_refused\"} 1".to_owned(),
+        "portunus_backend_errors_total{backend=\"app\",reason=\"broken\"} 0".to_owned(),
+        format!("portunus_endpoint_up{{backend=\"app\",endpoint=\"{addr}\"}} 0"),
+    ] {
+        assert!(text.contains(&line), "{line} is not in\n{text}");
+    }
+}
+
+#[tokio::test]
+async fn bytes_are_offered_under_the_names_of_the_configuration() {
+    let trust = Authority::new();
+    let cases: [(&'static [&'static str], &[&str], Option<&str>); 4] = [
+        (&["imap"], &["alpn = ['xmpp', 'imap']"], Some("imap")),
+        (&[], &["alpn = ['imap']"], Some("")),
+        (&["imap"], &[], Some("")),
+        (&["smtp"], &["alpn = ['imap']"], None),
+    ];
+    for (alpn, keys, expected) in cases {
+        let (_drain, watch) = Drain::new();
+        let manner = Manner { alpn, ..PLAIN };
+        let acceptor = trust.acceptor(&trust.issue("127.0.0.1"), manner);
+        let (addr, _) = server(&watch, acceptor).await;
+        let (backend, _) = trust.backend(&[&addr], keys);
+        let Some(expected) = expected else {
+            let (named, said) = refusal(&backend).await;
+            assert_eq!(named, BackendFailure::TlsRefused, "{said}");
+            assert!(said.contains("no protocol that was offered"), "{said}");
+            continue;
+        };
+        let dedicated = backend.connect(None).await.unwrap();
+        let Link::Tls(stream) = &dedicated.link else { unreachable!("it has TLS") };
+        let agreed = stream.get_ref().1.alpn_protocol().unwrap_or_default();
+        assert_eq!(agreed, expected.as_bytes(), "{alpn:?} {keys:?}");
+    }
 }
 
 #[tokio::test]

@@ -1,14 +1,18 @@
 //! Whom we believe, and what we show of ourselves: from files to what rustls goes by.
 //!
-//! Owns the reading of authorities and credentials, and [`TrustError`]. What is read is good as a
-//! whole or not at all. Refuses to know when files are read again, and which endpoint it is for.
-//! Read next: the parent module.
+//! Owns the reading of authorities, revocation lists and credentials to a [`Trust`], and
+//! [`TrustError`]. What is read is good as a whole or not at all. A list that is past its end
+//! refuses what it speaks for, and so does the lack of one as soon as there are any: revocation
+//! fails closed. Refuses to know when files are read again, and which endpoint it is for. Read
+//! next: the parent module.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustls::client::Resumption;
+use portunus_certs::client_auth::{ClientAuthError, read_crls};
+use portunus_certs::load::end_of_validity;
+use rustls::client::{Resumption, VerifierBuilderError, WebPkiServerVerifier};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem};
@@ -17,24 +21,56 @@ use rustls::{ClientConfig, RootCertStore};
 use crate::backend::key::digest;
 use crate::config::BackendTls;
 
-pub(super) fn client_config(config: &BackendTls) -> Result<Arc<ClientConfig>, TrustError> {
-    let provider = Arc::new(aws_lc_rs::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(TrustError::Tls)?
-        .with_root_certificates(authorities(config.ca.as_deref())?);
-    let mut config_of_tls = match &config.credential {
-        None => builder.with_no_client_auth(),
-        Some(path) => {
-            let (chain, key) = credential(path)?;
-            builder
-                .with_client_auth_cert(chain, key)
-                .map_err(|source| TrustError::Credential { path: path.clone(), source })?
+/// What the files of a backend came to.
+#[derive(Debug)]
+pub(super) struct Trust {
+    /// With no sessions: they are an endpoint's own.
+    pub(super) config: Arc<ClientConfig>,
+    pub(super) ends: Ends,
+}
+
+/// When time alone will make the files of a backend useless, in seconds since 1970.
+#[derive(Debug, Default)]
+pub(super) struct Ends {
+    /// What we show of ourselves.
+    pub(super) credential: Option<i64>,
+    /// Each list that has an end, with its file.
+    pub(super) crls: Vec<(PathBuf, i64)>,
+}
+
+impl Trust {
+    /// Reads the files that `config` names.
+    pub(super) fn read(config: &BackendTls) -> Result<Self, TrustError> {
+        let mut ends = Ends::default();
+        let mut lists = Vec::new();
+        for (facts, list) in read_crls(&config.crls).map_err(TrustError::RevocationList)? {
+            ends.crls.extend(facts.next_update.map(|end| (facts.path, end)));
+            lists.push(list);
         }
-    };
-    // Sessions are an endpoint's own.
-    config_of_tls.resumption = Resumption::disabled();
-    Ok(Arc::new(config_of_tls))
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let roots = Arc::new(authorities(config.ca.as_deref())?);
+        let verifier = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider))
+            .with_crls(lists)
+            .enforce_revocation_expiration()
+            .build()
+            .map_err(TrustError::Verifier)?;
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(TrustError::Tls)?
+            .with_webpki_verifier(verifier);
+        let mut client = match &config.credential {
+            None => builder.with_no_client_auth(),
+            Some(path) => {
+                let (chain, key) = credential(path)?;
+                ends.credential = chain.first().and_then(end_of_validity);
+                builder
+                    .with_client_auth_cert(chain, key)
+                    .map_err(|source| TrustError::Credential { path: path.clone(), source })?
+            }
+        };
+        client.resumption = Resumption::disabled();
+        Ok(Self { config: Arc::new(client), ends })
+    }
 }
 
 /// What tells these files from others.
@@ -51,7 +87,7 @@ pub(super) fn digest_of(config: &BackendTls) -> Result<u64, TrustError> {
 }
 
 pub(super) fn paths(config: &BackendTls) -> impl Iterator<Item = &Path> {
-    config.ca.iter().chain(&config.credential).map(PathBuf::as_path)
+    config.ca.iter().chain(&config.credential).chain(&config.crls).map(PathBuf::as_path)
 }
 
 fn authorities(bundle: Option<&Path>) -> Result<RootCertStore, TrustError> {
@@ -117,7 +153,13 @@ pub enum TrustError {
         /// Why.
         source: pem::Error,
     },
+    /// A revocation list cannot be used.
+    #[error(transparent)]
+    RevocationList(ClientAuthError),
     /// The provider lacks a version of TLS.
     #[error("TLS cannot be set up")]
     Tls(#[source] rustls::Error),
+    /// Every file is good by itself, and rustls makes no verifier of them.
+    #[error("authorities and revocation lists cannot be used together")]
+    Verifier(#[source] VerifierBuilderError),
 }

@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::downstream::Downstream;
 use super::{Relay, Terms};
 use crate::net::{Socket, is_reset};
-use crate::outcome::{BackendFailure, CloseReason};
+use crate::outcome::CloseReason;
 
 /// How a relay ended.
 pub(super) enum End {
@@ -36,10 +36,7 @@ impl<C: Downstream> Relay<C> {
                 CloseReason::Idle
             }
             End::BackendBroke(error) => {
-                if !is_reset(&error) {
-                    tracing::debug!(error = %error, "backend connection broke");
-                }
-                terms.backend.errors.of(BackendFailure::Broken).inc();
+                self.backend.note_broken(&error, terms.backend);
                 drop(self.backend);
                 // What was taken for the client is still delivered. The reset then says that there
                 // was more.

@@ -131,7 +131,7 @@ impl<C: Downstream> Relay<C> {
         if let Poll::Ready(Err(end)) = upstream {
             return Poll::Ready(end);
         }
-        match self.poll_downstream(cx) {
+        match self.poll_downstream(cx, terms) {
             Poll::Ready(Err(end)) => Poll::Ready(end),
             Poll::Ready(Ok(())) if upstream.is_ready() => Poll::Ready(End::Done),
             Poll::Ready(Ok(())) | Poll::Pending => Poll::Pending,
@@ -173,12 +173,28 @@ impl<C: Downstream> Relay<C> {
         Ok(())
     }
 
-    fn poll_downstream(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
+    /// Decides what the end of the backend's direction means.
+    fn hear_the_end_of_backend(error: io::Error, terms: &Terms<'_>) -> Result<usize, End> {
+        if error.kind() != io::ErrorKind::UnexpectedEof {
+            return Err(End::BackendBroke(error));
+        }
+        terms.backend.tls_eof_without_notify.inc();
+        match terms.on_truncation {
+            Truncation::End => Ok(0),
+            Truncation::Reset => Err(End::BackendBroke(error)),
+        }
+    }
+
+    fn poll_downstream(
+        &mut self,
+        cx: &mut Context<'_>,
+        terms: &Terms<'_>,
+    ) -> Poll<Result<(), End>> {
         for _ in 0..STEPS_MAX {
             match self.downstream {
                 Half::Open => {
                     ready!(self.client.poll_flush(cx)).map_err(End::ClientBroke)?;
-                    if ready!(self.poll_transfer_down(cx))? == 0 {
+                    if ready!(self.poll_transfer_down(cx, terms))? == 0 {
                         self.downstream = Half::Ending;
                     } else {
                         self.moved = true;
@@ -226,10 +242,14 @@ impl<C: Downstream> Relay<C> {
 
     /// Encrypts what the backend has said, and returns how much that was. With nothing waiting to
     /// be sent, rustls takes at least as much at once as the scratch buffer holds.
-    fn poll_transfer_down(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, End>> {
+    fn poll_transfer_down(
+        &mut self,
+        cx: &mut Context<'_>,
+        terms: &Terms<'_>,
+    ) -> Poll<Result<usize, End>> {
         with_scratch(|scratch| {
             let count = ready!(self.backend.link.poll_fill(cx, scratch));
-            let count = count.map_err(End::BackendBroke)?;
+            let count = count.or_else(|error| Self::hear_the_end_of_backend(error, terms))?;
             let bytes = scratch.get(..count).unwrap_or_default();
             let taken = self.client.give(cx, bytes).map_err(End::ClientBroke)?;
             // With nothing to be sent there is room for all of it, unless our direction has ended.
