@@ -5,6 +5,7 @@
 //! `starttls`; here those judge who speak it for a living.
 
 mod alone;
+mod client_mode;
 
 use std::path::Path;
 
