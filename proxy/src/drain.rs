@@ -7,12 +7,11 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use pin_project_lite::pin_project;
+use prometheus::IntGauge;
 use tokio::sync::{mpsc, watch};
 
 /// The holder's half: signals and waits. Not `Clone`, and consumed by its use.
@@ -20,16 +19,21 @@ use tokio::sync::{mpsc, watch};
 pub struct Drain {
     finish: watch::Sender<bool>,
     alive: mpsc::Receiver<()>,
-    tasks: Arc<AtomicUsize>,
+    tasks: IntGauge,
 }
 
 impl Drain {
     /// A drain and the watch that is cloned for everything that it waits for.
     pub fn new() -> (Self, DrainWatch) {
+        let tasks = IntGauge::new("tasks", "Tasks.").expect("the name is one");
+        Self::counting(tasks)
+    }
+
+    /// The same; `tasks` is how many there are.
+    pub fn counting(tasks: IntGauge) -> (Self, DrainWatch) {
         let (finish, heard) = watch::channel(false);
         let (guard, alive) = mpsc::channel(1);
-        let tasks = Arc::default();
-        let watch = DrainWatch { heard, guard, tasks: Arc::clone(&tasks) };
+        let watch = DrainWatch { heard, guard, tasks: tasks.clone() };
         (Self { finish, alive, tasks }, watch)
     }
 
@@ -39,7 +43,7 @@ impl Drain {
         self.finish.send_replace(true);
         // Nothing is ever sent: the channel ends when the last watch is dropped.
         let _ = tokio::time::timeout(grace, self.alive.recv()).await;
-        self.tasks.load(Ordering::Relaxed)
+        usize::try_from(self.tasks.get()).unwrap_or(0)
     }
 }
 
@@ -48,7 +52,7 @@ impl Drain {
 pub struct DrainWatch {
     heard: watch::Receiver<bool>,
     guard: mpsc::Sender<()>,
-    tasks: Arc<AtomicUsize>,
+    tasks: IntGauge,
 }
 
 /// A watch that nothing waits for, for what outlives tasks and starts them now and then.
@@ -56,7 +60,7 @@ pub struct DrainWatch {
 pub struct WeakWatch {
     heard: watch::Receiver<bool>,
     guard: mpsc::WeakSender<()>,
-    tasks: Arc<AtomicUsize>,
+    tasks: IntGauge,
 }
 
 impl WeakWatch {
@@ -64,7 +68,7 @@ impl WeakWatch {
     pub fn upgrade(&self) -> Option<DrainWatch> {
         let Self { heard, guard, tasks } = self;
         let guard = guard.upgrade()?;
-        Some(DrainWatch { heard: heard.clone(), guard, tasks: Arc::clone(tasks) })
+        Some(DrainWatch { heard: heard.clone(), guard, tasks: tasks.clone() })
     }
 }
 
@@ -74,13 +78,13 @@ pin_project! {
     struct Task<F> {
         #[pin]
         future: F,
-        tasks: Arc<AtomicUsize>,
+        tasks: IntGauge,
         _guard: mpsc::Sender<()>,
     }
 
     impl<F> PinnedDrop for Task<F> {
         fn drop(this: Pin<&mut Self>) {
-            this.tasks.fetch_sub(1, Ordering::Relaxed);
+            this.tasks.dec();
         }
     }
 }
@@ -101,15 +105,15 @@ impl DrainWatch {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        self.tasks.fetch_add(1, Ordering::Relaxed);
-        let tasks = Arc::clone(&self.tasks);
+        self.tasks.inc();
+        let tasks = self.tasks.clone();
         tokio::spawn(Task { future, tasks, _guard: self.guard.clone() });
     }
 
     /// The same, without making the drain wait.
     pub fn downgrade(&self) -> WeakWatch {
         let Self { heard, guard, tasks } = self;
-        WeakWatch { heard: heard.clone(), guard: guard.downgrade(), tasks: Arc::clone(tasks) }
+        WeakWatch { heard: heard.clone(), guard: guard.downgrade(), tasks: tasks.clone() }
     }
 
     /// Waits for the signal to finish; returns at once if it was already given.

@@ -116,7 +116,7 @@ async fn live(
 ) -> Result<End, RunError> {
     let metrics = Arc::new(Metrics::new().map_err(RunError::Metrics)?);
     let (teller, phase) = PhaseTeller::new();
-    let (drain, watch) = Drain::new();
+    let (drain, watch) = Drain::counting(metrics.process().tasks);
     let (access, writer) = logs::open(config, &metrics)?;
     let world = World::build(config, &metrics, access.clone()).await?;
     let bound = world.bind(config, &metrics)?;

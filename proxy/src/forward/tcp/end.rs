@@ -28,6 +28,8 @@ pub(super) enum End {
 impl<C: Downstream> Relay<C> {
     /// Closes both ends in the way that tells the truth about how the relay ended.
     pub(super) async fn close(mut self, end: End, terms: &Terms<'_>) -> CloseReason {
+        // The survivor of a break has as long as that of a half-close.
+        let until = Instant::now() + terms.limits.half_close_timeout;
         match end {
             End::Done => CloseReason::Done,
             End::Idle => {
@@ -40,7 +42,6 @@ impl<C: Downstream> Relay<C> {
                 drop(self.backend);
                 // What was taken for the client is still delivered. The reset then says that there
                 // was more.
-                let until = Instant::now() + terms.limits.half_close_timeout;
                 let flush = poll_fn(|cx| self.client.poll_flush(cx));
                 let _ = timeout_at(until, flush).await;
                 reset(self.client.socket(), until).await;
@@ -48,16 +49,16 @@ impl<C: Downstream> Relay<C> {
             }
             End::ClientBroke(error) => {
                 drop(self.client);
-                reset(self.backend.link.socket(), Instant::now() + FAREWELL_TIMEOUT).await;
+                reset(self.backend.link.socket(), until).await;
                 if is_reset(&error) { CloseReason::ClientReset } else { CloseReason::ClientError }
             }
             End::Truncated => {
-                reset(self.backend.link.socket(), Instant::now() + FAREWELL_TIMEOUT).await;
+                reset(self.backend.link.socket(), until).await;
                 drop(self.backend);
                 // The client may still listen to what was said so far, and gets no better end than
                 // it gave.
                 let flush = poll_fn(|cx| self.client.poll_flush(cx));
-                let _ = timeout(FAREWELL_TIMEOUT, flush).await;
+                let _ = timeout_at(until, flush).await;
                 CloseReason::Truncated
             }
         }
@@ -77,5 +78,5 @@ async fn reset(socket: &Socket, until: Instant) {
     socket.reset_on_close();
 }
 
-/// What a client gets to take our last words, or a backend those of its client.
+/// What a client gets to take our last words.
 const FAREWELL_TIMEOUT: Duration = Duration::from_secs(1);
