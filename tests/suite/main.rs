@@ -17,6 +17,8 @@
 #[cfg(test)]
 mod balance;
 #[cfg(test)]
+mod bytes;
+#[cfg(test)]
 mod certificates;
 #[cfg(test)]
 mod cli;

@@ -305,7 +305,6 @@ async fn what_was_said_before_a_reset_arrives() {
     let proxy = Proxy::builder().listener(tls(NAME)).backend(backend).start().await;
     let mut client = proxy.client(NAME).connect().await;
     client.send(b"go").await;
-    proxy.wait_for_log("closed", &[("listener", "tls")]).await;
     let mut received = 0;
     // The last is the error that says that there was more.
     while let Ok(bytes) = client.receive().await
@@ -313,8 +312,7 @@ async fn what_was_said_before_a_reset_arrives() {
     {
         received += bytes.len();
     }
-    let lines = proxy.process().lines();
-    let closed = lines.iter().find(|line| line.says("closed", &[("listener", "tls")])).unwrap();
+    let closed = proxy.wait_for_log("closed", &[("listener", "tls")]).await;
     assert_eq!(received.to_string(), closed.field("bytes_downstream"));
     assert!(received > 0);
 }
