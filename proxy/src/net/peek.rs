@@ -1,6 +1,7 @@
 //! A look at what has come, which leaves it where it is.
 //!
-//! Owns [`Socket::peek`]. Whoever must not read a byte too much looks first.
+//! Owns [`Socket::peek`] and [`Socket::has_unread`]. Whoever must not read a byte too much looks
+//! first.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -30,6 +31,18 @@ impl Socket {
                 looked => return looked,
             }
         }
+    }
+
+    /// Whether bytes of the other end are here that nobody has read. The kernel is asked, so this
+    /// is true from the moment that they came.
+    pub fn has_unread(&self) -> bool {
+        let mut byte = [0];
+        let looked = match self {
+            Self::Tcp(tcp) => look(tcp, &mut byte),
+            Self::Unix(unix) => look(unix, &mut byte),
+        };
+        // An end of stream is no byte, and what is broken will show.
+        matches!(looked, Ok(count) if count > 0)
     }
 }
 

@@ -238,7 +238,7 @@ pub enum RunError {
         backend: Arc<str>,
         /// Which file, and why.
         #[source]
-        cause: TrustError,
+        cause: Box<TrustError>,
     },
 }
 

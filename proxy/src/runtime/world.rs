@@ -85,8 +85,10 @@ impl World {
         for backend in &config.backends {
             let limits = Arc::clone(&config.limits);
             let name = &backend.name;
-            let backend = Backend::new(backend, limits, metrics.backend(name))
-                .map_err(|cause| RunError::Trust { backend: Arc::clone(name), cause })?;
+            let backend =
+                Backend::new(backend, limits, metrics.backend(name)).map_err(|cause| {
+                    RunError::Trust { backend: Arc::clone(name), cause: Box::new(cause) }
+                })?;
             let told = Arc::downgrade(&backend);
             metrics.on_scrape(move || told.upgrade().iter().for_each(|one| one.refresh_metrics()));
             backends.push(backend);

@@ -54,7 +54,7 @@ async fn check_asks_for_certificates_only_where_tls_ends() {
     let folder = Proxy::builder()
         .listener(tls("ours.example").named("mixed").site_with("b.example", "plain", through))
         .endpoints("plain", &["127.0.0.1:1"])
-        .listener(clear.clone())
+        .listener(clear)
         .backend(echo())
         .set("backend.app.tls", "{ server_name = \"app.example\" }")
         .certificate("good", &authority().issue(&["other.example"]))

@@ -211,7 +211,7 @@ async fn an_endpoint_that_refuses_us_after_our_last_word_is_heard_too() {
     let (addr, _) = server(&watch, acceptor).await;
     let (backend, metrics) = trust.backend(&[&addr], &[]);
     // RFC 8446 §2: we are done before the endpoint has seen what we show.
-    let mut dedicated = backend.connect(None).await.unwrap();
+    let mut dedicated = backend.connect(None, &Introduction::default()).await.unwrap();
     let error = dedicated.link.read_to_string(&mut String::new()).await.unwrap_err();
     dedicated.note_broken(&error, backend.metrics());
     let text = text(&metrics);
@@ -245,7 +245,7 @@ async fn bytes_are_offered_under_the_names_of_the_configuration() {
             assert!(said.contains("no protocol that was offered"), "{said}");
             continue;
         };
-        let dedicated = backend.connect(None).await.unwrap();
+        let dedicated = backend.connect(None, &Introduction::default()).await.unwrap();
         let Link::Tls(stream) = &dedicated.link else { unreachable!("it has TLS") };
         let agreed = stream.get_ref().1.alpn_protocol().unwrap_or_default();
         assert_eq!(agreed, expected.as_bytes(), "{alpn:?} {keys:?}");

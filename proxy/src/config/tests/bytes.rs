@@ -111,7 +111,7 @@ fn what_only_bytes_have_is_refused_for_http() {
     }
     let defaults = "require_tls = true\non_truncation = 'end'\nclear = false";
     let http = listener(defaults).replace("mode = 'tcp'\n", "");
-    assert_eq!(faults(&http), [""; 0], "what is so anyway may be said");
+    assert_eq!(faults(&http), Vec::<String>::new(), "what is so anyway may be said");
 }
 
 #[test]
@@ -168,7 +168,11 @@ fn starttls_says_what_it_cannot_do_and_why() {
     }
     let first = site("b.example", "mail", "");
     let behind = format!("starttls = 'smtp'\nrequire_tls = false\n{first}{guarded}");
-    assert_eq!(faults(&listener(&behind)), [""; 0], "without TLS only the first site is reached");
+    assert_eq!(
+        faults(&listener(&behind)),
+        Vec::<String>::new(),
+        "without TLS only the first site is reached"
+    );
 }
 
 #[test]
@@ -202,7 +206,11 @@ fn connections_without_tls_have_nothing_that_belongs_to_it() {
         assert!(line.ends_with(&format!(": listener.a.{expected}")), "{line}");
     }
     let http = |keys: &str| clear(keys).replace("mode = 'tcp'\n", "");
-    assert_eq!(faults(&http(&site("a.example", "tls", ""))), [""; 0], "a request names its host");
+    assert_eq!(
+        faults(&http(&site("a.example", "tls", ""))),
+        Vec::<String>::new(),
+        "a request names its host"
+    );
     let site = |keys: &str| site("a.example", "tls", keys);
     for (keys, key) in [
         (&*site("client_auth.ca = 'ca.pem'"), "site[0].client_auth"),
@@ -228,7 +236,7 @@ fn a_host_has_several_sites_only_if_they_differ_in_alpn() {
         ("alpn = ['imap']", ""),
         ("alpn = ['imap', 'x']", "alpn = ['pop3', 'y']"),
     ] {
-        assert_eq!(faults(&two(one, other)), [""; 0]);
+        assert_eq!(faults(&two(one, other)), Vec::<String>::new());
     }
     for (one, other, expected) in [
         (
@@ -284,7 +292,7 @@ fn what_passes_through_is_not_looked_into() {
         ["backend.x.tls: listener `a` passes TLS through to here, and this would wrap it once \
           more; leave it out, or use another backend"]
     );
-    assert_eq!(backend(way, "send_proxy = 'v2'"), [""; 0]);
+    assert_eq!(backend(way, "send_proxy = 'v2'"), Vec::<String>::new());
 }
 
 #[test]
@@ -335,5 +343,8 @@ fn those_who_announce_clients_are_named_for_every_address() {
         ["listener.a.proxy_protocol.from[0]: no address of this listener is a unix socket; leave \
           it out"]
     );
-    assert_eq!(backend(&format!("{HTTP}\nproxy_protocol.from = ['::1']"), ""), [""; 0]);
+    assert_eq!(
+        backend(&format!("{HTTP}\nproxy_protocol.from = ['::1']"), ""),
+        Vec::<String>::new()
+    );
 }

@@ -81,8 +81,8 @@ impl fmt::Debug for Hello {
     }
 }
 
-/// Reads until the ClientHello, of which `early` was read before, is complete or has more bytes than
-/// `bytes_max`.
+/// Reads until the ClientHello, of which `early` was read before, is complete or has more bytes
+/// than `bytes_max`.
 pub async fn read(
     socket: &mut Socket,
     early: &[u8],
