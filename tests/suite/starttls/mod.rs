@@ -3,9 +3,15 @@
 //! Owns the words of a client before its TLS, and backends that speak by the book. Refuses to know
 //! the protocols: each has a module.
 
+mod bytes;
+mod endpoint;
 mod imap;
+mod ldap;
+mod mysql;
 mod pop3;
+mod postgresql;
 mod smtp;
+mod xmpp;
 
 use std::time::Duration;
 
@@ -93,7 +99,7 @@ async fn count(proxy: &Proxy, outcome: &str, times: f64) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_has_so_much_time_before_tls_and_no_more() {
-    for protocol in ["smtp", "imap", "pop3"] {
+    for protocol in ["smtp", "imap", "pop3", "postgresql", "ldap", "xmpp"] {
         let backend = by_the_book("", &[]);
         let builder = Proxy::builder().listener(starttls(protocol)).backend(&backend);
         let proxy = builder.set("limits.starttls_timeout", "\"300ms\"").start().await;
