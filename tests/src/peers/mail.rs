@@ -37,7 +37,7 @@ pub async fn postfix(credential: Option<&Credential>) -> Option<Peer> {
         let (chain, key) = draft.credential(credential, 0);
         let (chain, key) = (chain.display(), key.display());
         let _ = writeln!(main, "smtpd_tls_cert_file = {chain}\nsmtpd_tls_key_file = {key}");
-        main += "smtpd_tls_security_level = may\nsmtpd_tls_loglevel = 1\n";
+        main += "smtpd_tls_security_level = may\nsmtpd_tls_received_header = yes\n";
         let port = draft.port("smtps");
         let _ = writeln!(
             services,

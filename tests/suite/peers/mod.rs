@@ -5,7 +5,13 @@
 //! `starttls`; here those judge who speak it for a living.
 
 mod alone;
+mod both_sides;
 mod client_mode;
+mod databases;
+mod directory;
+mod mail;
+mod messages;
+mod openssl;
 
 use std::path::Path;
 
