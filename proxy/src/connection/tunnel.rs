@@ -127,12 +127,19 @@ async fn begin<C: Downstream>(
     origin: &Origin,
 ) -> Result<Dedicated, CloseReason> {
     let deadline = Instant::now() + snapshot.limits.starttls_timeout;
+    let rule = snapshot.starttls.as_ref();
+    let (spoken, asked) = (rule.map(|rule| rule.protocol), backend.starttls());
     let mut upstream = match way {
         Way::New => {
             let local = stream.socket().local_addr();
             let introduction = introduction(backend, known, origin, local);
-            let connected = tcp::connect(stream, origin.client, backend, &introduction).await;
-            connected.map_err(|error| unreachable(&error, origin))?
+            match tcp::connect(stream, origin.client, backend, &introduction).await {
+                Ok(upstream) => upstream,
+                Err(error) => {
+                    greeting::decline(stream, spoken.or(asked)).await;
+                    return Err(unreachable(&error, origin));
+                }
+            }
         }
         Way::Kept(upstream) => return Ok(*upstream),
         Way::Login(mut upstream, greeting) => {
@@ -144,9 +151,8 @@ async fn begin<C: Downstream>(
             return Ok(*upstream);
         }
     };
-    let rule = snapshot.starttls.as_ref();
     let name = rule.map_or(LOCAL_NAME, |rule| &rule.greeting_name);
-    let greeting = Greeting::between(rule.map(|rule| rule.protocol), backend.starttls(), name);
+    let greeting = Greeting::between(spoken, asked, name);
     greeting::exchange(stream, &mut upstream, greeting, deadline).await.map_err(|error| {
         if let Some(failure) = error.failure() {
             backend.metrics().errors.of(failure).inc();

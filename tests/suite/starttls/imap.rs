@@ -45,7 +45,7 @@ async fn nobody_logs_in_without_tls_and_nothing_is_smuggled_into_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backend_that_takes_everybody_for_somebody_gets_nobody() {
-    let ours = "* BYE [UNAVAILABLE] The mail service does not answer as it should\r\n";
+    let ours = "* BYE [UNAVAILABLE] The mail service is not available\r\n";
     for (words, heard) in [
         ("* PREAUTH Welcome\r\n", ours),
         ("* BYE [UNAVAILABLE] Busy\r\n", "* BYE [UNAVAILABLE] Busy\r\n"),

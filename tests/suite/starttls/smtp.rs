@@ -1,7 +1,7 @@
 //! SMTP before TLS and behind it.
 
 use portunus_tests::wait::within;
-use portunus_tests::{Proxy, Tls, unreachable};
+use portunus_tests::{Proxy, Tls, raw, unreachable};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 
@@ -128,7 +128,7 @@ async fn a_backend_that_does_not_want_the_client_says_so_to_it() {
             "554-5.7.1 You are\r\n554 5.7.1 not wanted\r\n",
             "554-5.7.1 You are\r\n554 5.7.1 not wanted\r\n",
         ),
-        ("SSH-2.0-x\r\n", "421 4.3.0 The mail service does not answer as it should\r\n"),
+        ("SSH-2.0-x\r\n", "421 4.3.2 The mail service is not available\r\n"),
     ] {
         let backend = by_the_book(words, &[]);
         let proxy = Proxy::builder().listener(starttls("smtp")).backend(&backend).start().await;
@@ -136,6 +136,18 @@ async fn a_backend_that_does_not_want_the_client_says_so_to_it() {
         tls.send(b"EHLO client.test\r\n").await;
         assert_eq!(String::from_utf8(tls.receive_all().await.unwrap()).unwrap(), heard);
         proxy.wait_for_log("closed", &[("reason", "backend_error")]).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_whose_backend_is_away_hears_so_in_its_own_words() {
+    let closing = raw(|_stream, _| async {});
+    for backend in [unreachable(), closing] {
+        let proxy = Proxy::builder().listener(starttls("smtp")).backend(backend).start().await;
+        let mut tls = come_to_tls(&proxy).await;
+        tls.send(b"EHLO client.test\r\n").await;
+        let heard = String::from_utf8(tls.receive_all().await.unwrap()).unwrap();
+        assert_eq!(heard, "421 4.3.2 The mail service is not available\r\n");
     }
 }
 

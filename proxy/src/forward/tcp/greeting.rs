@@ -13,6 +13,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::downstream::Downstream;
+use super::end;
 use crate::backend::{Dedicated, Link};
 use crate::config::StarttlsProtocol;
 use crate::net::with_scratch;
@@ -23,7 +24,12 @@ use crate::starttls::{ClientDialogue, Welcome, Welcomed, imap, pop3, smtp};
 #[derive(Debug)]
 pub enum Greeting {
     /// The backend's is kept from the client, which had ours.
-    Kept(Box<dyn Welcome>),
+    Kept {
+        /// Reads it.
+        welcome: Box<dyn Welcome>,
+        /// What the client hears if there is none.
+        regret: &'static str,
+    },
     /// The client hears this, since the backend's was read before the TLS of the endpoint.
     Ours(Vec<u8>),
     /// Nothing: the first words of both sides are for the other.
@@ -39,7 +45,10 @@ impl Greeting {
         name: &str,
     ) -> Self {
         match (listener, endpoint) {
-            (Some(protocol), None) => welcome(protocol).map_or(Self::Theirs, Self::Kept),
+            (Some(protocol), None) => match welcome(protocol) {
+                Some(welcome) => Self::Kept { welcome, regret: regret(protocol) },
+                None => Self::Theirs,
+            },
             (None, Some(protocol)) => Self::Ours(ours(protocol, name)),
             // Both were greeted before their TLS.
             (Some(_), Some(_)) | (None, None) => Self::Theirs,
@@ -74,6 +83,30 @@ fn ours(protocol: StarttlsProtocol, name: &str) -> Vec<u8> {
     }
 }
 
+/// What a client hears whose backend is not there; empty where the protocol has no words for it.
+fn regret(protocol: StarttlsProtocol) -> &'static str {
+    match protocol {
+        StarttlsProtocol::Imap => imap::UNAVAILABLE,
+        StarttlsProtocol::Pop3 => pop3::UNAVAILABLE,
+        StarttlsProtocol::Smtp => smtp::UNAVAILABLE,
+        StarttlsProtocol::Ldap
+        | StarttlsProtocol::Mysql
+        | StarttlsProtocol::Postgresql
+        | StarttlsProtocol::Xmpp => "",
+    }
+}
+
+/// Tells a client that there is no backend, as far as `protocol` has words for it, and that this
+/// is the end. Who does not listen is not told twice.
+pub async fn decline<C: Downstream>(client: &mut C, protocol: Option<StarttlsProtocol>) {
+    match protocol.map_or("", regret) {
+        "" => end::farewell(client).await,
+        words => {
+            let _ = timeout(FAREWELL_TIMEOUT, bid_farewell(client, words.as_bytes())).await;
+        }
+    }
+}
+
 /// Does what `greeting` says, until `deadline` at the latest. A client that is not welcome is told
 /// so, in the words of the backend if it has some, and hears that this is the end.
 pub async fn exchange<C: Downstream>(
@@ -85,9 +118,13 @@ pub async fn exchange<C: Downstream>(
     let heard = match greeting {
         Greeting::Theirs => return Ok(()),
         Greeting::Ours(words) => Ok(words),
-        Greeting::Kept(mut welcome) => {
-            let heard = hear(client, &mut backend.link, &mut *welcome);
-            timeout_at(deadline, heard).await.unwrap_or(Err((GreetingError::Timeout, Vec::new())))
+        Greeting::Kept { mut welcome, regret } => {
+            let heard = timeout_at(deadline, hear(client, &mut backend.link, &mut *welcome)).await;
+            let heard = heard.unwrap_or(Err((GreetingError::Timeout, Vec::new())));
+            heard.map_err(|(error, words)| match words.is_empty() {
+                true => (error, regret.into()),
+                false => (error, words),
+            })
         }
     };
     match heard {

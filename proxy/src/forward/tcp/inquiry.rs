@@ -32,7 +32,8 @@ pub struct Inquiry<'a> {
 }
 
 impl<'a> Inquiry<'a> {
-    /// `client` is introduced as `introduction` has it, and `endpoint` is what endpoints of `backend` are asked for TLS in, if they are.
+    /// `client` is introduced as `introduction` has it, and `endpoint` is what endpoints of
+    /// `backend` are asked for TLS in, if they are.
     pub fn new(
         backend: &'a Backend,
         client: ClientAddr,
@@ -56,7 +57,7 @@ impl<'a> Inquiry<'a> {
             InquiryError::Unreachable
         })?;
         let smtp = Some(StarttlsProtocol::Smtp);
-        if let Greeting::Kept(welcome) = Greeting::between(smtp, self.endpoint, "") {
+        if let Greeting::Kept { welcome, .. } = Greeting::between(smtp, self.endpoint, "") {
             hear(&mut connection, welcome).await?;
         }
         Ok(connection)

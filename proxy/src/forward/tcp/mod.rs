@@ -48,7 +48,7 @@ pub struct Terms<'a> {
 }
 
 /// Connects to an endpoint of `backend`, while what is left of the handshake is sent. A client that
-/// gets no connection is told at least that this is the end.
+/// gets no connection is still to be told so: see [`greeting::decline`].
 pub async fn connect<C: Downstream>(
     client: &mut C,
     addr: ClientAddr,
@@ -62,11 +62,7 @@ pub async fn connect<C: Downstream>(
         let _ = client.poll_flush(cx);
         connect.as_mut().poll(cx)
     });
-    let connected = connected.await;
-    if connected.is_err() {
-        end::farewell(client).await;
-    }
-    connected
+    connected.await
 }
 
 /// Joins `client` and `backend` until both directions have ended, one side breaks, or nothing moves

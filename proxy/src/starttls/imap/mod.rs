@@ -92,7 +92,7 @@ impl Talk for Imap {
             None => format!("* {words}\r\n"),
         };
         match refusal {
-            Refusal::Backend => "* BYE [UNAVAILABLE] The mail service is not available\r\n".into(),
+            Refusal::Backend => UNAVAILABLE.into(),
             Refusal::Flooded => "* BYE Too much before STARTTLS\r\n".into(),
             Refusal::Injected => tagged("BAD Nothing may follow STARTTLS before TLS") + "* BYE\r\n",
             Refusal::NoTls => tagged("NO [PRIVACYREQUIRED] Issue STARTTLS first") + "* BYE\r\n",
@@ -133,6 +133,9 @@ fn is_atom_byte(byte: u8) -> bool {
     byte.is_ascii_graphic() && !b"(){%*\"\\]".contains(&byte)
 }
 
+/// What a client hears whose backend is not there, or is none (RFC 9051 §7.1).
+pub const UNAVAILABLE: &str = "* BYE [UNAVAILABLE] The mail service is not available\r\n";
+
 /// What a client is told, which is true of every backend.
 const CAPABILITIES: &str = "IMAP4rev1 STARTTLS LOGINDISABLED";
 
@@ -151,7 +154,7 @@ impl Judge for Greeting {
     }
 
     fn last_words(&self) -> &'static str {
-        "* BYE [UNAVAILABLE] The mail service does not answer as it should\r\n"
+        UNAVAILABLE
     }
 }
 

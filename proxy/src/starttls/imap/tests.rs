@@ -195,7 +195,7 @@ fn the_refusal_of_a_backend_is_passed_on() {
 
 #[test]
 fn nobody_is_somebody_without_a_password() {
-    let ours = "* BYE [UNAVAILABLE] The mail service does not answer as it should\r\n";
+    let ours = "* BYE [UNAVAILABLE] The mail service is not available\r\n";
     for words in ["* PREAUTH Welcome\r\n", "* preauth\r\n", "220 a\r\n", "A1 OK a\r\n", "\r\n"] {
         let welcomed = welcome_in_all_ways(welcome, words.as_bytes());
         assert_eq!(welcomed, Welcomed::Refused(ours.into()), "{words:?}");

@@ -54,7 +54,7 @@ impl Talk for Pop3 {
 
     fn last_words(&self, refusal: Refusal) -> String {
         let words = match refusal {
-            Refusal::Backend => "The mail service is not available",
+            Refusal::Backend => return UNAVAILABLE.into(),
             Refusal::Flooded => "Too much before STLS",
             Refusal::Injected => "Nothing may follow STLS before TLS",
             Refusal::NoTls => "Issue STLS first",
@@ -64,6 +64,9 @@ impl Talk for Pop3 {
         format!("-ERR {words}\r\n")
     }
 }
+
+/// What a client hears whose backend is not there, or is none (RFC 3206 §4).
+pub const UNAVAILABLE: &str = "-ERR [SYS/TEMP] The mail service is not available\r\n";
 
 /// What a backend says first: one line (RFC 1939 §4).
 #[derive(Debug)]
@@ -79,7 +82,7 @@ impl Judge for Greeting {
     }
 
     fn last_words(&self) -> &'static str {
-        "-ERR The mail service does not answer as it should\r\n"
+        UNAVAILABLE
     }
 }
 

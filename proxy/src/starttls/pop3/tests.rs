@@ -130,7 +130,7 @@ fn the_first_words_of_a_backend_are_kept_or_passed_on() {
     assert_eq!(kept, Welcomed::Kept(b"rest".to_vec()));
     let refused = welcome_in_all_ways(welcome, b"-ERR Busy\r\n");
     assert_eq!(refused, Welcomed::Refused(b"-ERR Busy\r\n".to_vec()));
-    let ours = b"-ERR The mail service does not answer as it should\r\n".to_vec();
+    let ours = b"-ERR [SYS/TEMP] The mail service is not available\r\n".to_vec();
     assert_eq!(welcome_in_all_ways(welcome, b"220 a\r\n"), Welcomed::Refused(ours));
 }
 

@@ -86,10 +86,7 @@ impl Talk for Smtp {
 
     fn answered(&mut self, said: Answer<'_>) -> Reply {
         match said {
-            Answer::Nobody => {
-                let words = "421 4.3.2 The mail service is not available\r\n";
-                Reply::Refuse(words.into(), Refusal::Backend)
-            }
+            Answer::Nobody => Reply::Refuse(UNAVAILABLE.into(), Refusal::Backend),
             Answer::Said(answer) => Reply::Answer(with_ours(answer)),
             Answer::Unwelcome(words) => {
                 Reply::Refuse(String::from_utf8_lossy(words).into_owned(), Refusal::Backend)
@@ -99,7 +96,7 @@ impl Talk for Smtp {
 
     fn last_words(&self, refusal: Refusal) -> String {
         let words = match refusal {
-            Refusal::Backend => "421 4.3.2 The mail service is not available",
+            Refusal::Backend => return UNAVAILABLE.into(),
             Refusal::Flooded => "421 4.7.0 Too much before STARTTLS",
             Refusal::Injected => "503 5.5.1 Nothing may follow STARTTLS before TLS",
             Refusal::NoTls => "530 5.7.0 Must issue a STARTTLS command first",
@@ -145,9 +142,12 @@ impl Judge for Greeting {
     }
 
     fn last_words(&self) -> &'static str {
-        "421 4.3.0 The mail service does not answer as it should\r\n"
+        UNAVAILABLE
     }
 }
+
+/// What a client hears whose backend is not there, or is none (RFC 5321 §3.8).
+pub const UNAVAILABLE: &str = "421 4.3.2 The mail service is not available\r\n";
 
 fn answer(words: &str) -> Reply {
     Reply::Answer(format!("{words}\r\n"))

@@ -280,7 +280,7 @@ fn the_refusal_of_a_backend_is_passed_on() {
         assert_eq!(welcomed, Welcomed::Refused(words.into()));
     }
     for words in ["+OK\r\n", "250 Ok\r\n", "\r\n", "220-a\r\n554 b\r\n"] {
-        let ours = b"421 4.3.0 The mail service does not answer as it should\r\n".to_vec();
+        let ours = b"421 4.3.2 The mail service is not available\r\n".to_vec();
         assert_eq!(welcome_in_all_ways(welcome, words.as_bytes()), Welcomed::Refused(ours));
     }
 }
