@@ -3,11 +3,13 @@
 //!
 //! Owns the [`Way`]s, so that what is promised of one is asked of all. `passing` is about names
 //! whose TLS ends elsewhere, `ends` about how each side learns of the other's, `flow` about when
-//! bytes travel, `volume` about many of them, `turnover` about many connections.
+//! bytes travel, `volume` about many of them, `silence` about sides that say nothing any more,
+//! `turnover` about many connections.
 
 mod ends;
 mod flow;
 mod passing;
+mod silence;
 mod turnover;
 mod volume;
 

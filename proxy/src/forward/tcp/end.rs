@@ -50,7 +50,12 @@ impl<C: Downstream> Relay<C> {
             End::ClientBroke(error) => {
                 drop(self.client);
                 reset(self.backend.link.socket(), until).await;
-                if is_reset(&error) { CloseReason::ClientReset } else { CloseReason::ClientError }
+                match error.kind() {
+                    _ if is_reset(&error) => CloseReason::ClientReset,
+                    // It acknowledged neither what was sent nor the probes of the kernel.
+                    io::ErrorKind::TimedOut => CloseReason::Timeout,
+                    _ => CloseReason::ClientError,
+                }
             }
             End::Truncated => {
                 reset(self.backend.link.socket(), until).await;
