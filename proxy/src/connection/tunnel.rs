@@ -3,6 +3,7 @@
 //! Owns the sequence route → connect → greet → join, and how the client is introduced to the
 //! endpoint. Refuses to know how a client's stream came about. Read next: `forward::tcp`.
 
+use std::error::Error;
 use std::net::SocketAddr;
 
 use http::HeaderMap;
@@ -12,9 +13,10 @@ use tracing::debug;
 
 use super::Origin;
 use crate::backend::{Backend, ConnectError, Dedicated};
+use crate::config::{Entrance, StarttlsProtocol};
 use crate::forward::tcp::downstream::Downstream;
 use crate::forward::tcp::greeting::{self, Greeting};
-use crate::forward::tcp::{self, Terms, mysql};
+use crate::forward::tcp::{self, Terms, mysql, postgresql};
 use crate::handshake::Facts;
 use crate::handshake::introduction::introduce;
 use crate::handshake::sites::SiteId;
@@ -118,7 +120,7 @@ pub(super) async fn serve<C: Downstream>(
     }
 }
 
-/// Sees to it that client and endpoint can be joined: both are greeted, or nobody is to be.
+/// Sees to it that client and endpoint can be joined.
 async fn begin<C: Downstream>(
     stream: &mut C,
     (backend, known): (&Backend, Known<'_>),
@@ -127,40 +129,62 @@ async fn begin<C: Downstream>(
     origin: &Origin,
 ) -> Result<Dedicated, CloseReason> {
     let deadline = Instant::now() + snapshot.limits.starttls_timeout;
-    let rule = snapshot.starttls.as_ref();
-    let (spoken, asked) = (rule.map(|rule| rule.protocol), backend.starttls());
-    let mut upstream = match way {
+    match way {
         Way::New => {
+            let spoken = snapshot.starttls.as_ref().map(|rule| rule.protocol);
             let local = stream.socket().local_addr();
             let introduction = introduction(backend, known, origin, local);
-            match tcp::connect(stream, origin.client, backend, &introduction).await {
+            let connected = tcp::connect(stream, origin.client, backend, &introduction).await;
+            let mut upstream = match connected {
                 Ok(upstream) => upstream,
                 Err(error) => {
-                    greeting::decline(stream, spoken.or(asked)).await;
+                    greeting::decline(stream, spoken.or(backend.starttls())).await;
                     return Err(unreachable(&error, origin));
                 }
+            };
+            let asked_in_clear =
+                backend.starttls().filter(|_| snapshot.entrance == Entrance::Clear);
+            if asked_in_clear == Some(StarttlsProtocol::Postgresql) {
+                let begun = postgresql::begin(stream, &mut upstream.link, deadline).await;
+                begun.map_err(|error| told(&error, origin, error.reason()))?;
+            } else {
+                greet(stream, &mut upstream, backend, snapshot, origin).await?;
             }
+            Ok(upstream)
         }
-        Way::Kept(upstream) => return Ok(*upstream),
+        Way::Kept(upstream) => Ok(*upstream),
         Way::Login(mut upstream, greeting) => {
             let login = mysql::log_in(stream, &mut upstream.link, &greeting, deadline).await;
-            login.map_err(|error| {
-                debug!(peer = %origin.peer, error = %Chain(&error), "no login");
-                error.reason()
-            })?;
-            return Ok(*upstream);
+            login.map_err(|error| told(&error, origin, error.reason()))?;
+            Ok(*upstream)
         }
-    };
+    }
+}
+
+/// Sees to it that both are greeted, or nobody is to be.
+async fn greet<C: Downstream>(
+    stream: &mut C,
+    upstream: &mut Dedicated,
+    backend: &Backend,
+    snapshot: &Snapshot,
+    origin: &Origin,
+) -> Result<(), CloseReason> {
+    let rule = snapshot.starttls.as_ref();
     let name = rule.map_or(LOCAL_NAME, |rule| &rule.greeting_name);
-    let greeting = Greeting::between(spoken, asked, name);
-    greeting::exchange(stream, &mut upstream, greeting, deadline).await.map_err(|error| {
+    let greeting = Greeting::between(rule.map(|rule| rule.protocol), backend.starttls(), name);
+    let deadline = Instant::now() + snapshot.limits.starttls_timeout;
+    greeting::exchange(stream, upstream, greeting, deadline).await.map_err(|error| {
         if let Some(failure) = error.failure() {
             backend.metrics().errors.of(failure).inc();
         }
-        debug!(peer = %origin.peer, error = %Chain(&error), "no greeting");
-        error.reason()
-    })?;
-    Ok(upstream)
+        told(&error, origin, error.reason())
+    })
+}
+
+/// `reason`, after the log was told of it.
+fn told(error: &(dyn Error + 'static), origin: &Origin, reason: CloseReason) -> CloseReason {
+    debug!(peer = %origin.peer, error = %Chain(error), "client and endpoint were not joined");
+    reason
 }
 
 fn unreachable(error: &ConnectError, origin: &Origin) -> CloseReason {

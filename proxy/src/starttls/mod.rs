@@ -15,6 +15,7 @@ pub mod pop3;
 pub mod postgresql;
 #[cfg(test)]
 mod rehearsal;
+pub mod scram;
 pub mod smtp;
 mod talk;
 mod welcome;

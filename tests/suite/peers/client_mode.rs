@@ -9,7 +9,7 @@ use portunus_tests::{Builder, Proxy, authority, clear, echo};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use super::{ca, mail_client};
+use super::{ca, mail_client, psql};
 
 /// How TLS begins at a port of a peer.
 const AT_ONCE: &str = "";
@@ -66,6 +66,22 @@ async fn mail_is_sent_over_tls_by_who_knows_none() {
         client.run().await.expect_success();
         assert!(handshakes(&proxy, name).await >= 1.0, "{name}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_is_asked_over_tls_by_who_knows_none() {
+    let Some(peer) = postgresql(Some(&credential())).await else { return };
+    let proxy = way(Proxy::builder(), "db", &peer, "postgresql", "postgresql").start().await;
+    let question = "select ssl from pg_stat_ssl where pid = pg_backend_pid()";
+    // What clients do without being told is `prefer`.
+    for mode in ["disable", "allow", "prefer"] {
+        let Some(psql) = psql(proxy.address("db").port()) else { return };
+        let said = psql.env("PGSSLMODE", mode).args(["-c", question]).run().await;
+        assert_eq!(said.expect_success().trim(), "t", "sslmode={mode}");
+    }
+    let Some(psql) = psql(proxy.address("db").port()) else { return };
+    let said = psql.env("PGSSLMODE", "require").args(["-c", question]).run().await;
+    assert!(!said.status.success(), "there is no TLS to be had: {}", said.everything());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -14,6 +14,7 @@ pub mod greeting;
 mod idle;
 pub mod inquiry;
 pub mod mysql;
+pub mod postgresql;
 
 use std::future::{Future, poll_fn};
 use std::io;

@@ -1,0 +1,139 @@
+//! A client of PostgreSQL without TLS, until its backend, which has TLS, names the ways to log in.
+//!
+//! Owns the reading and writing of whole packets that long, and not a byte beyond it: what follows
+//! is the relay's. What is answered and changed is the dialogue's to know. Refuses to know TLS.
+//! Read next: `starttls::scram`.
+
+use std::future::poll_fn;
+use std::io;
+use std::task::{Poll, ready};
+
+use tokio::io::AsyncWriteExt as _;
+use tokio::time::{Instant, timeout_at};
+
+use super::downstream::Downstream;
+use crate::backend::Link;
+use crate::net::{is_reset, with_scratch};
+use crate::outcome::CloseReason;
+use crate::starttls::scram::{Doorstep, Message, Request, Verdict};
+
+/// Has `client` begin its session at `backend`, until `deadline`. When this returns, both are to be
+/// joined.
+pub async fn begin<C: Downstream>(
+    client: &mut C,
+    backend: &mut Link,
+    deadline: Instant,
+) -> Result<(), PostgresqlError> {
+    let begun = async {
+        let (said, is_session) = hear_client(client).await?;
+        backend.write_all(&said).await.map_err(PostgresqlError::Backend)?;
+        let pushed = poll_fn(|cx| backend.poll_push(cx)).await;
+        pushed.map_err(PostgresqlError::Backend)?;
+        let mut verdict = if is_session { Verdict::Pending } else { Verdict::Given };
+        while verdict == Verdict::Pending {
+            let words;
+            (words, verdict) = hear_backend(backend).await?;
+            tell(client, &words).await?;
+        }
+        Ok(())
+    };
+    timeout_at(deadline, begun).await.unwrap_or(Err(PostgresqlError::Timeout))
+}
+
+/// What the client has for the backend, and whether it is the begin of a session.
+async fn hear_client<C: Downstream>(client: &mut C) -> Result<(Vec<u8>, bool), PostgresqlError> {
+    let mut doorstep = Doorstep::default();
+    loop {
+        let heard = poll_fn(|cx| {
+            ready!(client.poll_clear_text(cx))?;
+            let clear = client.clear_text();
+            if clear.is_empty() {
+                return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+            }
+            let count = clear.len();
+            let request = doorstep.feed(clear).map_err(bad);
+            client.consume(count);
+            Poll::Ready(request)
+        });
+        match heard.await.map_err(PostgresqlError::Client)? {
+            Request::Declined(words) => tell(client, &words).await?,
+            Request::Other(said) => return Ok((said, false)),
+            Request::Session(said) => return Ok((said, true)),
+        }
+    }
+}
+
+/// The next message of the backend, as the client is to hear it.
+async fn hear_backend(backend: &mut Link) -> Result<(Vec<u8>, Verdict), PostgresqlError> {
+    let mut message = Message::default();
+    let whole = poll_fn(|cx| {
+        loop {
+            let missing = message.missing().map_err(bad)?;
+            if missing == 0 {
+                return Poll::Ready(Ok(()));
+            }
+            ready!(with_scratch(|scratch| {
+                let scratch = scratch.get_mut(..missing).unwrap_or_default();
+                let count = ready!(backend.poll_fill(cx, scratch))?;
+                match scratch.get(..count).unwrap_or_default() {
+                    [] => Poll::Ready(Err(io::Error::from(io::ErrorKind::UnexpectedEof))),
+                    bytes => {
+                        message.take(bytes);
+                        Poll::Ready(Ok(()))
+                    }
+                }
+            }))?;
+        }
+    });
+    whole.await.map_err(PostgresqlError::Backend)?;
+    Ok(message.finish())
+}
+
+/// Says `words`, which are no more than a stream takes at once.
+async fn tell<C: Downstream>(client: &mut C, words: &[u8]) -> Result<(), PostgresqlError> {
+    if words.is_empty() {
+        return Ok(());
+    }
+    let told = poll_fn(|cx| {
+        ready!(client.poll_flush(cx))?;
+        Poll::Ready(client.give(cx, words))
+    });
+    match told.await.map_err(PostgresqlError::Client)? {
+        count if count == words.len() => {
+            let flushed = poll_fn(|cx| client.poll_flush(cx)).await;
+            flushed.map_err(PostgresqlError::Client)
+        }
+        _ => Err(PostgresqlError::Client(io::ErrorKind::WriteZero.into())),
+    }
+}
+
+/// Why a client and a backend of PostgreSQL do not come together.
+#[derive(Debug, thiserror::Error)]
+pub enum PostgresqlError {
+    /// The backend broke, or does not say what it should.
+    #[error("the backend does not begin a session of PostgreSQL")]
+    Backend(#[source] io::Error),
+    /// The client broke, left, or does not say what it should.
+    #[error("the client does not begin a session of PostgreSQL")]
+    Client(#[source] io::Error),
+    /// It took too long.
+    #[error("a session of PostgreSQL was not begun in time")]
+    Timeout,
+}
+
+impl PostgresqlError {
+    /// How the connection ended.
+    pub fn reason(&self) -> CloseReason {
+        match self {
+            Self::Backend(_) => CloseReason::BackendError,
+            Self::Client(error) if is_reset(error) => CloseReason::ClientReset,
+            Self::Client(_) => CloseReason::ClientError,
+            Self::Timeout => CloseReason::Timeout,
+        }
+    }
+}
+
+/// What stands in the stream is not what should.
+fn bad(error: impl std::error::Error + Send + Sync + 'static) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error)
+}
