@@ -156,8 +156,11 @@ pub async fn converse(
     backend: &mut impl Consult,
     deadline: Instant,
 ) -> Result<Conversed, StarttlsError> {
-    let end = timeout_at(deadline, lead(&mut socket, dialogue, backend)).await;
-    match end.unwrap_or(Err(StarttlsError::Timeout))? {
+    let Ok(end) = timeout_at(deadline, lead(&mut socket, dialogue, backend)).await else {
+        refusal::tell(socket, &dialogue.overdue()).await;
+        return Err(StarttlsError::Timeout);
+    };
+    match end? {
         End::Clear(start) => Ok(Conversed::Clear { socket, start }),
         End::DirectTls(start) => Ok(Conversed::DirectTls { socket, start }),
         End::Upgraded => Ok(Conversed::Upgraded { socket }),

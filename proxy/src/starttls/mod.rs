@@ -46,6 +46,11 @@ pub trait ServerDialogue: fmt::Debug + Send {
         let _ = answer;
         Step::listen(Vec::new())
     }
+
+    /// What is said to a client whose time is over; empty where the protocol has no words for it.
+    fn overdue(&self) -> Vec<u8> {
+        Vec::new()
+    }
 }
 
 /// What came of a question to the backend.

@@ -25,6 +25,11 @@ pub(super) trait Talk: fmt::Debug + Send {
 
     /// What is said of a refusal before the connection ends.
     fn last_words(&self, refusal: Refusal) -> String;
+
+    /// What is said to a client whose time is over.
+    fn overdue(&self) -> &'static str {
+        ""
+    }
 }
 
 /// What comes of a line; all words have their end of line.
@@ -156,6 +161,10 @@ impl<T: Talk> ServerDialogue for Conversation<T> {
         }
         self.lines.push(bytes);
         self.go_on(Vec::new())
+    }
+
+    fn overdue(&self) -> Vec<u8> {
+        self.talk.overdue().into()
     }
 
     fn answered(&mut self, answer: Answer<'_>) -> Step {

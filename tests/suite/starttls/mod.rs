@@ -99,13 +99,21 @@ async fn count(proxy: &Proxy, outcome: &str, times: f64) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_has_so_much_time_before_tls_and_no_more() {
-    for protocol in ["smtp", "imap", "pop3", "postgresql", "ldap", "xmpp"] {
+    for (protocol, end) in [
+        ("smtp", "\n421 4.4.2 Too slow\r\n"),
+        ("imap", "\n* BYE Too slow\r\n"),
+        ("pop3", "ready\r\n"),
+        ("postgresql", ""),
+        ("ldap", ""),
+        ("xmpp", ""),
+    ] {
         let backend = by_the_book("", &[]);
         let builder = Proxy::builder().listener(starttls(protocol)).backend(&backend);
         let proxy = builder.set("limits.starttls_timeout", "\"300ms\"").start().await;
         let begin = tokio::time::Instant::now();
         let mut tcp = proxy.client(NAME).tcp().await;
-        hear_all(&mut tcp).await;
+        let heard = hear_all(&mut tcp).await;
+        assert!(heard.ends_with(end), "{protocol}: {heard}");
         assert!(begin.elapsed() >= Duration::from_millis(300), "{protocol}");
         count(&proxy, "timeout", 1.0).await;
         assert_eq!(backend.connections(), 0, "{protocol}");

@@ -100,6 +100,11 @@ impl Talk for Imap {
             Refusal::TooManyErrors => "* BYE Too many errors\r\n".into(),
         }
     }
+
+    fn overdue(&self) -> &'static str {
+        // RFC 9051 §5.4.
+        "* BYE Too slow\r\n"
+    }
 }
 
 /// Bytes of a string that stand behind the line.

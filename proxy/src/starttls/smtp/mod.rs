@@ -105,6 +105,11 @@ impl Talk for Smtp {
         };
         format!("{words}\r\n")
     }
+
+    fn overdue(&self) -> &'static str {
+        // RFC 5321 §3.8.
+        "421 4.4.2 Too slow\r\n"
+    }
 }
 
 /// What a backend answers to EHLO, as a client hears it in the clear: without the STARTTLS of the
