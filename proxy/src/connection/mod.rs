@@ -137,7 +137,6 @@ async fn serve_requests(
     watch: DrainWatch,
 ) -> CloseReason {
     let facts = http::ConnectionFacts {
-        peer: origin.peer,
         client: origin.client,
         local_port: origin.port,
         server_name: None,
@@ -199,7 +198,6 @@ async fn serve_tls(
                 Protocol::Plain => HttpVersion::H1,
             };
             let facts = http::ConnectionFacts {
-                peer: origin.peer,
                 client: origin.client,
                 local_port: origin.port,
                 server_name: facts.server_name.as_ref().map(|name| name.as_str().into()),

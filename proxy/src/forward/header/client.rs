@@ -1,12 +1,12 @@
 //! Who the client of a request is: the one answer that logs, balancing and backends go by.
 //!
 //! Owns [`Sender`], who stands at the other end of the connection, and [`Client`], on whose behalf
-//! it asks. A PROXY header has the first word, since it speaks of the connection itself. Without
-//! one, a peer that the configuration trusts is believed about whom it speaks for, and so is that
-//! one if it is trusted too: from the end of the list, where the nearest proxy has written, up to
-//! the first address that is not trusted, or that is none. What stands before was written by
-//! somebody whom nobody vouches for, and goes no further. Refuses to know how fields are written.
-//! Read next: `forwarded`.
+//! it asks. A PROXY header has the first word, since it speaks of the connection itself: whom it
+//! tells of is the sender, and without one the sender is the peer. A sender that the configuration
+//! trusts is believed about whom it speaks for, and so is that one if it is trusted too: from the
+//! end of the list, where the nearest proxy has written, up to the first address that is not
+//! trusted, or that is none. What stands before was written by somebody whom nobody vouches for,
+//! and goes no further. Refuses to know how fields are written. Read next: `forwarded`.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -42,14 +42,14 @@ pub struct Client {
 }
 
 impl Sender {
-    /// The one who opened a connection as `peer` and is `client` after a PROXY header, which has
-    /// spoken if the two differ.
-    pub fn new(peer: PeerAddr, client: ClientAddr, trusted: &[IpNet]) -> Self {
-        let is_proxied = client != ClientAddr::from(peer);
+    /// The one who is `client` after the PROXY header, where there is one, and who is believed if
+    /// it is among `trusted`. Who has told of it does not matter: to be believed about connections
+    /// is not to be believed about what they carry.
+    pub fn new(client: ClientAddr, trusted: &[IpNet]) -> Self {
         Self {
             addr: client,
             value: client.ip().and_then(|ip| ip.to_string().try_into().ok()),
-            is_trusted: !is_proxied && peer.ip().is_some_and(|ip| is_among(trusted, ip)),
+            is_trusted: client.ip().is_some_and(|ip| is_among(trusted, ip)),
         }
     }
 

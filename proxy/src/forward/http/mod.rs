@@ -32,7 +32,7 @@ use crate::drain::DrainWatch;
 use crate::forward::header::TlsFacts;
 use crate::handshake::sites::SiteId;
 use crate::metrics::{HttpVersion, ListenerMetrics};
-use crate::net::{ClientAddr, PeerAddr, Progress};
+use crate::net::{ClientAddr, Progress};
 use crate::outcome::CloseReason;
 use crate::route::Routes;
 use state::Connection;
@@ -57,9 +57,7 @@ pub struct HttpService {
 /// What is known of a connection before its first request.
 #[derive(Clone, Debug)]
 pub struct ConnectionFacts {
-    /// Who opened the connection.
-    pub peer: PeerAddr,
-    /// Who that is after a PROXY header; without one it is the peer.
+    /// Who asks: whom a PROXY header tells of, and without one the peer.
     pub client: ClientAddr,
     /// The port that the client connected to; a unix socket has none.
     pub local_port: Option<u16>,

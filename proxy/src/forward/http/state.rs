@@ -52,7 +52,7 @@ impl Connection {
         let chain = facts.identity.as_ref().map_or(&[][..], |identity| identity.chain());
         let client_cert = ClientCert::new(chain, forward.unwrap_or(ClientCertForward::None));
         let listener = &service.listener;
-        let sender = Sender::new(facts.peer, facts.client, &listener.trusted_peers);
+        let sender = Sender::new(facts.client, &listener.trusted_peers);
         let tls = match &facts.tls {
             Some(tls) if listener.tls_fields => TlsFields::new(tls, facts.server_name.as_deref()),
             Some(_) | None => TlsFields::default(),

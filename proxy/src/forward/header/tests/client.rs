@@ -16,7 +16,7 @@ fn peer(addr: &str) -> PeerAddr {
 fn client(family: ForwardedFields, fields: &[(&str, &str)]) -> String {
     let listener = listener(&[OURS, "2001:db8:a::/48"], family);
     let peer = peer("10.0.0.1:4000");
-    let sender = Sender::new(peer, peer.into(), &listener.trusted_peers);
+    let sender = Sender::new(peer.into(), &listener.trusted_peers);
     let parts = request("/", fields);
     sender.identify(&parts.headers, &listener).addr.ip().unwrap().to_string()
 }
@@ -106,15 +106,15 @@ fn a_list_without_end_is_read_to_a_limit() {
     assert_eq!(client(XForwarded, &[("x-forwarded-for", &list)]), "10.0.0.2");
 }
 
-/// First a PROXY header, then a trusted peer, then the socket.
+/// First a PROXY header, then those who are trusted, then the socket.
 #[test]
-fn a_proxy_header_has_the_first_word_and_a_trusted_peer_the_second() {
+fn a_proxy_header_has_the_first_word_and_who_is_trusted_then_the_second() {
     let listener = listener(&[OURS], XForwarded);
     let parts = request("/", &[("x-forwarded-for", "192.0.2.1"), ("x-request-id", "theirs")]);
     let heard = |opened: &str, proxied: Option<&str>| {
         let opened = peer(opened);
         let client = proxied.map_or(opened.into(), |addr| ClientAddr::from(peer(addr)));
-        let sender = Sender::new(opened, client, &listener.trusted_peers);
+        let sender = Sender::new(client, &listener.trusted_peers);
         let id = sender.request_id(&parts.headers).is_some();
         (sender.identify(&parts.headers, &listener).addr.ip().unwrap().to_string(), id)
     };
@@ -125,14 +125,15 @@ fn a_proxy_header_has_the_first_word_and_a_trusted_peer_the_second() {
     assert_eq!(heard(other, None), is("203.0.113.9", false));
     assert_eq!(heard(trusted, Some("198.51.100.4:7")), is("198.51.100.4", false));
     assert_eq!(heard(other, Some("198.51.100.4:7")), is("198.51.100.4", false));
-    // Whoever a PROXY header speaks for is no peer that was named as trusted.
-    assert_eq!(heard(trusted, Some("10.9.9.9:7")), is("10.9.9.9", false));
+    // Whoever a PROXY header tells of is believed as if it had come itself.
+    assert_eq!(heard(trusted, Some("10.9.9.9:7")), is("192.0.2.1", true));
+    assert_eq!(heard(other, Some("10.9.9.9:7")), is("192.0.2.1", true));
 }
 
 #[test]
 fn a_peer_without_an_address_is_trusted_by_nobody() {
     let listener = listener(&["0.0.0.0/0", "::/0"], XForwarded);
-    let sender = Sender::new(PeerAddr::UNIX, PeerAddr::UNIX.into(), &listener.trusted_peers);
+    let sender = Sender::new(PeerAddr::UNIX.into(), &listener.trusted_peers);
     let parts = request("/", &[("x-forwarded-for", "192.0.2.1")]);
     assert_eq!(sender.identify(&parts.headers, &listener).addr.ip(), None);
 }
@@ -140,7 +141,7 @@ fn a_peer_without_an_address_is_trusted_by_nobody() {
 #[test]
 fn the_id_of_a_trusted_peer_is_kept_if_it_is_one() {
     let peer = peer("10.0.0.1:1");
-    let sender = Sender::new(peer, peer.into(), &[OURS.parse().unwrap()]);
+    let sender = Sender::new(peer.into(), &[OURS.parse().unwrap()]);
     let id = |values: &[&str]| {
         let fields: Vec<_> = values.iter().map(|value| ("x-request-id", *value)).collect();
         sender.request_id(&request("/", &fields).headers)
@@ -312,10 +313,10 @@ proptest! {
         prop_assert!(strangers.count() <= 1, "{}", of(&told));
         // What was written is understood in the same way by whoever comes next.
         let here = peer("10.0.0.1:1");
-        let next = Sender::new(here, here.into(), &[OURS.parse().unwrap()]);
+        let next = Sender::new(here.into(), &[OURS.parse().unwrap()]);
         let beyond = listener(&[OURS, "192.0.2.7/32"], family);
         let opened = peer("192.0.2.7:1");
-        let first = Sender::new(opened, opened.into(), &trusting.trusted_peers);
+        let first = Sender::new(opened.into(), &trusting.trusted_peers);
         let known = first.identify(&request("/", &fields).headers, &trusting).addr.ip();
         prop_assert_eq!(next.identify(&told.headers, &beyond).addr.ip(), known);
     }

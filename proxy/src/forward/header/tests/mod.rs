@@ -58,7 +58,7 @@ fn forwarded_by(
 ) -> Parts {
     let vetted = vet(&parts, None, &HttpLimits::default(), listener).unwrap();
     let peer = PeerAddr::new("192.0.2.7:50000".parse().unwrap());
-    let sender = Sender::new(peer, peer.into(), &listener.trusted_peers);
+    let sender = Sender::new(peer.into(), &listener.trusted_peers);
     let client = sender.identify(&parts.headers, listener);
     let id = sender.request_id(&parts.headers).unwrap_or(HeaderValue::from_static("id"));
     let ours = Ours {

@@ -335,7 +335,6 @@ pub(super) fn service_before(
 pub(super) fn facts() -> ConnectionFacts {
     let peer = PeerAddr::new("192.0.2.7:50000".parse().unwrap());
     ConnectionFacts {
-        peer,
         client: peer.into(),
         local_port: Some(8443),
         server_name: Some("app.example".into()),
