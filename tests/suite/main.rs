@@ -35,6 +35,8 @@ mod lifecycle;
 #[cfg(test)]
 mod peers;
 #[cfg(test)]
+mod proxy_protocol;
+#[cfg(test)]
 mod resumption;
 #[cfg(test)]
 mod seeds;

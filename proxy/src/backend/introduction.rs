@@ -1,9 +1,9 @@
 //! What an endpoint hears first: whom a connection is for.
 //!
-//! Owns [`Herald`], which writes the PROXY header of the configuration before anything else is said,
-//! TLS included. A connection with one use is introduced as that of its client; all others, which
-//! are shared, wait in the pool or only ask how the endpoint is, belong to no client and say so.
-//! Refuses to know what a header looks like, which is `proxy_protocol`.
+//! Owns [`Herald`], which writes the PROXY header of the configuration before anything else is
+//! said, TLS included. A connection with one use is introduced as that of its client; all others,
+//! which are shared, wait in the pool or only ask how the endpoint is, belong to no client and say
+//! so. Refuses to know what a header looks like, which is `proxy_protocol`.
 
 use std::io;
 
