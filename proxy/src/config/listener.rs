@@ -40,7 +40,7 @@ pub struct Listener {
     /// The protocols that are agreed on by ALPN, the better one first; only for `tcp`, and empty
     /// for whatever the client says.
     pub alpn: Vec<Arc<[u8]>>,
-    /// What an end of the client's direction means that nobody vouches for; only for `tcp`.
+    /// What an end of a direction means that nobody vouches for; only for `tcp`.
     pub on_truncation: Truncation,
     /// What HTTP needs besides; without meaning for `tcp`.
     pub http: HttpListener,
@@ -90,12 +90,12 @@ pub enum UnixPeers {
     Refused,
 }
 
-/// What an end of the client's direction without `close_notify` means (RFC 8446 §6.1).
+/// What an end of a direction under TLS without `close_notify` means (RFC 8446 §6.1).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Truncation {
-    /// An end like any other: the backend hears it, and may still answer.
+    /// An end like any other: the other side hears it, and may still answer.
     End,
-    /// That something may be missing: the backend gets a reset.
+    /// That something may be missing: the other side gets a reset.
     Reset,
 }
 

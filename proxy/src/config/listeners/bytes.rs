@@ -126,7 +126,6 @@ fn check_clear(clear: &Place, section: &ListenerSection, reader: &mut Reader<'_>
         [auth, site.section.hsts.as_ref().map(|written| &written.place)]
     });
     let tls = &section.tls;
-    let truncation = &section.on_truncation;
     let places = [
         tls.min_version.place.as_ref(),
         tls.profile.place.as_ref(),
@@ -139,8 +138,6 @@ fn check_clear(clear: &Place, section: &ListenerSection, reader: &mut Reader<'_>
         section.redirect_http.as_ref().map(|entry| &entry.place),
         section.tls_headers.place.as_ref().filter(|_| section.tls_headers.value),
         section.extended_connect.place.as_ref().filter(|_| section.extended_connect.value),
-        // Each end of a client would be one that nobody vouches for.
-        truncation.place.as_ref().filter(|_| truncation.value == Truncation::Reset),
     ];
     for place in places.into_iter().chain(sites).flatten() {
         let hint = || Some("leave it out".to_owned());

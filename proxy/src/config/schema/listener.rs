@@ -37,8 +37,8 @@ section! {
         greeting_name: Option<Written> = Text.optional();
         /// Connections come in without TLS, for backends that are reached over TLS.
         clear: Located<bool> = Where(Flag).or(Located { value: false, place: None });
-        /// What it means if a client ends without saying so under TLS: end, or reset, which tells
-        /// the backend that something may be missing.
+        /// What it means if a side ends without saying so under TLS: end, or reset, which tells the
+        /// other side that something may be missing.
         on_truncation: Located<Truncation> = Where(Choice(&[
             ("end", Truncation::End),
             ("reset", Truncation::Reset),

@@ -179,6 +179,7 @@ fn starttls_says_what_it_cannot_do_and_why() {
 fn connections_without_tls_have_nothing_that_belongs_to_it() {
     let clear = |keys: &str| listener(&format!("clear = true\n{keys}")).replace("'mail'", "'tls'");
     assert_eq!(parse(&clear("")).unwrap().listeners[0].entrance, Entrance::Clear);
+    assert_eq!(faults(&clear("on_truncation = 'reset'")), [""; 0], "an endpoint can be cut off");
     let nothing = "`clear` is for connections without TLS, in which this means nothing; leave it \
                    out";
     for (keys, expected) in [
@@ -199,7 +200,6 @@ fn connections_without_tls_have_nothing_that_belongs_to_it() {
         ("no_sni = 'reject'", &format!("no_sni: {nothing}")),
         ("resumption = 'off'", &format!("resumption: {nothing}")),
         ("client_auth.ca = 'ca.pem'", &format!("client_auth: {nothing}")),
-        ("on_truncation = 'reset'", &format!("on_truncation: {nothing}")),
     ] {
         let lines = faults(&clear(keys));
         let [line] = lines.as_slice() else { panic!("{keys}: {lines:#?}") };

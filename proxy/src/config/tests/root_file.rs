@@ -225,7 +225,10 @@ fn the_json_schema_says_what_the_reader_does() {
     assert_eq!(listener["properties"]["site"]["items"]["required"], serde_json::json!(["hosts"]));
     let route = &listener["properties"]["routes"]["items"];
     assert_eq!(route["required"], serde_json::json!(["path"]));
+    let starttls = listener["properties"]["starttls"]["anyOf"][0]["enum"].as_array().unwrap();
+    assert!(starttls.contains(&"xmpp".into()) && !starttls.contains(&"ftp".into()));
     let backend = &schema["properties"]["backend"]["additionalProperties"]["properties"];
+    assert_eq!(backend["proxy_tlvs"]["items"]["anyOf"][0]["enum"][4], "client-cert");
     assert_eq!(backend["protocol"]["default"], "http1");
     assert_eq!(backend["endpoints"]["items"]["anyOf"][1]["properties"]["weight"]["maximum"], 256);
     assert_eq!(backend["ejection"]["anyOf"][0]["enum"][0], "off");
