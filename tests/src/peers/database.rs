@@ -10,9 +10,6 @@ use super::program::{is_root, packaged, server, unprivileged_server};
 use super::{Draft, PASSWORD, Peer, USER};
 use crate::authority::Credential;
 
-/// A user of PostgreSQL who says [`PASSWORD`] as it is, as some do within TLS.
-pub const PLAIN_USER: &str = "plain";
-
 /// A PostgreSQL at the port `postgresql`, and at a Unix socket in its folder; with a credential it
 /// takes TLS.
 pub async fn postgresql(credential: Option<&Credential>) -> Option<Peer> {
@@ -27,12 +24,6 @@ pub async fn postgresql(credential: Option<&Credential>) -> Option<Peer> {
     making.args(["--locale=C", "--username", USER, "--pwfile"]).arg(password);
     making.arg("-D").arg(home.join("data"));
     finish(making, "");
-    // Who is in the clear cannot do what the password of `somebody` asks for where the server is
-    // under TLS: SCRAM names the server's certificate then.
-    let rules = home.join("data/pg_hba.conf");
-    let all = std::fs::read_to_string(&rules).expect("initdb has made it");
-    let rule = format!("host all {PLAIN_USER} 127.0.0.1/32 password\n");
-    std::fs::write(&rules, rule + &all).expect("the folder is ours");
     let port = draft.port("postgresql").to_string();
     let mut settings = vec![
         "listen_addresses=127.0.0.1".to_owned(),
@@ -56,10 +47,7 @@ pub async fn postgresql(credential: Option<&Credential>) -> Option<Peer> {
     let mut create = server("psql")?;
     create.env("PGPASSWORD", PASSWORD).args(["-q", "-h", "127.0.0.1", "-p", &port, "-U", USER]);
     create.args(["-d", "postgres"]);
-    finish(
-        create,
-        &format!("create database app;\ncreate role {PLAIN_USER} login password '{PASSWORD}';\n"),
-    );
+    finish(create, "create database app;\n");
     Some(peer)
 }
 

@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-pub use database::{PLAIN_USER, mariadb, postgresql};
+pub use database::{mariadb, postgresql};
 pub use directory::{ADMINISTRATOR, slapd};
 pub use mail::{dovecot, postfix};
 pub use messages::prosody;

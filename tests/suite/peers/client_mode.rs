@@ -2,10 +2,10 @@
 //! the one and believes only the other.
 
 use portunus_tests::peers::{
-    ADMINISTRATOR, NAME, PASSWORD, Peer, USER, client, credential, dovecot, nginx, postfix, slapd,
-    stunnel,
+    ADMINISTRATOR, NAME, PASSWORD, Peer, USER, client, credential, dovecot, nginx, postfix,
+    postgresql, slapd, stunnel,
 };
-use portunus_tests::{Builder, Proxy, authority, clear, echo};
+use portunus_tests::{Builder, Proxy, authority, clear, echo, tls};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -100,7 +100,7 @@ async fn a_directory_is_searched_over_tls_by_who_knows_none() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_stunnel_serves_is_carried_whole_and_with_its_ends() {
+async fn what_stunnel_serves_is_carried_whole_and_its_sessions_are_resumed() {
     let backend = echo();
     let Some(mut server) = stunnel() else { return };
     let port = server.port("tls");
@@ -112,8 +112,7 @@ async fn what_stunnel_serves_is_carried_whole_and_with_its_ends() {
     );
     let peer = server.start(&service).await;
     let proxy = way(Proxy::builder(), "out", &peer, "tls", AT_ONCE).start().await;
-    let bytes: Vec<u8> =
-        (0_u32..1 << 20).flat_map(|word| word.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
+    let bytes = pattern(1 << 20);
     for round in 0..3 {
         let stream = TcpStream::connect(proxy.address("out")).await.unwrap();
         let (mut reader, mut writer) = stream.into_split();
@@ -122,18 +121,53 @@ async fn what_stunnel_serves_is_carried_whole_and_with_its_ends() {
             for piece in sent.chunks(65_521) {
                 writer.write_all(piece).await.unwrap();
             }
+            writer
+        });
+        let mut back = vec![0; bytes.len()];
+        reader.read_exact(&mut back).await.unwrap();
+        assert!(back == bytes, "round {round}");
+        // Not sooner: stunnel forgets what it has not sent when its own backend ends.
+        writing.await.unwrap().shutdown().await.unwrap();
+        assert_eq!(reader.read(&mut [0]).await.unwrap(), 0, "the end comes back as well");
+    }
+    let labels = [("backend", "out"), ("kind", "resumed")];
+    let resumed = proxy.metric("portunus_backend_tls_handshakes_total", &labels).await;
+    assert_eq!(resumed, 2.0, "each but the first");
+    assert_eq!(proxy.metric("portunus_backend_errors_total", &[("backend", "out")]).await, 0.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_has_ended_still_gets_all_of_its_answer() {
+    let far = Proxy::builder().listener(tls(NAME)).backend(echo()).start().await;
+    let keys = format!("{{ ca = \"ca.pem\", server_name = {NAME:?} }}");
+    let near = Proxy::builder()
+        .listener(clear("out", "app"))
+        .endpoints("app", &[&far.first_address().to_string()])
+        .set("backend.app.tls", &keys)
+        .start()
+        .await;
+    let bytes = pattern(2 << 20);
+    for _ in 0..4 {
+        let stream = TcpStream::connect(near.address("out")).await.unwrap();
+        let (mut reader, mut writer) = stream.into_split();
+        let sent = bytes.clone();
+        let writing = tokio::spawn(async move {
+            writer.write_all(&sent).await.unwrap();
             writer.shutdown().await.unwrap();
             writer
         });
         let mut back = Vec::new();
         reader.read_to_end(&mut back).await.unwrap();
         writing.await.unwrap();
-        assert!(back == bytes, "round {round}: {} bytes came back", back.len());
+        assert!(back == bytes, "{} bytes came back", back.len());
     }
-    let labels = [("backend", "out"), ("kind", "resumed")];
-    let resumed = proxy.metric("portunus_backend_tls_handshakes_total", &labels).await;
-    assert_eq!(resumed, 2.0, "each but the first");
-    assert_eq!(proxy.metric("portunus_backend_errors_total", &[("backend", "out")]).await, 0.0);
+    let ragged = "portunus_backend_tls_eof_without_notify_total";
+    assert_eq!(near.metric(ragged, &[("backend", "app")]).await, 0.0);
+}
+
+/// So many words that are all different.
+fn pattern(words: u32) -> Vec<u8> {
+    (0..words).flat_map(|word| word.wrapping_mul(2_654_435_761).to_le_bytes()).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
