@@ -94,8 +94,8 @@ impl ClientAuthority {
         self.sign(params)
     }
 
-    /// A server's certificate for `names`, valid between two moments; without a name it has a common
-    /// name alone.
+    /// A server's certificate for `names`, valid between two moments; without a name it has a
+    /// common name alone.
     pub fn issue_server(&self, names: &[&str], not_before: i64, not_after: i64) -> Credential {
         let mut params = client_params("service.example");
         let name = |name: &&str| SanType::DnsName((*name).try_into().expect("ASCII will do"));

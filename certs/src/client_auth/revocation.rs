@@ -33,9 +33,9 @@ pub fn check_crl(bytes: &[u8]) -> Result<usize, CrlError> {
     parse(Path::new(""), bytes).map(|lists| lists.len())
 }
 
-/// The lists in the files of `paths`, each PEM or DER of at most 32 MiB, for whoever verifies others
-/// than clients: in the order in which a verifier has to be given them, the newest first. The first
-/// file that is bad is the error. Blocks on the disk.
+/// The lists in the files of `paths`, each PEM or DER of at most 32 MiB, for whoever verifies
+/// others than clients: in the order in which a verifier has to be given them, the newest first.
+/// The first file that is bad is the error. Blocks on the disk.
 pub fn read_crls(
     paths: &[PathBuf],
 ) -> Result<Vec<(CrlFacts, CertificateRevocationListDer<'static>)>, ClientAuthError> {

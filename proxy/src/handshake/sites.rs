@@ -2,8 +2,8 @@
 //!
 //! Owns [`Sites`] and [`SiteId`]. A name that no site has belongs to none, never to another one.
 //! Sites that share a name differ in the protocols that their clients offer by ALPN; a client that
-//! offers none of those belongs to the site that asks for none, or to nobody. Refuses to know what a
-//! site is good for: `policy` keeps its TLS half, `route` its backend.
+//! offers none of those belongs to the site that asks for none, or to nobody. Refuses to know what
+//! a site is good for: `policy` keeps its TLS half, `route` its backend.
 
 use std::net::IpAddr;
 use std::sync::Arc;
