@@ -1,5 +1,8 @@
 //! Listeners and the backends behind them: what each key becomes, and what contradicts.
 
+use proptest::prelude::*;
+use proptest::sample::{select, subsequence};
+
 use super::*;
 
 /// The lines about `text`.
@@ -148,4 +151,90 @@ fn a_fault_of_a_backend_is_told_of_once_however_many_listeners_lead_to_it() {
         "{listeners}[backend.x]\nendpoints = ['h:1']\nsend_proxy = 'v2'\ntls.alpn = ['a']\n"
     ));
     assert_eq!(lines.len(), 2, "{lines:#?}");
+}
+
+/// Keys of a listener, of a site and of a backend, of which any may stand together.
+const LISTENER: &[&str] = &[
+    "starttls = 'smtp'",
+    "starttls = 'imap'",
+    "starttls = 'mysql'",
+    "require_tls = false",
+    "clear = true",
+    "on_truncation = 'reset'",
+    "tls.alpn = ['x']",
+    "proxy_protocol.from = ['::1']",
+    "hsts = 'max-age=1'",
+];
+const SITE: &[&str] = &["passthrough = true", "alpn = ['y']", "client_auth.ca = 'ca.pem'"];
+const BACKEND: &[&str] = &[
+    "tls.starttls = 'smtp'",
+    "tls.alpn = ['z']",
+    "tls.ca = 'ca.pem'",
+    "send_proxy = 'v2'",
+    "proxy_tlvs = ['ssl']",
+    "health.path = '/'",
+];
+
+/// What holds of every configuration that is accepted.
+fn keeps_its_promises(config: &Config) {
+    let (listener, backend) = (&config.listeners[0], &config.backends[0]);
+    let bytes = listener.mode == Mode::Tcp;
+    let sites: &[Site] = match &listener.sites {
+        Sites::Any(_) => &[],
+        Sites::Named(sites) => sites,
+    };
+    let tls = backend.tls.as_ref();
+    let passes = sites.iter().any(|site| site.termination == Termination::Endpoint);
+    let auths = sites.iter().filter(|site| site.client_auth.is_some());
+    assert!(bytes || listener.starttls.is_none() && backend.send_proxy.is_none());
+    assert!(bytes || tls.is_none_or(|tls| tls.starttls.is_none() && tls.alpn.is_empty()));
+    if listener.entrance == Entrance::Clear {
+        assert!(tls.is_some() && listener.starttls.is_none() && auths.clone().count() == 0);
+        assert!(sites.is_empty() || !bytes);
+    }
+    if passes {
+        assert!(bytes && tls.is_none() && listener.starttls.is_none());
+        assert!(auths.clone().all(|site| site.termination == Termination::Here));
+    }
+    if let Some(starttls) = &listener.starttls {
+        assert!(starttls.protocol != StarttlsProtocol::Mysql || sites.is_empty());
+        if starttls.without_tls == WithoutTls::Allowed {
+            assert!(starttls.protocol != StarttlsProtocol::Imap);
+            assert!(sites.first().is_none_or(|site| site.client_auth.is_none()));
+        }
+        let asked = tls.and_then(|tls| tls.starttls);
+        assert!(asked.is_none_or(|asked| asked == starttls.protocol));
+    }
+    if let Some(sent) = &backend.send_proxy {
+        assert!(sent.version == ProxyVersion::V2 || sent.tlvs.is_empty());
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 3_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_is_accepted_keeps_its_promises(
+        mode in select(vec!["mode = 'tcp'", "mode = 'http'"]),
+        keys in subsequence(LISTENER, 0..4),
+        site in proptest::option::of(subsequence(SITE, 0..3)),
+        ours in subsequence(BACKEND, 0..4),
+    ) {
+        let keys = keys.join("\n");
+        let way = match site {
+            Some(site) => format!(
+                "[[listener.a.site]]\nhosts = ['a.example']\nbackend = 'x'\n{}",
+                site.join("\n")
+            ),
+            None => "backend = 'x'".to_owned(),
+        };
+        let text = format!(
+            "[listener.a]\nlisten = ['[::]:1']\n{mode}\n{keys}\n{way}\n[backend.x]\n\
+             endpoints = ['h:1']\n{}\n",
+            ours.join("\n")
+        );
+        if let Ok(config) = parse(&text) {
+            keeps_its_promises(&config);
+        }
+    }
 }
