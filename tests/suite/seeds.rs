@@ -6,6 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use portunus::handshake::hello::offer::{OfferKind, ResumptionOffer};
+use portunus::proxy_protocol::{Decoded, decode};
 use portunus::starttls::{WithoutTls, imap, ldap, mysql, pop3, postgresql, smtp, xmpp};
 use portunus_certs::session::seal::SealingKeys;
 use portunus_certs::tickets::FileKeys;
@@ -74,6 +75,11 @@ fn nothing_that_stands_in_a_store_or_in_a_file_of_keys_opens_by_chance() {
 #[test]
 fn every_file_of_ticket_keys_gets_an_answer() {
     replay("ticket_keys", |bytes| FileKeys::parse(bytes).is_ok());
+}
+
+#[test]
+fn every_proxy_header_gets_an_answer() {
+    replay("proxy_protocol", |bytes| matches!(decode(bytes), Ok(Decoded::Complete { .. })));
 }
 
 #[test]
