@@ -5,6 +5,8 @@
 //! Refuses to know the protocols. It is a part of the harness and of the fuzz targets, which are a
 //! workspace of their own.
 
+#![allow(dead_code, reason = "no fuzz target calls all of it")]
+
 use portunus::starttls::{
     Answer, ClientDialogue, ClientStep, Next, Refusal, ServerDialogue, Step, Unwilling, Welcome,
     Welcomed,

@@ -117,11 +117,13 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+
         #[test]
         fn the_lines_are_the_same_however_the_bytes_are_cut(
             bytes in proptest::collection::vec(
                 prop_oneof![Just(b'\n'), Just(b'\r'), Just(b'a')],
-                0..3000,
+                0..2000,
             ),
             size in 1..1500_usize,
         ) {
