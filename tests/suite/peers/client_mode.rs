@@ -165,6 +165,29 @@ async fn a_client_that_has_ended_still_gets_all_of_its_answer() {
     assert_eq!(near.metric(ragged, &[("backend", "app")]).await, 0.0);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_hears_of_the_client_before_its_tls() {
+    let Some(mut server) = nginx() else { return };
+    let port = server.port("tls");
+    let own = server.file("own.pem", &credential().pem());
+    let own = own.display();
+    let block = format!(
+        "stream {{ server {{ listen 127.0.0.1:{port} ssl proxy_protocol; ssl_certificate {own}; \
+         ssl_certificate_key {own}; ssl_protocols TLSv1.3; \
+         return '$proxy_protocol_addr:$proxy_protocol_port $ssl_protocol'; }} }}"
+    );
+    let peer = server.start(&block).await;
+    for version in ["v1", "v2"] {
+        let builder = way(Proxy::builder(), "out", &peer, "tls", AT_ONCE);
+        let proxy = builder.set("backend.out.send_proxy", &format!("{version:?}")).start().await;
+        let mut stream = TcpStream::connect(proxy.address("out")).await.unwrap();
+        let expected = format!("{} TLSv1.3", stream.local_addr().unwrap());
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert_eq!(answer, expected, "{version}");
+    }
+}
+
 /// So many words that are all different.
 fn pattern(words: u32) -> Vec<u8> {
     (0..words).flat_map(|word| word.wrapping_mul(2_654_435_761).to_le_bytes()).collect()
