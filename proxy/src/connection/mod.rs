@@ -8,6 +8,8 @@ mod prelude;
 mod report;
 mod tunnel;
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use tokio::sync::OwnedSemaphorePermit;
@@ -68,30 +70,61 @@ struct Origin {
     at: Instant,
 }
 
+/// What is left to do when a connection has begun. It is all that stays of a connection while
+/// nothing moves on it: what the beginning took is given back.
+type Forwarding<'a> = Pin<Box<dyn Future<Output = CloseReason> + Send + 'a>>;
+
 /// Serves a connection to its end.
 pub async fn serve(accepted: Accepted, snapshot: Arc<Snapshot>, watch: DrainWatch) {
-    let Accepted { mut socket, peer, port, at, slot: _slot, entrance } = accepted;
-    let client = ClientAddr::from(peer);
-    let mut report = Report::open(&snapshot, peer, client, at);
-    let mut origin = Origin { peer, client, introduction: None, port, at };
+    let Accepted { socket, peer, port, at, slot: _slot, entrance } = accepted;
+    let origin = Origin { peer, client: ClientAddr::from(peer), introduction: None, port, at };
+    let mut report = Report::open(&snapshot, peer, origin.client, at);
+    let begun = Box::pin(begin(socket, origin, entrance, &snapshot, &mut report, watch)).await;
+    if let Some(forwarding) = begun {
+        let reason = forwarding.await;
+        report.close(reason);
+    }
+}
+
+/// Brings a connection to where there is something to forward; one that has ended before is
+/// reported.
+async fn begin<'s>(
+    mut socket: Socket,
+    mut origin: Origin,
+    entrance: Entrance,
+    snapshot: &'s Snapshot,
+    report: &mut Report<'_>,
+    watch: DrainWatch,
+) -> Option<Forwarding<'s>> {
     if let Some(rule) = &snapshot.proxy_protocol {
-        match Box::pin(identify(&mut socket, &mut origin, rule, &snapshot)).await {
+        match identify(&mut socket, &mut origin, rule, snapshot).await {
             Ok(()) => report.identify(origin.client),
-            Err(error) => return report.stay_unknown(&error),
+            Err(error) => {
+                report.stay_unknown(&error);
+                return None;
+            }
         }
     }
-    match (entrance, snapshot.entrance, &snapshot.redirect) {
-        (Entrance::Redirect, _, None) => {}
-        (Entrance::Redirect, _, Some(redirect)) => {
-            let service = Arc::clone(redirect);
+    match (entrance, snapshot.entrance) {
+        (Entrance::Redirect, _) => {
+            let service = snapshot.redirect.as_ref()?;
             let stream = ClearStream::new(socket, Arc::clone(&report.meter));
-            report.close(Box::pin(serve_requests(stream, service, origin, watch)).await);
+            Some(requests_in_the_clear(stream, service, &origin, watch))
         }
-        (Entrance::Main, config::Entrance::Clear, _) => {
-            Box::pin(serve_clear(socket, &snapshot, origin, watch, report)).await;
+        (Entrance::Main, config::Entrance::Clear) => {
+            let stream = ClearStream::new(socket, Arc::clone(&report.meter));
+            match &snapshot.service {
+                Service::Http(service) => {
+                    Some(requests_in_the_clear(stream, service, &origin, watch))
+                }
+                Service::Tcp(_) => {
+                    let begun = tunnel::begin(stream, Known::Nothing, Way::New, snapshot, &origin);
+                    report.expect(begun.await)
+                }
+            }
         }
-        (Entrance::Main, config::Entrance::Tls, _) => {
-            serve_tls(socket, &snapshot, origin, watch, report).await;
+        (Entrance::Main, config::Entrance::Tls) => {
+            begin_tls(socket, origin, snapshot, report, watch).await
         }
     }
 }
@@ -113,29 +146,13 @@ async fn identify(
     Ok(())
 }
 
-/// Serves a client that came without TLS to a listener for such.
-async fn serve_clear(
-    socket: Socket,
-    snapshot: &Snapshot,
-    origin: Origin,
-    watch: DrainWatch,
-    report: Report<'_>,
-) {
-    let stream = ClearStream::new(socket, Arc::clone(&report.meter));
-    let reason = match &snapshot.service {
-        Service::Http(service) => serve_requests(stream, Arc::clone(service), origin, watch).await,
-        Service::Tcp(_) => tunnel::serve(stream, Known::Nothing, Way::New, snapshot, origin).await,
-    };
-    report.close(reason);
-}
-
 /// Serves requests that come in the clear.
-async fn serve_requests(
+fn requests_in_the_clear<'s>(
     stream: ClearStream,
-    service: Arc<HttpService>,
-    origin: Origin,
+    service: &Arc<HttpService>,
+    origin: &Origin,
     watch: DrainWatch,
-) -> CloseReason {
+) -> Forwarding<'s> {
     let facts = http::ConnectionFacts {
         client: origin.client,
         local_port: origin.port,
@@ -144,90 +161,93 @@ async fn serve_requests(
         identity: None,
         tls: None,
     };
-    http::serve(stream, HttpVersion::H1, service, facts, watch).await
+    Box::pin(http::serve(stream, HttpVersion::H1, Arc::clone(service), facts, watch))
 }
 
-async fn serve_tls(
+/// The same for a client that has to come under TLS.
+async fn begin_tls<'s>(
     socket: Socket,
-    snapshot: &Snapshot,
     origin: Origin,
+    snapshot: &'s Snapshot,
+    report: &mut Report<'_>,
     watch: DrainWatch,
-    mut report: Report<'_>,
-) {
+) -> Option<Forwarding<'s>> {
     let permit = match admit(snapshot, origin.client, &socket) {
         Ok(permit) => permit,
-        Err(failure) => return report.refuse(failure),
+        Err(failure) => {
+            report.refuse(failure);
+            return None;
+        }
     };
     let (start, way) = match &snapshot.starttls {
         None => (Start { socket, early: Vec::new(), protocol: None, at: origin.at }, Way::New),
         Some(rule) => {
-            let prelude = prelude::lead(socket, rule, snapshot, &origin, &mut report);
+            let prelude = prelude::lead(socket, rule, snapshot, &origin, report);
             match Box::pin(prelude).await {
                 Prelude::Tls(start, way) => (start, way),
-                Prelude::Over(reason) => return report.close(reason),
+                Prelude::Over(reason) => {
+                    report.close(reason);
+                    return None;
+                }
                 Prelude::Clear(socket, said, way) => {
                     drop(permit);
-                    let stream =
-                        ClearStream::beginning_with(said, socket, Arc::clone(&report.meter));
-                    let served = tunnel::serve(stream, Known::Nothing, way, snapshot, origin);
-                    return report.close(Box::pin(served).await);
+                    let meter = Arc::clone(&report.meter);
+                    let stream = ClearStream::beginning_with(said, socket, meter);
+                    let begun = tunnel::begin(stream, Known::Nothing, way, snapshot, &origin);
+                    return report.expect(begun.await);
                 }
             }
         }
     };
     let meter = Arc::clone(&report.meter);
-    // The state of the handshake is large and short-lived: it does not stay in this task.
-    let establish =
-        Box::pin(handshake::establish(start, &snapshot.policy, &snapshot.limits, meter));
-    let arrival = match establish.await {
-        Ok(arrival) => arrival,
-        Err(error) => return report.fail(&error),
-    };
+    let arrival = handshake::establish(start, &snapshot.policy, &snapshot.limits, meter).await;
     drop(permit);
-    let Established { stream, facts } = match arrival {
-        Arrival::Established(established) => established,
-        Arrival::PassedThrough(passed) => {
-            return pass_through(passed, snapshot, origin, report).await;
+    match arrival {
+        Ok(Arrival::Established(established)) => {
+            report.establish(&established.facts);
+            forward_clear_text(established, way, origin, snapshot, report, watch).await
         }
-    };
-    report.establish(&facts);
-    let reason = match &snapshot.service {
-        Service::Http(service) => {
-            let version = match facts.protocol {
-                Protocol::Http2 => HttpVersion::H2,
-                Protocol::Plain => HttpVersion::H1,
-            };
-            let facts = http::ConnectionFacts {
-                client: origin.client,
-                local_port: origin.port,
-                server_name: facts.server_name.as_ref().map(|name| name.as_str().into()),
-                site: facts.site,
-                identity: facts.client,
-                tls: Some(TlsFacts {
-                    version: facts.version,
-                    suite: facts.suite,
-                    kind: facts.kind,
-                }),
-            };
-            Box::pin(http::serve(stream, version, Arc::clone(service), facts, watch)).await
+        Ok(Arrival::PassedThrough(passed)) => {
+            let PassedThrough { socket, hello, server_name, site } = passed;
+            report.pass_through(server_name.clone());
+            let stream = ClearStream::beginning_with(hello, socket, Arc::clone(&report.meter));
+            let known = Known::Name(site, server_name.as_ref());
+            report.expect(tunnel::begin(stream, known, Way::New, snapshot, &origin).await)
         }
-        Service::Tcp(_) => tunnel::serve(stream, Known::Tls(&facts), way, snapshot, origin).await,
-    };
-    report.close(reason);
+        Err(error) => {
+            report.fail(&error);
+            None
+        }
+    }
 }
 
-/// Takes a client to the endpoint that establishes TLS with it.
-async fn pass_through(
-    passed: PassedThrough,
-    snapshot: &Snapshot,
+/// Brings what comes out of TLS to where it is forwarded.
+async fn forward_clear_text<'s>(
+    established: Established,
+    way: Way,
     origin: Origin,
-    mut report: Report<'_>,
-) {
-    let PassedThrough { socket, hello, server_name, site } = passed;
-    report.pass_through(server_name.clone());
-    let known = Known::Name(site, server_name.as_ref());
-    let stream = ClearStream::beginning_with(hello, socket, Arc::clone(&report.meter));
-    report.close(tunnel::serve(stream, known, Way::New, snapshot, origin).await);
+    snapshot: &'s Snapshot,
+    report: &mut Report<'_>,
+    watch: DrainWatch,
+) -> Option<Forwarding<'s>> {
+    let Established { stream, facts } = established;
+    let Service::Http(service) = &snapshot.service else {
+        let begun = tunnel::begin(stream, Known::Tls(&facts), way, snapshot, &origin).await;
+        return report.expect(begun);
+    };
+    let version = match facts.protocol {
+        Protocol::Http2 => HttpVersion::H2,
+        Protocol::Plain => HttpVersion::H1,
+    };
+    let facts = http::ConnectionFacts {
+        client: origin.client,
+        local_port: origin.port,
+        server_name: facts.server_name.as_ref().map(|name| name.as_str().into()),
+        site: facts.site,
+        identity: facts.client,
+        tls: Some(TlsFacts { version: facts.version, suite: facts.suite, kind: facts.kind }),
+    };
+    Some(Box::pin(http::serve(stream, version, Arc::clone(service), facts, watch)))
 }
 
 /// Admits the connection to its handshake, or sees to it that it ends in a reset.

@@ -66,7 +66,7 @@ impl<'a> Report<'a> {
     }
 
     /// There is no good PROXY header where there has to be one.
-    pub(super) fn stay_unknown(mut self, error: &IntroductionError) {
+    pub(super) fn stay_unknown(&mut self, error: &IntroductionError) {
         self.reason = CloseReason::ProxyHeader;
         debug!(listener = &*self.snapshot.listener, error = %Chain(error), "not introduced");
     }
@@ -118,16 +118,16 @@ impl<'a> Report<'a> {
     }
 
     /// The connection was not admitted to its handshake.
-    pub(super) fn refuse(self, failure: HandshakeFailure) {
+    pub(super) fn refuse(&mut self, failure: HandshakeFailure) {
         self.fail_for(failure, &"a limit on handshakes was reached");
     }
 
-    pub(super) fn fail(mut self, error: &HandshakeError) {
+    pub(super) fn fail(&mut self, error: &HandshakeError) {
         self.server_name = error.server_name().cloned();
         self.fail_for(error.failure(), &Chain(error));
     }
 
-    fn fail_for(mut self, failure: HandshakeFailure, error: &dyn Display) {
+    fn fail_for(&mut self, failure: HandshakeFailure, error: &dyn Display) {
         self.snapshot.metrics.handshake_failures.of(failure).inc();
         self.reason = CloseReason::Handshake;
         debug!(
@@ -141,7 +141,12 @@ impl<'a> Report<'a> {
         );
     }
 
-    pub(super) fn close(mut self, reason: CloseReason) {
+    /// What `begun` leaves to be done, if it has not ended the connection.
+    pub(super) fn expect<F>(&mut self, begun: Result<F, CloseReason>) -> Option<F> {
+        begun.map_err(|reason| self.close(reason)).ok()
+    }
+
+    pub(super) fn close(&mut self, reason: CloseReason) {
         self.reason = reason;
     }
 

@@ -11,7 +11,7 @@ use portunus_certs::name::HostName;
 use tokio::time::Instant;
 use tracing::debug;
 
-use super::Origin;
+use super::{Forwarding, Origin};
 use crate::backend::{Backend, ConnectError, Dedicated};
 use crate::config::{Entrance, StarttlsProtocol};
 use crate::forward::tcp::downstream::Downstream;
@@ -89,39 +89,33 @@ pub(super) fn introduction(
     }
 }
 
-/// Joins `stream`, of whose client this much is `known`, with an endpoint.
-pub(super) async fn serve<C: Downstream>(
+/// Connects `stream`, of whose client this much is `known`, with an endpoint; what is left to do
+/// is to join them.
+pub(super) async fn begin<'s, C: Downstream + 's>(
     mut stream: C,
     known: Known<'_>,
     way: Way,
-    snapshot: &Snapshot,
-    origin: Origin,
-) -> CloseReason {
+    snapshot: &'s Snapshot,
+    origin: &Origin,
+) -> Result<Forwarding<'s>, CloseReason> {
     let site = match known {
         Known::Name(site, _) => site,
         Known::Nothing => SiteId::FIRST,
         Known::Tls(facts) => facts.site,
     };
-    let Some(backend) = backend(snapshot, site) else { return CloseReason::Internal };
-    let begun = begin(&mut stream, (backend, known), way, snapshot, &origin);
-    let begun = Box::pin(begun).await;
-    drop(origin);
-    match begun {
-        Ok(upstream) => {
-            let terms = Terms {
-                limits: &snapshot.limits,
-                on_truncation: snapshot.on_truncation,
-                listener: &snapshot.metrics,
-                backend: backend.metrics(),
-            };
-            Box::pin(tcp::join(stream, upstream, terms)).await
-        }
-        Err(reason) => reason,
-    }
+    let backend = backend(snapshot, site).ok_or(CloseReason::Internal)?;
+    let upstream = reach(&mut stream, (backend, known), way, snapshot, origin).await?;
+    let terms = Terms {
+        limits: &snapshot.limits,
+        on_truncation: snapshot.on_truncation,
+        listener: &snapshot.metrics,
+        backend: backend.metrics(),
+    };
+    Ok(Box::pin(tcp::join(stream, upstream, terms)))
 }
 
 /// Sees to it that client and endpoint can be joined.
-async fn begin<C: Downstream>(
+async fn reach<C: Downstream>(
     stream: &mut C,
     (backend, known): (&Backend, Known<'_>),
     way: Way,

@@ -12,7 +12,7 @@ use crate::handshake::tls::TlsStream;
 use crate::net::Socket;
 
 /// A client's stream: what it says is shown where it lies, and what it is given is taken whole.
-pub trait Downstream {
+pub trait Downstream: Send {
     /// Waits until [`Downstream::clear_text`] has something to show, or never will again.
     fn poll_clear_text(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 
