@@ -154,10 +154,15 @@ fn find_with(program: &'static str, question: &[&str]) -> Option<Foreign> {
 pub(crate) fn missing(program: &str) {
     let required = std::env::var("PORTUNUS_TEST_FOREIGN").is_ok_and(|value| value == "require");
     assert!(!required, "`{program}` is not here, and PORTUNUS_TEST_FOREIGN is `require`");
+    skip(program);
+}
+
+/// Says that the test goes without `what`.
+pub(crate) fn skip(what: &str) {
     let test = std::thread::current();
     let test = test.name().unwrap_or("a test");
     // Not `eprintln!`, which the test runner would swallow.
-    let _ = writeln!(std::io::stderr(), "skipped: {test} needs `{program}`, which is not here");
+    let _ = writeln!(std::io::stderr(), "skipped: {test} needs `{what}`, which is not here");
 }
 
 fn answers(program: &str, question: &[&str]) -> bool {

@@ -16,7 +16,8 @@ use crate::authority::Credential;
 /// the begin at the port `smtps`. Mail comes to the folder `spool/inbox/new`. It needs root.
 pub async fn postfix(credential: Option<&Credential>) -> Option<Peer> {
     if !is_root() {
-        crate::foreign::missing("postfix as root");
+        // Nothing could be installed that would help.
+        crate::foreign::skip("postfix as root");
         return None;
     }
     let mut command = server("master")?;

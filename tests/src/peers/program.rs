@@ -4,12 +4,16 @@
 //! know their own folders by absolute paths, so each runs in a mount namespace of its own, in which
 //! that folder lies over `/usr`; the machine itself does not see it. Without the folder, programs
 //! that are installed are run as they are.
+//!
+//! `PORTUNUS_TEST_PEERS` tells the folder; without it, it is looked for beside the build. It may
+//! also be `installed`, which looks for no folder, or `none`: then the tests are skipped even where
+//! foreign programs are required.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::foreign::{Foreign, missing};
+use crate::foreign::{Foreign, missing, skip};
 
 /// A client among the peers' programs, if it is here.
 pub fn client(program: &'static str) -> Option<Foreign> {
@@ -29,7 +33,7 @@ pub(super) fn unprivileged_server(program: &'static str) -> Option<Command> {
 
 /// The folder of `.ci/peers`, if there is one.
 pub(super) fn unpacked() -> Option<PathBuf> {
-    let told = std::env::var_os("PORTUNUS_TEST_PEERS").map(PathBuf::from);
+    let told = std::env::var_os(TOLD).map(PathBuf::from);
     let beside_the_build = || {
         let suite = std::env::current_exe().ok()?;
         Some(suite.ancestors().nth(3)?.join("tools/peers"))
@@ -49,6 +53,10 @@ pub(super) fn is_root() -> bool {
 }
 
 fn find(program: &'static str, under: &[&str]) -> Option<Command> {
+    if std::env::var_os(TOLD).is_some_and(|told| told == "none") {
+        skip(program);
+        return None;
+    }
     let places = || FOLDERS.iter().map(|folder| Path::new(folder).join(program));
     let has = |root: &Path| {
         let inside = |place: &PathBuf| place.strip_prefix("/").is_ok_and(|p| root.join(p).exists());
@@ -73,6 +81,9 @@ fn find(program: &'static str, under: &[&str]) -> Option<Command> {
     command.args(rest).arg(path);
     Some(command)
 }
+
+/// What tells where the programs are.
+const TOLD: &str = "PORTUNUS_TEST_PEERS";
 
 /// What a shell does in the namespace: its `$0` is the folder.
 const OVER_USR: &str = r#"mount -t overlay peers -o "lowerdir=$0/usr:/usr" /usr && exec "$@""#;
