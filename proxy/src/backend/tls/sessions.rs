@@ -3,8 +3,10 @@
 //! Owns [`EndpointTls`]: the name that the certificate of the endpoint has to be for, and a store
 //! of sessions that no other endpoint shares, so that what one server gave is never shown to
 //! another, whatever they are called. With another trust or credential the store is another one.
-//! A session vouches for a certificate that is not looked at again (RFC 8446 §2.2), which is why
-//! it is believed for an hour and no longer. Refuses to know files. Read next: the parent module.
+//! A session vouches for a certificate that is not looked at again (RFC 8446 §2.2), and so does
+//! every session that its connection brings. A store is therefore given up after an hour with all
+//! that is in it, and the next handshake is a full one. Refuses to know files. Read next: the
+//! parent module.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -31,6 +33,8 @@ pub(in crate::backend) struct EndpointTls {
 struct Own {
     base: Arc<ClientConfig>,
     config: Arc<ClientConfig>,
+    /// When the store of sessions was made: no full handshake that it stands for is older.
+    since: Instant,
 }
 
 impl EndpointTls {
@@ -45,17 +49,20 @@ impl EndpointTls {
     }
 
     /// The `base` of the backend with the sessions of this endpoint. What was remembered under
-    /// another base is forgotten.
+    /// another base is forgotten, and so is what is too old: a connection that is resumed leaves
+    /// its new sessions in the store that it took the old one from.
     pub(super) fn config(&self, base: &Arc<ClientConfig>) -> Arc<ClientConfig> {
         if let Some(own) = &*self.config.load()
             && Arc::ptr_eq(&own.base, base)
+            && own.since.elapsed() < AGE_MAX
         {
             return Arc::clone(&own.config);
         }
         let mut config = ClientConfig::clone(base);
         config.resumption = Resumption::store(Arc::new(Sessions::default()));
         let config = Arc::new(config);
-        let own = Own { base: Arc::clone(base), config: Arc::clone(&config) };
+        let (base, since) = (Arc::clone(base), Instant::now());
+        let own = Own { base, config: Arc::clone(&config), since };
         self.config.store(Some(Arc::new(own)));
         config
     }
@@ -70,9 +77,9 @@ struct Kept {
     /// What the endpoint asked for when we guessed wrong (RFC 8446 §4.1.4).
     group: Option<NamedGroup>,
     /// May be used again and again.
-    tls12: Option<(Instant, Tls12ClientSessionValue)>,
+    tls12: Option<Tls12ClientSessionValue>,
     /// Each may be used once (RFC 8446 appendix C.4); the oldest first.
-    tls13: VecDeque<(Instant, Tls13ClientSessionValue)>,
+    tls13: VecDeque<Tls13ClientSessionValue>,
 }
 
 impl Sessions {
@@ -91,13 +98,11 @@ impl ClientSessionStore for Sessions {
     }
 
     fn set_tls12_session(&self, _: ServerName<'static>, session: Tls12ClientSessionValue) {
-        self.kept().tls12 = Some((Instant::now(), session));
+        self.kept().tls12 = Some(session);
     }
 
     fn tls12_session(&self, _: &ServerName<'_>) -> Option<Tls12ClientSessionValue> {
-        let kept = self.kept();
-        let (since, session) = kept.tls12.as_ref()?;
-        (since.elapsed() < AGE_MAX).then(|| session.clone())
+        self.kept().tls12.clone()
     }
 
     fn remove_tls12_session(&self, _: &ServerName<'static>) {
@@ -109,18 +114,11 @@ impl ClientSessionStore for Sessions {
         if kept.tls13.len() == TICKETS_MAX {
             kept.tls13.pop_front();
         }
-        kept.tls13.push_back((Instant::now(), session));
+        kept.tls13.push_back(session);
     }
 
     fn take_tls13_ticket(&self, _: &ServerName<'static>) -> Option<Tls13ClientSessionValue> {
-        let mut kept = self.kept();
-        let (since, session) = kept.tls13.pop_back()?;
-        if since.elapsed() < AGE_MAX {
-            return Some(session);
-        }
-        // The others are older still.
-        kept.tls13.clear();
-        None
+        self.kept().tls13.pop_back()
     }
 }
 
@@ -131,8 +129,9 @@ impl fmt::Debug for Sessions {
     }
 }
 
-/// How long a session is believed. An endpoint whose certificate has expired, or was revoked on a
-/// list that is not ours, is looked at again after that.
+/// How long sessions are believed, from before the first handshake on. An endpoint whose
+/// certificate has expired, or was revoked on a list that is not ours, is looked at again after
+/// that.
 const AGE_MAX: Duration = Duration::from_secs(60 * 60);
 
 /// Tickets of one endpoint: enough for connections that are made at the same time.
