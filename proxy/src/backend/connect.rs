@@ -18,6 +18,7 @@ use super::tls::{Alpn, Encryption, EndpointTls, TlsError};
 use super::upstream::SendFault;
 use crate::net::{EndpointAddr, Keepalive, Socket};
 use crate::outcome::BackendFailure;
+use crate::starttls::Unwilling;
 
 /// Why an address could not be connected to.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +44,9 @@ pub enum DialError {
     /// The endpoint does not go on to TLS.
     #[error("the endpoint was asked for TLS in vain")]
     Starttls(#[source] StarttlsError),
+    /// The endpoint was told of a client, and refuses it in the words of its protocol.
+    #[error("the endpoint does not want the client that it was told of")]
+    Unwelcome(#[source] StarttlsError),
     /// TLS or HTTP/2 was not agreed on.
     #[error("no secure connection")]
     Tls(#[source] Box<TlsError>),
@@ -73,7 +77,7 @@ impl DialError {
             Self::Full(_) => BackendFailure::Full,
             Self::Ports(_) => BackendFailure::PortsExhausted,
             Self::NoHttp1(_) => BackendFailure::Tls,
-            Self::Starttls(_) => BackendFailure::Starttls,
+            Self::Starttls(_) | Self::Unwelcome(_) => BackendFailure::Starttls,
             Self::Tls(error) => error.failure(),
             Self::NoTurn(_) | Self::Timeout(_) => BackendFailure::ConnectTimeout,
         }
@@ -88,8 +92,9 @@ impl DialError {
     }
 
     /// Whether it is we who lack something: a port, a descriptor, room or time; or who asked for
-    /// what need not be. That says nothing of the endpoint, and must not have all of them left out.
-    /// What somebody else has noted already says nothing new.
+    /// what need not be, or on behalf of whom the endpoint does not want. That says nothing of the
+    /// endpoint, and must not have all of them left out. What somebody else has noted already says
+    /// nothing new.
     pub(super) fn is_ours(&self) -> bool {
         match self {
             Self::Finishing
@@ -97,7 +102,8 @@ impl DialError {
             | Self::NoHttp1(_)
             | Self::NoTurn(_)
             | Self::Heard(_)
-            | Self::Ports(_) => true,
+            | Self::Ports(_)
+            | Self::Unwelcome(_) => true,
             Self::Told(error) => error.is_ours(),
             Self::System(error) => {
                 let scarce = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
@@ -133,6 +139,7 @@ pub(super) async fn dial(
     let dialling = async {
         let mut socket = open(addr).await.map_err(|error| classify(error, of))?;
         socket.tune(keepalive).map_err(DialError::System)?;
+        let is_told_of_client = herald.is_some_and(|herald| herald.tells_of_client());
         if let Some(herald) = herald {
             herald.tell(&mut socket).await.map_err(DialError::System)?;
         }
@@ -140,7 +147,12 @@ pub(super) async fn dial(
             return Ok(Link::Clear(socket));
         };
         if let Some(protocol) = encryption.starttls() {
-            starttls::ask(&mut socket, protocol).await.map_err(DialError::Starttls)?;
+            starttls::ask(&mut socket, protocol).await.map_err(|error| match error {
+                StarttlsError::Unwilling(Unwilling::Refused) if is_told_of_client => {
+                    DialError::Unwelcome(error)
+                }
+                _ => DialError::Starttls(error),
+            })?;
         }
         let stream = encryption.establish(socket, endpoint, alpn).await;
         stream.map(Link::Tls).map_err(|error| match alpn {

@@ -126,7 +126,7 @@ impl Endpoint {
             Err(error) => {
                 metrics.errors.of(error.failure()).inc();
                 match error {
-                    DialError::NoHttp1(_) => {
+                    DialError::NoHttp1(_) | DialError::Unwelcome(_) => {
                         // It is there, and has said so.
                         self.tell_up(true);
                         return result;

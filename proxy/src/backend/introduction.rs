@@ -33,6 +33,11 @@ pub(super) struct Herald<'a> {
 }
 
 impl Herald<'_> {
+    /// Whether what the endpoint answers may be meant for a client.
+    pub(super) fn tells_of_client(&self) -> bool {
+        matches!(self.whom, OnBehalf::Client(_))
+    }
+
     /// Tells it over `socket`, on which nothing was said.
     pub(super) async fn tell(&self, socket: &mut Socket) -> io::Result<()> {
         let header = match self.whom {

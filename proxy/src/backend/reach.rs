@@ -137,8 +137,10 @@ impl Backend {
         }
         let Attempts { key, tried } = attempts;
         tried.push(Arc::clone(load.endpoint()));
-        let next = self.choose(*key, tried).ok();
-        let all_tried = next.is_none();
+        // One client has one answer: the other endpoints would only count it once more.
+        let may_try = !matches!(error, DialError::Unwelcome(_));
+        let next = may_try.then(|| self.choose(*key, tried).ok()).flatten();
+        let all_tried = may_try && next.is_none();
         match next.filter(|_| tried.len() < self.means.limits.connect_attempts_max) {
             Some(next) => {
                 self.metrics.retries.inc();

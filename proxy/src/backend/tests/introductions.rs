@@ -6,7 +6,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::*;
-use crate::config::{BackendTls, Health, HealthCheck, ProxyTlv, ProxyVersion, SendProxy};
+use crate::config::{
+    BackendTls, Health, HealthCheck, ProxyTlv, ProxyVersion, SendProxy, StarttlsProtocol,
+};
 use crate::proxy_protocol::{Decoded, Ends, Shown, TlsIntroduction, decode};
 
 fn telling(endpoint: &str, version: ProxyVersion, tlvs: &[ProxyTlv]) -> config::Backend {
@@ -133,6 +135,61 @@ async fn the_header_stands_before_tls() {
     let introduction = client();
     let (connected, ()) = tokio::join!(backend.connect(None, &introduction), accept);
     connected.unwrap_err();
+}
+
+/// Two endpoints that hear a header, if one is sent, and greet with a refusal.
+async fn refusals(send_proxy: Option<SendProxy>) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ca.pem");
+    std::fs::write(&path, DevelopmentCa::new(UnixTime::now()).unwrap().certificate_pem()).unwrap();
+    let starttls = Some(StarttlsProtocol::Smtp);
+    let tls = Some(BackendTls { ca: Some(path), starttls, ..BackendTls::default() });
+    let (one, other) = (listening().await, listening().await);
+    let endpoints = [one.1, other.1];
+    let config = config(&endpoints, Balance::RoundRobin);
+    let config = config::Backend { tls, send_proxy, ..config };
+    let (backend, metrics) = open(&config);
+    let refuse = async |listener: &TcpListener| loop {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        if config.send_proxy.is_some() {
+            heard(&mut stream).await;
+        }
+        stream.write_all(b"421 4.7.0 too many connections from you\r\n").await.unwrap();
+        stream.shutdown().await.unwrap();
+        // Until we are gone.
+        let _ = stream.read_to_end(&mut Vec::new()).await;
+    };
+    let ask = async {
+        for _ in 0..6 {
+            let error = backend.connect(None, &client()).await.unwrap_err();
+            assert_eq!(error.failure(), BackendFailure::Starttls);
+        }
+    };
+    tokio::select! {
+        () = refuse(&one.0) => {}
+        () = refuse(&other.0) => {}
+        () = ask => {}
+    }
+    text(&metrics)
+}
+
+#[tokio::test]
+async fn a_client_that_is_unwelcome_has_no_endpoint_left_out() {
+    let form = SendProxy { version: ProxyVersion::V2, tlvs: Vec::new() };
+    let text = refusals(Some(form)).await;
+    assert!(text.contains("portunus_backend_ejections_total{backend=\"app\"} 0"), "{text}");
+    assert!(text.contains("portunus_backend_retries_total{backend=\"app\"} 0"), "{text}");
+    let count = "portunus_backend_errors_total{backend=\"app\",reason=\"starttls\"} 6";
+    assert!(text.contains(count), "{text}");
+    let up = |line: &&str| line.starts_with("portunus_endpoint_up") && line.ends_with(" 1");
+    assert_eq!(text.lines().filter(up).count(), 2, "{text}");
+}
+
+#[tokio::test]
+async fn an_endpoint_that_refuses_whoever_comes_is_left_out() {
+    let text = refusals(None).await;
+    assert!(!text.contains("portunus_backend_ejections_total{backend=\"app\"} 0"), "{text}");
+    assert!(!text.contains("portunus_backend_retries_total{backend=\"app\"} 0"), "{text}");
 }
 
 #[tokio::test]
