@@ -7,6 +7,7 @@
 use crate::config::{
     Action, Behind, Config, Entrance, Listener, Sites, StarttlsProtocol, WithoutTls,
 };
+use crate::net::EndpointName;
 
 use super::finding::Findings;
 
@@ -17,6 +18,7 @@ pub(super) fn add(config: &Config, findings: &mut Findings) {
         add_clear(listener, findings);
         add_optional(listener, findings);
         add_relays(listener, config, findings);
+        add_standing(listener, config, findings);
     }
 }
 
@@ -81,6 +83,34 @@ fn add_relays(listener: &Listener, config: &Config, findings: &mut Findings) {
             let hint = "add `send_proxy = \"v2\"`, or see that it trusts no address";
             findings.warning(text, Some(hint));
         }
+    }
+}
+
+/// Databases and directories go by who connects, too: OpenLDAP takes the user of a process at its
+/// socket for the client, and MySQL blocks an address that leaves too often before it logs in.
+fn add_standing(listener: &Listener, config: &Config, findings: &mut Findings) {
+    let Some(starttls) = &listener.starttls else { return };
+    let mut backends: Vec<usize> = behinds(listener).flat_map(backends_of).collect();
+    backends.sort_unstable();
+    backends.dedup();
+    for backend in backends.into_iter().filter_map(|index| config.backends.get(index)) {
+        let mut names = backend.endpoints.iter().map(|endpoint| &endpoint.name);
+        let is_unix = |name: &EndpointName| matches!(name, EndpointName::Unix(_));
+        let (what, hint) = match starttls.protocol {
+            StarttlsProtocol::Ldap if names.any(is_unix) => (
+                "takes the user that portunus runs as for every client",
+                "lead to a TCP endpoint, as `slapd -h pldap://127.0.0.1:10389/` is",
+            ),
+            // Connections of its own machine are never blocked.
+            StarttlsProtocol::Mysql if backend.send_proxy.is_none() && !names.all(is_unix) => (
+                "may block all clients once many have left before they logged in",
+                "add `send_proxy = \"v2\"` if it is MariaDB, or have a large `max_connect_errors`",
+            ),
+            _ => continue,
+        };
+        let text =
+            format!("backend `{}`, behind listener `{}`: {what}", backend.name, listener.name);
+        findings.warning(text, Some(hint));
     }
 }
 

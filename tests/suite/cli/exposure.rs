@@ -18,6 +18,13 @@ async fn check_says_who_is_let_in_too_far() {
         .listener(bytes("db").with("starttls", "\"mysql\"").with("require_tls", "false"))
         .listener(bytes("imap").with("starttls", "\"imap\""))
         .listener(
+            tls("app.example")
+                .named("ldap")
+                .site("app.example.org", "ldapi")
+                .with("starttls", "\"ldap\""),
+        )
+        .endpoints("ldapi", &["unix:/run/slapd/ldapi"])
+        .listener(
             tls("x")
                 .named("out")
                 .without_sites()
@@ -26,7 +33,7 @@ async fn check_says_who_is_let_in_too_far() {
         )
         .backend(echo())
         .set("backend.app.tls", "{ server_name = \"app.example\" }")
-        .certificate("good", &authority().issue(&["app.example"]))
+        .certificate("good", &authority().issue(&["app.example", "app.example.org"]))
         .write();
     let output = portunus(folder.path(), &["check"]);
     assert_eq!(output.status.code(), Some(0), "{}", err(&output));
@@ -34,9 +41,14 @@ async fn check_says_who_is_let_in_too_far() {
     let mut lines: Vec<&str> = said.lines().collect();
     lines.sort_unstable();
     let expected = [
+        "warning: backend `app`, behind listener `db`: may block all clients once many have left \
+         before they logged in; add `send_proxy = \"v2\"` if it is MariaDB, or have a large \
+         `max_connect_errors`",
         "warning: backend `app`: does not hear who the client of listener `mx` is, and may relay \
          mail for whoever comes from here; add `send_proxy = \"v2\"`, or see that it trusts no \
          address",
+        "warning: backend `ldapi`, behind listener `ldap`: takes the user that portunus runs as \
+         for every client; lead to a TCP endpoint, as `slapd -h pldap://127.0.0.1:10389/` is",
         "warning: listener `any`: `proxy_protocol.from` has `0.0.0.0/0`, so everybody may say who \
          the client is; name the load balancers in front of it",
         "warning: listener `db`: clients of `mysql` may go on without TLS, and show their \
