@@ -25,6 +25,7 @@ pub struct Credential {
     not_after: i64,
     issuer: Box<str>,
     kind: KeyKind,
+    signature: Option<&'static str>,
     public_key: PublicKeyId,
     label: Arc<str>,
     root: usize,
@@ -61,6 +62,7 @@ impl Credential {
             not_after: leaf.not_after,
             issuer: leaf.issuer.clone(),
             kind,
+            signature: leaf.signature,
             public_key: leaf.public_key,
             label: label(chain.path, ordinal),
             root: chain.root,
@@ -148,6 +150,12 @@ impl Credential {
     #[must_use]
     pub fn key_kind(&self) -> KeyKind {
         self.kind
+    }
+
+    /// What the leaf is signed with, as OpenSSL abbreviates it; `None` for what is hardly used.
+    #[must_use]
+    pub fn signature(&self) -> Option<&'static str> {
+        self.signature
     }
 
     /// A stable and unique name: the chain's path as configured, with `#2` and so on for the

@@ -47,6 +47,8 @@ pub(crate) struct Leaf {
     pub(crate) public_key: PublicKeyId,
     /// The algorithm, or the name of one that we cannot sign with.
     pub(crate) kind: Result<KeyKind, Box<str>>,
+    /// What it is signed with, as OpenSSL calls it, if that is known here.
+    pub(crate) signature: Option<&'static str>,
     pub(crate) fingerprint: [u8; 32],
     /// An authority, and nothing that a server would show.
     pub(crate) authority: bool,
@@ -245,6 +247,7 @@ fn leaf(line: usize, der: &CertificateDer<'_>) -> Result<Leaf, LoadError> {
         issuer: certificate.issuer().to_string().into(),
         public_key: PublicKeyId::of(certificate.public_key().raw),
         kind: key_kind(certificate.public_key()),
+        signature: signature_name(&certificate.signature_algorithm.algorithm),
         fingerprint: digest_bytes(digest::digest(&SHA256, der)),
         self_issued,
         names_issuer_location: names_issuer_location(&certificate),
@@ -294,6 +297,11 @@ fn key_kind(key: &SubjectPublicKeyInfo<'_>) -> Result<KeyKind, Box<str>> {
     }
 }
 
+/// A signature algorithm as OpenSSL abbreviates it, which is how others know it.
+fn signature_name(algorithm: &Oid<'_>) -> Option<&'static str> {
+    SIGNATURE_NAMES.iter().find(|(known, _)| known == algorithm).map(|(_, name)| *name)
+}
+
 /// The size of a modulus, and whether it is one that clients still accept.
 pub(super) fn rsa_kind(modulus: &[u8]) -> Result<KeyKind, Box<str>> {
     let zeros = modulus.iter().take_while(|byte| **byte == 0).count();
@@ -325,6 +333,17 @@ fn must_staple(certificate: &X509Certificate<'_>) -> bool {
 
 /// The TLS extension of this number is the one that staples answer (RFC 6066 section 8).
 const STATUS_REQUEST: u32 = 5;
+const SIGNATURE_NAMES: [(Oid<'static>, &str); 9] = [
+    (oid_registry::OID_PKCS1_SHA1WITHRSA, "RSA-SHA1"),
+    (oid_registry::OID_PKCS1_SHA256WITHRSA, "RSA-SHA256"),
+    (oid_registry::OID_PKCS1_SHA384WITHRSA, "RSA-SHA384"),
+    (oid_registry::OID_PKCS1_SHA512WITHRSA, "RSA-SHA512"),
+    (oid_registry::OID_PKCS1_RSASSAPSS, "RSASSA-PSS"),
+    (oid_registry::OID_SIG_ECDSA_WITH_SHA256, "ecdsa-with-SHA256"),
+    (oid_registry::OID_SIG_ECDSA_WITH_SHA384, "ecdsa-with-SHA384"),
+    (oid_registry::OID_SIG_ECDSA_WITH_SHA512, "ecdsa-with-SHA512"),
+    (oid_registry::OID_SIG_ED25519, "ED25519"),
+];
 const SHA1_SIGNATURES: [Oid<'static>; 3] = [
     oid_registry::OID_PKCS1_SHA1WITHRSA,
     oid_registry::OID_SHA1_WITH_RSA,

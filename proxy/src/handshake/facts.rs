@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use portunus_certs::client_auth::ClientIdentity;
+use portunus_certs::credential::{Credential, KeyKind};
 use portunus_certs::name::HostName;
 use rustls::{
     CipherSuite, HandshakeKind as RustlsKind, NamedGroup, ProtocolVersion, ServerConnection,
@@ -25,6 +26,8 @@ pub struct Facts {
     pub site: SiteId,
     /// Who the client is; `None` for clients that stay anonymous.
     pub client: Option<Arc<ClientIdentity>>,
+    /// The certificate that is served to it; one who resumes does not see it again.
+    pub certificate: OwnCertificate,
     /// The protocol that both chose.
     pub protocol: Protocol,
     /// Its name (RFC 7301 §3.1), if they chose one.
@@ -40,6 +43,22 @@ pub struct Facts {
     pub suite: Suite,
     /// The group of the key exchange; TLS 1.2 resumes without one.
     pub group: Option<Group>,
+}
+
+/// What others are told of a certificate of ours.
+#[derive(Clone, Copy, Debug)]
+pub struct OwnCertificate {
+    /// Its key.
+    pub key: KeyKind,
+    /// What it is signed with, as OpenSSL abbreviates it.
+    pub signature: Option<&'static str>,
+}
+
+impl OwnCertificate {
+    /// That of `credential`.
+    pub(super) fn of(credential: &Credential) -> Self {
+        Self { key: credential.key_kind(), signature: credential.signature() }
+    }
 }
 
 /// What is spoken inside TLS, as ALPN has it (RFC 7301).
@@ -59,6 +78,7 @@ impl Facts {
         server_name: Option<HostName>,
         site: SiteId,
         client: Option<Arc<ClientIdentity>>,
+        certificate: OwnCertificate,
     ) -> Self {
         let version = match tls.protocol_version() {
             Some(ProtocolVersion::TLSv1_3) => TlsVersion::V1_3,
@@ -87,7 +107,19 @@ impl Facts {
             NamedGroup::secp384r1 => Group::Secp384r1,
             _ => Group::Other,
         });
-        Self { server_name, site, client, protocol, alpn, version, kind, not_resumed, suite, group }
+        Self {
+            server_name,
+            site,
+            client,
+            certificate,
+            protocol,
+            alpn,
+            version,
+            kind,
+            not_resumed,
+            suite,
+            group,
+        }
     }
 }
 

@@ -8,6 +8,7 @@
 use std::io;
 use std::net::SocketAddr;
 
+use portunus_certs::credential::KeyKind;
 use tokio::io::AsyncReadExt as _;
 use tokio::time::{Instant, timeout_at};
 
@@ -114,6 +115,8 @@ fn tls(facts: &Facts) -> TlsIntroduction {
     TlsIntroduction {
         version: Some(version.into()),
         cipher: cipher(facts.suite).map(Into::into),
+        signature_algorithm: facts.certificate.signature.map(Into::into),
+        key_algorithm: key(facts.certificate.key).map(Into::into),
         group: group.map(|group| group.label().into()),
         shown,
         verify: if shown == Shown::Never { 1 } else { 0 },
@@ -134,6 +137,18 @@ fn cipher(suite: Suite) -> Option<&'static str> {
         Suite::EcdheRsaChaCha20 => Some("ECDHE-RSA-CHACHA20-POLY1305"),
         Suite::Tls13Aes128 | Suite::Tls13Aes256 | Suite::Tls13ChaCha20 => Some(suite.label()),
         Suite::Other => None,
+    }
+}
+
+/// The key of a certificate as receivers know it: kind and bits, as HAProxy tells it, which has no
+/// word for Ed25519.
+fn key(kind: KeyKind) -> Option<String> {
+    match kind {
+        KeyKind::EcdsaP256 => Some("EC256".to_owned()),
+        KeyKind::EcdsaP384 => Some("EC384".to_owned()),
+        KeyKind::EcdsaP521 => Some("EC521".to_owned()),
+        KeyKind::Ed25519 => None,
+        KeyKind::Rsa(bits) => Some(format!("RSA{bits}")),
     }
 }
 

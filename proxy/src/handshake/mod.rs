@@ -33,7 +33,7 @@ use crate::net::Socket;
 use crate::outcome::HandshakeFailure;
 
 pub use client::{Authentication, Unidentified};
-pub use facts::{Facts, Protocol};
+pub use facts::{Facts, OwnCertificate, Protocol};
 pub use refusal::tell;
 
 use hello::{Hello, HelloError};
@@ -150,7 +150,7 @@ async fn finish(
     name: Option<HostName>,
     meter: Arc<Meter>,
 ) -> Result<Established, tls::TlsError> {
-    let Terms { site, authentication, context, mut config } = terms;
+    let Terms { site, authentication, context, certificate, mut config } = terms;
     let attempt = match context {
         Some(context) => {
             let clients = authentication.as_ref().map_or(Anonymous, |_| Authenticated);
@@ -173,7 +173,7 @@ async fn finish(
     }
     match stream.identify(authentication.as_ref()) {
         Ok(client) => {
-            let facts = stream.facts(name, site, client, &attempt);
+            let facts = stream.facts(name, site, client, &attempt, certificate);
             Ok(Established { stream, facts })
         }
         Err(error) => {

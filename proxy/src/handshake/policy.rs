@@ -22,6 +22,7 @@ use crate::config::{self, ClientResumption, NoSni, Termination, TlsVersion};
 use crate::outcome::HandshakeFailure;
 
 use super::client::Authentication;
+use super::facts::OwnCertificate;
 use super::hello::Hello;
 use super::refusal::fatal_alert;
 use super::resume::Resumption;
@@ -91,6 +92,8 @@ pub struct Terms {
     pub authentication: Option<Authentication>,
     /// What its session is bound to; without it, none is kept and none resumed.
     pub context: Option<ContextId>,
+    /// What it is shown.
+    pub certificate: OwnCertificate,
     /// Everything that rustls needs for this one connection, but for sessions.
     pub config: ServerConfig,
 }
@@ -169,7 +172,14 @@ impl Policy {
         if let Some(alpn) = &policy.alpn {
             config.alpn_protocols.clone_from(alpn);
         }
-        Ok(Choice::Terminate(Box::new(Terms { site, authentication, context, config })))
+        let certificate = OwnCertificate::of(&credential);
+        Ok(Choice::Terminate(Box::new(Terms {
+            site,
+            authentication,
+            context,
+            certificate,
+            config,
+        })))
     }
 
     /// The certificate for a client that asks for `name` and makes this offer.

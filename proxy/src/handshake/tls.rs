@@ -22,7 +22,7 @@ use crate::net::{Chunk, Progress, SCRATCH_BYTES, Socket};
 use crate::outcome::HandshakeFailure;
 
 use super::client::{self, Authentication, Unidentified};
-use super::facts::Facts;
+use super::facts::{Facts, OwnCertificate};
 use super::resume::Attempt;
 use super::sites::SiteId;
 
@@ -110,8 +110,9 @@ impl TlsStream {
         site: SiteId,
         client: Option<Arc<ClientIdentity>>,
         attempt: &Attempt,
+        certificate: OwnCertificate,
     ) -> Facts {
-        Facts::new(&self.tls, attempt, server_name, site, client)
+        Facts::new(&self.tls, attempt, server_name, site, client, certificate)
     }
 
     /// Waits until [`TlsStream::clear_text`] has something to show, or never will again.

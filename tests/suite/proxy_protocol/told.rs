@@ -1,6 +1,7 @@
 //! Endpoints that are told of clients: everything that is known, and nothing that is not so.
 
 use portunus::proxy_protocol::{Decoded, Ends, Introduction, Shown, decode};
+use portunus_tests::foreign::openssl;
 use portunus_tests::{Backend, ClientAuthority, Flaw, Proxy, Wallet, raw, tls};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
@@ -59,6 +60,45 @@ async fn what_a_handshake_made_known_is_told() {
         assert!(tls.group.is_some());
         assert_eq!((tls.shown, tls.certificate), (Shown::Never, None));
         assert_ne!(tls.verify, 0, "nothing was verified");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_certificate_that_is_served_is_told_in_the_words_of_openssl() {
+    let (backend, mut hearing) = listening();
+    let ec = |curve| format!("ec -pkeyopt ec_paramgen_curve:{curve} -sha");
+    // The specification's own examples come first; where HAProxy has no word, nothing is said.
+    for (key, expected) in [
+        ("rsa:2048 -sha256".to_owned(), [Some("RSA2048"), Some("RSA-SHA256")]),
+        ("rsa:3072 -sha384".to_owned(), [Some("RSA3072"), Some("RSA-SHA384")]),
+        (ec("P-256") + "256", [Some("EC256"), Some("ecdsa-with-SHA256")]),
+        (ec("P-384") + "512", [Some("EC384"), Some("ecdsa-with-SHA512")]),
+        ("ed25519".to_owned(), [None, Some("ED25519")]),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let place = |name: &str| folder.path().join(name).display().to_string();
+        let Some(request) = openssl() else { return };
+        let request = request
+            .args(["req", "-x509", "-nodes", "-days", "1", "-subj", "/CN=app", "-newkey"])
+            .args(key.split(' '))
+            .args(["-addext", &format!("subjectAltName=DNS:{NAME}")])
+            .args(["-keyout", &place("key"), "-out", &place("chain")]);
+        request.run().await.expect_success();
+        let read = |name: &str| std::fs::read_to_string(place(name)).unwrap();
+        let proxy = Proxy::builder()
+            .listener(tls(NAME))
+            .backend(&backend)
+            .set("backend.app.send_proxy", "\"v2\"")
+            .file("certs.d/own.pem", &(read("chain") + &read("key")))
+            .start()
+            .await;
+        let Some(client) = openssl() else { return };
+        let address = proxy.first_address().to_string();
+        let client = client.args(["s_client", "-connect", &address, "-servername", NAME]);
+        client.run().await.expect_success();
+        let tls = hearing.recv().await.unwrap().tls.unwrap();
+        let told = [tls.key_algorithm.as_deref(), tls.signature_algorithm.as_deref()];
+        assert_eq!(told, expected, "{key}");
     }
 }
 
