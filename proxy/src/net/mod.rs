@@ -1,7 +1,7 @@
 //! Addresses and sockets, and the bytes on their way between them.
 //!
-//! Owns the scratch buffer that each thread lends. Refuses to know TLS, HTTP and configuration. Read
-//! next: `address` for who is meant, `socket` for the one stream type, `listen` for where
+//! Owns the scratch buffer that each thread lends. Refuses to know TLS, HTTP and configuration.
+//! Read next: `address` for who is meant, `socket` for the one stream type, `listen` for where
 //! connections come in.
 
 mod address;
