@@ -129,7 +129,8 @@ pub async fn establish(
         }
     };
     let deadline = at + limits.handshake_timeout;
-    match timeout_at(deadline, finish(socket, hello, terms, policy, name.clone(), meter)).await {
+    let finish = Box::pin(finish(socket, hello, terms, policy, name.clone(), meter));
+    match timeout_at(deadline, finish).await {
         Ok(Ok(established)) => Ok(Arrival::Established(established)),
         Ok(Err(error)) => Err(HandshakeError::new(name, Cause::Tls(error))),
         Err(_) => {
