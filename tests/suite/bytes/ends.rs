@@ -9,6 +9,7 @@ use portunus_tests::{Backend, Proxy, raw, tls};
 use socket2::SockRef;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::{Semaphore, mpsc};
+use tokio::time::timeout;
 
 use super::{NAME, Path, Way};
 
@@ -89,30 +90,58 @@ async fn a_reset_of_the_backend_is_one_for_the_client_whatever_the_way() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn last_words_of_a_backend_that_breaks_reach_a_client_that_talks_whatever_the_way() {
+    for way in Way::ALL {
+        let backend = raw(|mut stream, _| async move {
+            stream.read_exact(&mut [0; 1024]).await.unwrap();
+            // The rest is left unread, so that this is followed by a reset.
+            stream.write_all(b"552 bye").await.unwrap();
+        });
+        let path = Path::start(way, backend).await;
+        for _ in 0..20 {
+            let (mut hear, mut say) = tokio::io::split(path.connect().await);
+            let talk = async { while say.write_all(&[7; 4096]).await.is_ok() {} };
+            let mut words = [0; 7];
+            let listen = hear.read_exact(&mut words);
+            // Which ends, since the connection is reset.
+            let both = async { tokio::join!(talk, listen) };
+            let ((), heard) = within("the last words", both).await;
+            assert_eq!((heard.ok(), &words), (Some(7), b"552 bye"), "{way:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_a_client_said_before_its_reset_reaches_a_backend_that_is_slow() {
     static GO: Semaphore = Semaphore::const_new(0);
-    let (tell, mut told) = mpsc::channel(1);
-    let backend = raw(move |mut stream, _| {
-        let tell = tell.clone();
-        async move {
-            // Most of it does not fit here, and is to be sent when it does.
-            SockRef::from(&stream).set_recv_buffer_size(4096).unwrap();
-            GO.acquire().await.unwrap().forget();
-            let mut all = Vec::new();
-            let end = stream.read_to_end(&mut all).await.map_err(|error| error.kind());
-            tell.send((all.len(), end)).await.unwrap();
+    for way in Way::ALL {
+        let (tell, mut told) = mpsc::channel(1);
+        let backend = raw(move |mut stream, _| {
+            let tell = tell.clone();
+            async move {
+                GO.acquire().await.unwrap().forget();
+                let mut all = Vec::new();
+                let end = stream.read_to_end(&mut all).await.map_err(|error| error.kind());
+                tell.send((all.len(), end)).await.unwrap();
+            }
+        });
+        let path = Path::start(way, backend).await;
+        let tcp = path.near.client(NAME).tcp().await;
+        reset_at_drop(&tcp);
+        let mut client = path.connect_over(tcp).await;
+        // Until there is room nowhere on the way.
+        let full = Duration::from_millis(500);
+        while timeout(full, client.write_all(&[7; 65_536])).await.is_ok() {}
+        drop(client);
+        GO.add_permits(1);
+        let (heard, end) = within("the end at the backend", told.recv()).await.unwrap();
+        path.near.wait_for_metric(ACTIVE, &[], |count| count == 0.0).await;
+        assert_eq!(end, Err(ErrorKind::ConnectionReset), "{way:?}");
+        if way != Way::PassedThrough {
+            let taken = path.near.metric("portunus_bytes_total", &[("direction", "upstream")]);
+            assert_eq!(heard as f64, taken.await, "{way:?}");
         }
-    });
-    let proxy = Proxy::builder().listener(tls(NAME)).backend(backend).start().await;
-    let mut client = proxy.client(NAME).connect().await;
-    let size = 1 << 20;
-    client.send(&vec![7; size]).await;
-    let upstream = [("direction", "upstream")];
-    proxy.wait_for_metric("portunus_bytes_total", &upstream, |n| n == size as f64).await;
-    client.reset();
-    GO.add_permits(1);
-    let heard = within("the end at the backend", told.recv()).await.unwrap();
-    assert_eq!(heard, (size, Err(ErrorKind::ConnectionReset)));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -208,5 +237,9 @@ async fn an_idle_tunnel_is_closed_whatever_the_way() {
         assert_eq!(end.is_ok(), way != Way::PassedThrough, "{way:?}: {end:?}");
         assert_eq!(all, b"hello", "{way:?}");
         path.near.wait_for_log("closed", &[("reason", "idle")]).await;
+        if let Some(far) = path.far.filter(|_| way != Way::PassedThrough) {
+            far.wait_for_metric(ACTIVE, &[], |count| count == 0.0).await;
+            assert_eq!(far.metric(TRUNCATED, &[("listener", "tls")]).await, 0.0, "{way:?}");
+        }
     }
 }

@@ -48,7 +48,7 @@ struct Path {
     /// The one that the client speaks to.
     near: Proxy,
     /// The one behind it, if there is one.
-    _far: Option<Proxy>,
+    far: Option<Proxy>,
 }
 
 /// What a client or a backend has in its hand.
@@ -70,7 +70,7 @@ impl Path {
     ) -> Self {
         if way == Way::Terminated {
             let near = tweak(Proxy::builder().listener(tls(NAME)).backend(backend)).start().await;
-            return Self { way, near, _far: None };
+            return Self { way, near, far: None };
         }
         let far = Proxy::builder().listener(tls(NAME)).backend(backend).start().await;
         let listener = match way {
@@ -86,7 +86,7 @@ impl Path {
                 .set("backend.app.tls.ca", &format!("{:?}", far.ca()))
                 .set("backend.app.tls.server_name", &format!("{NAME:?}"));
         }
-        Self { way, near: tweak(near).start().await, _far: Some(far) }
+        Self { way, near: tweak(near).start().await, far: Some(far) }
     }
 
     /// A connection that is established as far as the client can know.

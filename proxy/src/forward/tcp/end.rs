@@ -6,12 +6,15 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::pin::Pin;
 use std::time::Duration;
 
+use tokio::io::AsyncWrite as _;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::downstream::Downstream;
 use super::{Relay, Terms};
+use crate::backend::Link;
 use crate::net::{Socket, is_reset};
 use crate::outcome::CloseReason;
 
@@ -34,7 +37,9 @@ impl<C: Downstream> Relay<C> {
             End::Done => CloseReason::Done,
             End::Idle => {
                 // Both sides get an orderly end; who does not take it gets none.
-                farewell(&mut self.client).await;
+                let Self { client, backend, .. } = &mut self;
+                let end = poll_fn(|cx| Pin::new(&mut backend.link).poll_shutdown(cx));
+                let _ = tokio::join!(farewell(client), timeout(FAREWELL_TIMEOUT, end));
                 CloseReason::Idle
             }
             End::BackendBroke(error) => {
@@ -49,7 +54,7 @@ impl<C: Downstream> Relay<C> {
             }
             End::ClientBroke(error) => {
                 drop(self.client);
-                reset(self.backend.link.socket(), until).await;
+                reset_backend(&mut self.backend.link, until).await;
                 match error.kind() {
                     _ if is_reset(&error) => CloseReason::ClientReset,
                     // It acknowledged neither what was sent nor the probes of the kernel.
@@ -58,7 +63,7 @@ impl<C: Downstream> Relay<C> {
                 }
             }
             End::Truncated => {
-                reset(self.backend.link.socket(), until).await;
+                reset_backend(&mut self.backend.link, until).await;
                 drop(self.backend);
                 // The client may still listen to what was said so far, and gets no better end than
                 // it gave.
@@ -68,6 +73,13 @@ impl<C: Downstream> Relay<C> {
             }
         }
     }
+}
+
+/// Has the coming close towards the backend be a reset, behind all that was taken for it, of which
+/// TLS may hold some as well.
+async fn reset_backend(link: &mut Link, until: Instant) {
+    let _ = timeout_at(until, poll_fn(|cx| link.poll_push(cx))).await;
+    reset(link.socket(), until).await;
 }
 
 /// Ends our direction to a client who is told nothing more. Who does not take it gets no end.

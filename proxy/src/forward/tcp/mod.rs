@@ -74,6 +74,7 @@ pub async fn join<C: Downstream>(client: C, backend: Dedicated, terms: Terms<'_>
         backend,
         upstream: Half::Open,
         downstream: Half::Open,
+        broken: None,
         is_ahead: false,
         moved: false,
     };
@@ -88,7 +89,7 @@ pub async fn join<C: Downstream>(client: C, backend: Dedicated, terms: Terms<'_>
             if relay.is_half() {
                 idle.note_half();
             }
-            idle.poll(cx).map(|()| End::Idle)
+            idle.poll(cx).map(|()| relay.broken.take().map_or(End::Idle, End::BackendBroke))
         }
     });
     let end = end.await;
@@ -102,6 +103,8 @@ struct Relay<C> {
     upstream: Half,
     /// Backend to client.
     downstream: Half,
+    /// Why the backend takes nothing more; what it said before may still be there.
+    broken: Option<io::Error>,
     /// Whether the kernel may still hold bytes for the backend.
     is_ahead: bool,
     /// Whether anything moved since the idle timer was last told.
@@ -124,13 +127,21 @@ impl<C: Downstream> Relay<C> {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>, terms: &Terms<'_>) -> Poll<End> {
-        let upstream = self.poll_upstream(cx, terms);
-        if let Poll::Ready(Err(end)) = upstream {
-            return Poll::Ready(end);
-        }
+        let upstream = match self.poll_upstream(cx, terms) {
+            // It may have said why, which is read until it ends.
+            Poll::Ready(Err(End::BackendBroke(error))) => {
+                self.broken = Some(error);
+                self.upstream = Half::Ended;
+                Poll::Ready(())
+            }
+            Poll::Ready(Err(end)) => return Poll::Ready(end),
+            upstream => upstream.map(drop),
+        };
         match self.poll_downstream(cx, terms) {
             Poll::Ready(Err(end)) => Poll::Ready(end),
-            Poll::Ready(Ok(())) if upstream.is_ready() => Poll::Ready(End::Done),
+            Poll::Ready(Ok(())) if upstream.is_ready() => {
+                Poll::Ready(self.broken.take().map_or(End::Done, End::BackendBroke))
+            }
             Poll::Ready(Ok(())) | Poll::Pending => Poll::Pending,
         }
     }
@@ -246,6 +257,10 @@ impl<C: Downstream> Relay<C> {
     ) -> Poll<Result<usize, End>> {
         with_scratch(|scratch| {
             let count = ready!(self.backend.link.poll_fill(cx, scratch));
+            // The kernel reports a break once, and then shows an orderly end.
+            if let Some(error) = self.broken.take_if(|_| is_end(&count)) {
+                return Poll::Ready(Err(End::BackendBroke(error)));
+            }
             let count = count.or_else(|error| Self::hear_the_end_of_backend(error, terms))?;
             let bytes = scratch.get(..count).unwrap_or_default();
             let taken = self.client.give(cx, bytes).map_err(End::ClientBroke)?;
@@ -255,6 +270,14 @@ impl<C: Downstream> Relay<C> {
                 false => Err(End::ClientBroke(io::ErrorKind::WriteZero.into())),
             })
         })
+    }
+}
+
+/// Whether nothing more can be read, for no reason that is worth telling.
+fn is_end(read: &io::Result<usize>) -> bool {
+    match read {
+        Ok(count) => *count == 0,
+        Err(error) => error.kind() == io::ErrorKind::UnexpectedEof,
     }
 }
 
