@@ -7,6 +7,7 @@ use std::path::Path;
 
 use portunus::handshake::hello::offer::{OfferKind, ResumptionOffer};
 use portunus::proxy_protocol::{Decoded, decode};
+use portunus::starttls::scram::{Doorstep, Message, Request};
 use portunus::starttls::{WithoutTls, imap, ldap, mysql, pop3, postgresql, smtp, xmpp};
 use portunus_certs::session::seal::SealingKeys;
 use portunus_certs::tickets::FileKeys;
@@ -123,6 +124,25 @@ fn every_dialogue_of_databases_and_directories_before_tls_gets_an_end() {
     });
     replay("starttls_xmpp", |bytes| {
         dialogue::serve(|| xmpp::Server::new("chat.test", 1), bytes) == End::Upgrade
+    });
+}
+
+#[test]
+fn every_session_of_postgresql_without_tls_gets_an_answer() {
+    replay("starttls_scram", |bytes| {
+        let bytes = bytes.get(1..).unwrap_or_default();
+        let mut message = Message::default();
+        let mut rest = bytes.iter();
+        while let Ok(1..) = message.missing()
+            && let Some(byte) = rest.next()
+        {
+            message.take(&[*byte]);
+        }
+        if message.missing() == Ok(0) {
+            let _ = message.finish();
+            return true;
+        }
+        matches!(Doorstep::default().feed(bytes), Ok(Request::Session(_)))
     });
 }
 
