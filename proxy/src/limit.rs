@@ -1,8 +1,8 @@
 //! Caps on what is going on at once, as values that are held.
 //!
-//! Owns [`HandshakeLimit`], which admits handshakes in total and for each source. Connections are
-//! capped by a semaphore in `listener`, time by `tokio::time` where the waiting is done. Refuses to
-//! know sockets and TLS.
+//! Owns [`HandshakeLimit`], which admits handshakes in total and for each source, and in another
+//! instance what is said before them. Connections are capped by a semaphore in `listener`, time by
+//! `tokio::time` where the waiting is done. Refuses to know sockets and TLS.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -13,7 +13,7 @@ use prometheus::IntGauge;
 
 use crate::metrics::Limit;
 
-/// Admits handshakes: so many in total, so many for each source.
+/// Admits handshakes, or dialogues before them: so many in total, so many for each source.
 #[derive(Debug)]
 pub struct HandshakeLimit {
     total_max: usize,

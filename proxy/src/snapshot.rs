@@ -33,6 +33,8 @@ pub struct Snapshot {
     pub limits: Arc<config::Limits>,
     /// Who may be in a handshake.
     pub handshakes: Arc<HandshakeLimit>,
+    /// Who may be in a dialogue before one, which lasts longer.
+    pub dialogues: Arc<HandshakeLimit>,
     /// The TLS half of the listener.
     pub policy: Policy,
     /// The forwarding half of the listener.
@@ -79,6 +81,8 @@ pub struct Shared<'a> {
     pub backends: &'a [Arc<Backend>],
     /// Every handshake.
     pub handshakes: &'a Arc<HandshakeLimit>,
+    /// Every dialogue before one.
+    pub dialogues: &'a Arc<HandshakeLimit>,
     /// Where requests are told of.
     pub access: &'a AccessLog,
 }
@@ -121,6 +125,7 @@ impl Snapshot {
             listener: Arc::clone(&listener.name),
             limits,
             handshakes: Arc::clone(shared.handshakes),
+            dialogues: Arc::clone(shared.dialogues),
             policy,
             service,
             on_truncation: listener.on_truncation,

@@ -23,7 +23,7 @@ use crate::forward::http::{self, HttpService};
 use crate::handshake::introduction::{self, IntroductionError};
 use crate::handshake::sites::SiteId;
 use crate::handshake::{self, Arrival, Established, PassedThrough, Protocol, Start};
-use crate::limit::HandshakePermit;
+use crate::limit::{HandshakeLimit, HandshakePermit};
 use crate::metrics::{HttpVersion, Limit};
 use crate::net::{ClientAddr, PeerAddr, Socket};
 use crate::outcome::{CloseReason, HandshakeFailure};
@@ -172,25 +172,21 @@ async fn begin_tls<'s>(
     report: &mut Report<'_>,
     watch: DrainWatch,
 ) -> Option<Forwarding<'s>> {
-    let permit = match admit(snapshot, origin.client, &socket) {
-        Ok(permit) => permit,
-        Err(failure) => {
-            report.refuse(failure);
-            return None;
-        }
-    };
     let (start, way) = match &snapshot.starttls {
         None => (Start { socket, early: Vec::new(), protocol: None, at: origin.at }, Way::New),
         Some(rule) => {
+            let limit = &snapshot.dialogues;
+            let permit = report.admit(admit(limit, snapshot, origin.client, &socket))?;
             let prelude = prelude::lead(socket, rule, snapshot, &origin, report);
-            match Box::pin(prelude).await {
+            let prelude = Box::pin(prelude).await;
+            drop(permit);
+            match prelude {
                 Prelude::Tls(start, way) => (start, way),
                 Prelude::Over(reason) => {
                     report.close(reason);
                     return None;
                 }
                 Prelude::Clear(socket, said, way) => {
-                    drop(permit);
                     let meter = Arc::clone(&report.meter);
                     let stream = ClearStream::beginning_with(said, socket, meter);
                     let begun = tunnel::begin(stream, Known::Nothing, way, snapshot, &origin);
@@ -199,8 +195,13 @@ async fn begin_tls<'s>(
             }
         }
     };
+    // Only now: what is said before, or a backend that has to be heard, takes longer, and costs the
+    // handshakes of other listeners nothing.
+    let permit =
+        report.admit(admit(&snapshot.handshakes, snapshot, origin.client, &start.socket))?;
     let meter = Arc::clone(&report.meter);
-    let arrival = handshake::establish(start, &snapshot.policy, &snapshot.limits, meter).await;
+    let arrival = handshake::establish(start, &snapshot.policy, &snapshot.limits, meter);
+    let arrival = Box::pin(arrival).await;
     drop(permit);
     match arrival {
         Ok(Arrival::Established(established)) => {
@@ -250,13 +251,14 @@ async fn forward_clear_text<'s>(
     Some(Box::pin(http::serve(stream, version, Arc::clone(service), facts, watch)))
 }
 
-/// Admits the connection to its handshake, or sees to it that it ends in a reset.
+/// Admits the connection to what `limit` is for, or sees to it that it ends in a reset.
 fn admit(
+    limit: &Arc<HandshakeLimit>,
     snapshot: &Snapshot,
     client: ClientAddr,
     socket: &Socket,
 ) -> Result<HandshakePermit, HandshakeFailure> {
-    snapshot.handshakes.admit(client.ip()).map_err(|limit| {
+    limit.admit(client.ip()).map_err(|limit| {
         snapshot.process.limit_hits.of(limit).inc();
         socket.reset_on_close();
         match limit {

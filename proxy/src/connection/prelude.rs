@@ -5,6 +5,8 @@
 //! client has to see, and for a client that does without TLS. Refuses to know what is said. Read
 //! next: `handshake::starttls`.
 
+use std::future::{Future, pending};
+
 use tokio::time::Instant;
 
 use super::Origin;
@@ -75,13 +77,21 @@ async fn lead_mysql(
     let Some(backend) = tunnel::backend(snapshot, SiteId::FIRST) else {
         return Prelude::Over(CloseReason::Internal);
     };
-    let local = socket.local_addr();
-    let mut connection = match tunnel::connect_alone(backend, origin, local).await {
+    let connected = tunnel::connect_alone(backend, origin, socket.local_addr());
+    let Some(connected) = unless_gone(&socket, connected).await else {
+        return conclude(Err(StarttlsError::Closed), rule, Way::New, report);
+    };
+    let mut connection = match connected {
         Ok(connection) => Box::new(connection),
         Err(reason) => return Prelude::Over(reason),
     };
-    let deadline = Instant::now() + snapshot.limits.starttls_timeout;
-    let greeting = match mysql::hear(&mut connection.link, deadline).await {
+    // A database greets as soon as it is connected to.
+    let deadline = Instant::now() + snapshot.limits.connect_timeout;
+    let heard = mysql::hear(&mut connection.link, deadline);
+    let Some(heard) = unless_gone(&socket, heard).await else {
+        return conclude(Err(StarttlsError::Closed), rule, Way::New, report);
+    };
+    let greeting = match heard {
         Ok(Opening::Greeting(greeting)) => greeting,
         Ok(Opening::Refusal(refusal)) => {
             tell(socket, &refusal.bytes()).await;
@@ -92,6 +102,7 @@ async fn lead_mysql(
             return Prelude::Over(error.reason());
         }
     };
+    let deadline = Instant::now() + snapshot.limits.starttls_timeout;
     let mut dialogue = Server::new(greeting.clone(), rule.without_tls);
     let conversed = converse(socket, &mut dialogue, &mut NoBackend, deadline).await;
     let way = match is_clear(&conversed) {
@@ -99,6 +110,22 @@ async fn lead_mysql(
         false => Way::Login(connection, greeting),
     };
     conclude(conversed, rule, way, report)
+}
+
+/// Waits for `wait`, but for no client that has closed the connection.
+async fn unless_gone<T>(socket: &Socket, wait: impl Future<Output = T>) -> Option<T> {
+    let gone = async {
+        match socket.peek(&mut [0]).await {
+            Ok(0) | Err(_) => {}
+            // Whoever says something is there, as far as can be seen without reading it.
+            Ok(_) => pending().await,
+        }
+    };
+    tokio::select! {
+        biased;
+        done = wait => Some(done),
+        () = gone => None,
+    }
 }
 
 fn conclude(

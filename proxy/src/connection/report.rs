@@ -117,9 +117,10 @@ impl<'a> Report<'a> {
         self.server_name = server_name;
     }
 
-    /// The connection was not admitted to its handshake.
-    pub(super) fn refuse(&mut self, failure: HandshakeFailure) {
-        self.fail_for(failure, &"a limit on handshakes was reached");
+    /// The permit, if the connection was admitted to its handshake, or to what comes before it.
+    pub(super) fn admit<P>(&mut self, admitted: Result<P, HandshakeFailure>) -> Option<P> {
+        let refuse = |failure| self.fail_for(failure, &"a limit on handshakes was reached");
+        admitted.map_err(refuse).ok()
     }
 
     pub(super) fn fail(&mut self, error: &HandshakeError) {

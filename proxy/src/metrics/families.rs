@@ -90,6 +90,8 @@ families! {
         accepted (an address), local and unknown (none) are served, all others closed.";
     handshakes_pending: IntGauge, Kind::Gauge, "portunus_handshakes_pending", [],
         "Handshakes going on now.";
+    dialogues_pending: IntGauge, Kind::Gauge, "portunus_starttls_pending", [],
+        "Dialogues before TLS going on now.";
     tasks: IntGauge, Kind::Gauge, "portunus_tasks", [],
         "Tasks that run now: one for each connection, and a few for the process itself.";
     resumption_lookups: IntCounterVec, Kind::Counter, "portunus_resumption_lookups_total",
@@ -260,6 +262,7 @@ impl Families {
         ProcessMetrics {
             build_info: self.build_info.clone(),
             handshakes_pending: self.handshakes_pending.clone(),
+            dialogues_pending: self.dialogues_pending.clone(),
             tasks: self.tasks.clone(),
             limit_hits: Counters::resolve_plain(&self.limit_hits),
             log_dropped: self.log_dropped.clone(),

@@ -89,6 +89,7 @@ impl BackendMetrics {
 pub struct ProcessMetrics {
     pub build_info: IntGaugeVec,
     pub handshakes_pending: IntGauge,
+    pub dialogues_pending: IntGauge,
     pub tasks: IntGauge,
     pub limit_hits: Counters<Limit>,
     pub log_dropped: IntCounter,

@@ -39,6 +39,7 @@ pub(super) struct World {
     backends: Vec<Arc<Backend>>,
     resolver: Arc<Resolver>,
     handshakes: Arc<HandshakeLimit>,
+    dialogues: Arc<HandshakeLimit>,
     slots: Arc<Semaphore>,
     reloader: Reloader,
     access: AccessLog,
@@ -99,11 +100,12 @@ impl World {
         reloader.say_first(&report);
         let resolver = Arc::new(Resolver::new(config.nameservers.clone()));
         join_all(backends.iter().map(|backend| backend.resolve_now(&resolver))).await;
-        let handshakes = HandshakeLimit::new(
-            config.limits.handshakes_max,
-            config.limits.handshakes_per_source_max,
-            process.handshakes_pending.clone(),
-        );
+        let limit = |gauge| {
+            let config::Limits { handshakes_max, handshakes_per_source_max, .. } = *config.limits;
+            HandshakeLimit::new(handshakes_max, handshakes_per_source_max, gauge)
+        };
+        let handshakes = limit(process.handshakes_pending.clone());
+        let dialogues = limit(process.dialogues_pending.clone());
         // Each accept loop holds a slot while it waits, and must not keep it from the others.
         let loops = config.listeners.iter().flat_map(entrances).count();
         let slots = config.server.connections_max.saturating_add(loops.saturating_sub(1));
@@ -114,6 +116,7 @@ impl World {
             sessions,
             backends,
             handshakes,
+            dialogues,
             slots,
             reloader,
             access,
@@ -150,6 +153,7 @@ impl World {
             resumption: &|mode| self.sessions.of_mode(mode),
             backends: &self.backends,
             handshakes: &self.handshakes,
+            dialogues: &self.dialogues,
             access: &self.access,
         };
         let mut bound = Vec::new();

@@ -173,3 +173,27 @@ async fn what_is_no_database_ends_the_connection() {
     assert_eq!(at_once(&proxy, b"").await, b"");
     proxy.wait_for_log("closed", &[("reason", "backend_error")]).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_is_silent_costs_other_listeners_no_handshake() {
+    let listener = starttls("mysql").named("mysql").without_sites();
+    let silent = portunus_tests::silent();
+    let proxy = Proxy::builder()
+        .listener(listener)
+        .backend(&silent)
+        .listener(portunus_tests::tls(NAME).named("other").without_sites())
+        .certificate("mysql", &authority().issue(&[NAME]))
+        .set("limits.handshakes", "2")
+        .set("limits.connect_timeout", "\"20s\"")
+        .start()
+        .await;
+    let pending = "portunus_starttls_pending";
+    let to_mysql = proxy.client(NAME).at(proxy.address("mysql"));
+    let clients = [to_mysql.tcp().await, to_mysql.tcp().await];
+    proxy.wait_for_metric(pending, &[], |pending| pending == 2.0).await;
+    assert_eq!(proxy.metric("portunus_handshakes_pending", &[]).await, 0.0);
+    proxy.client(NAME).at(proxy.address("other")).connect().await;
+    // And nobody waits for a greeting on behalf of a client that is gone.
+    drop(clients);
+    proxy.wait_for_metric(pending, &[], |pending| pending == 0.0).await;
+}

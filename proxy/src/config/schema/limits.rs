@@ -26,9 +26,10 @@ section! {
         client_chain_certificates: usize = Count(1, 16).or(8);
         /// Bytes of all certificates that a client may show.
         client_chain_size: usize = Size(1_024, 64 * 1_024).or(32 * 1_024);
-        /// Handshakes going on at once; further connections are reset. 0 = 1024 per worker.
+        /// Handshakes going on at once, and as many dialogues before TLS; further connections are
+        /// reset. 0 = 1024 per worker.
         handshakes: usize = Count(0, 10_000_000).or(0);
-        /// Handshakes going on at once from one IPv4 address or IPv6 /64.
+        /// Handshakes going on at once from one IPv4 address or IPv6 /64, and as many dialogues.
         handshakes_per_source: usize = Count(1, 10_000_000).or(64);
         /// To connect to one endpoint.
         connect_timeout: Duration = Time(MOMENT, HOUR).or(secs(3));
