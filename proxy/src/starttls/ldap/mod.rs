@@ -51,6 +51,10 @@ impl Server {
                 self.held = behind.to_vec();
                 Some(step)
             }
+            // No `StartTLS` is so long.
+            Err(Unreadable::TooLarge) if self.without_tls == WithoutTls::Allowed => {
+                Some(Step::silent(Next::Clear(held)))
+            }
             Err(Unreadable::TooLarge) => {
                 let notice = notice(ResultCode::ConfidentialityRequired, TLS_FIRST);
                 Some(Step::refuse(notice, Refusal::Flooded))

@@ -93,6 +93,17 @@ fn what_is_allowed_without_tls_is_passed_on_whole() {
 }
 
 #[test]
+fn a_long_message_may_be_had_without_tls_like_any_other() {
+    // A bind with a ticket of Kerberos that names many groups.
+    let bind = request(1, 0x60, &[b'x'; 5_000]);
+    let mut server = Server::new(WithoutTls::Allowed);
+    assert_eq!(server.feed(&bind), Step::silent(Next::Clear(bind.clone())));
+    let head = &bind[..100];
+    assert_eq!(Server::new(WithoutTls::Allowed).feed(head), Step::silent(Next::Clear(head.into())));
+    assert_eq!(strict(&bind).next, Next::Refuse(Refusal::Flooded));
+}
+
+#[test]
 fn starttls_with_a_value_or_a_critical_control_is_refused() {
     let oid = ber::element(NAME, &[STARTTLS]);
     let with_value = request(1, EXTENDED_REQUEST, &[&oid[..], b"\x81\x01x"].concat());
