@@ -13,7 +13,7 @@ use tracing::debug;
 
 use super::{Forwarding, Origin};
 use crate::backend::{Backend, ConnectError, Dedicated};
-use crate::config::{Entrance, StarttlsProtocol};
+use crate::config::StarttlsProtocol;
 use crate::forward::tcp::downstream::Downstream;
 use crate::forward::tcp::greeting::{self, Greeting};
 use crate::forward::tcp::{self, Terms, mysql, postgresql};
@@ -136,8 +136,8 @@ async fn reach<C: Downstream>(
                     return Err(unreachable(&error, origin));
                 }
             };
-            let asked_in_clear =
-                backend.starttls().filter(|_| snapshot.entrance == Entrance::Clear);
+            // Under TLS of ours, or passed through, clients offer what fits.
+            let asked_in_clear = backend.starttls().filter(|_| matches!(known, Known::Nothing));
             if asked_in_clear == Some(StarttlsProtocol::Postgresql) {
                 let begun = postgresql::begin(stream, &mut upstream.link, deadline).await;
                 begun.map_err(|error| told(&error, origin, error.reason()))?;

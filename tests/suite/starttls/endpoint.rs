@@ -103,3 +103,35 @@ async fn an_endpoint_that_comes_to_tls_is_talked_to_under_it() {
         super::count(&far, "upgraded", 1.0).await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_does_without_tls_is_not_asked_for_what_needs_it() {
+    let offer = |ways: &[&str]| {
+        let ways: Vec<u8> = ways.iter().flat_map(|way| [way.as_bytes(), b"\0"].concat()).collect();
+        let length = u32::try_from(ways.len() + 9).unwrap().to_be_bytes();
+        [&b"R"[..], &length, &[0, 0, 0, 10], &ways, &[0]].concat()
+    };
+    let said = offer(&["SCRAM-SHA-256-PLUS", "SCRAM-SHA-256"]);
+    let backend = raw(move |mut stream, _| {
+        let said = said.clone();
+        async move {
+            let mut heard = vec![0; STARTUP.len()];
+            if stream.read_exact(&mut heard).await.is_ok() && heard == STARTUP {
+                let _ = stream.write_all(&said).await;
+            }
+            let _ = stream.read(&mut [0]).await;
+        }
+    });
+    let far = Proxy::builder().listener(starttls("postgresql")).backend(backend).start().await;
+    let near = Proxy::builder()
+        .listener(starttls("postgresql").with("require_tls", "false"))
+        .endpoints("app", &[&far.first_address().to_string()])
+        .set("backend.app.tls.starttls", "\"postgresql\"")
+        .set("backend.app.tls.ca", &format!("{:?}", far.ca()))
+        .set("backend.app.tls.server_name", &format!("{NAME:?}"))
+        .start()
+        .await;
+    let mut tcp = near.client(NAME).tcp().await;
+    say(&mut tcp, STARTUP).await;
+    expect(&mut tcp, &offer(&["SCRAM-SHA-256"])).await;
+}
