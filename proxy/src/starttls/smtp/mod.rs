@@ -48,11 +48,18 @@ impl Smtp {
     /// Whatever is not of the part before TLS.
     fn other(&self, verb: &str) -> Reply {
         match self.without_tls {
-            // RFC 4954 §4: a password never goes over the wire in the clear.
+            // RFC 4954 §4. Behind the first mail in the clear the backend hears everything, so it
+            // must not take passwords there either.
             WithoutTls::Allowed if verb == "AUTH" => {
                 Reply::Denied("538 5.7.11 Encryption required, issue STARTTLS first\r\n".into())
             }
-            WithoutTls::Allowed => Reply::Clear,
+            WithoutTls::Allowed if verb == "MAIL" => Reply::Clear,
+            WithoutTls::Allowed => match verb {
+                // RFC 5321 §3.5.3, §4.1.1.8: who is here is not said, and no help is needed.
+                "VRFY" => answer("252 2.5.2 Send some mail, and see"),
+                "DATA" | "RCPT" | "BDAT" => fault("503 5.5.1 MAIL comes first"),
+                _ => fault("502 5.5.1 Not before MAIL or STARTTLS"),
+            },
             WithoutTls::Refused => {
                 Reply::Denied("530 5.7.0 Must issue a STARTTLS command first\r\n".into())
             }

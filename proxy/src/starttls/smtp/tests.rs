@@ -192,6 +192,21 @@ fn a_password_is_refused_in_the_clear_even_where_mail_is_not() {
 }
 
 #[test]
+fn only_mail_leads_on_in_the_clear() {
+    for (line, reply) in [
+        ("VRFY b", "252 2.5.2 Send some mail, and see\r\n"),
+        ("EXPN b", "502 5.5.1 Not before MAIL or STARTTLS\r\n"),
+        ("HELP", "502 5.5.1 Not before MAIL or STARTTLS\r\n"),
+        ("XCLIENT ADDR=192.0.2.1", "502 5.5.1 Not before MAIL or STARTTLS\r\n"),
+        ("RCPT TO:<b@mx.test>", "503 5.5.1 MAIL comes first\r\n"),
+    ] {
+        let denied = "538 5.7.11 Encryption required, issue STARTTLS first\r\n";
+        let (said, end) = allowed(&format!("{line}\r\nAUTH PLAIN AGEAYg==\r\n"), "");
+        assert_eq!((said, end), (format!("{reply}{denied}"), End::Listen), "{line}");
+    }
+}
+
+#[test]
 fn injection_is_refused_where_tls_may_be_done_without() {
     let (said, end) = allowed("EHLO c\r\nSTARTTLS\r\nMAIL FROM:<evil@c.test>\r\n", "250 ");
     assert!(said.ends_with("503 5.5.1 Nothing may follow STARTTLS before TLS\r\n"), "{said}");
