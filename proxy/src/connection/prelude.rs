@@ -21,6 +21,7 @@ use crate::handshake::{Start, tell};
 use crate::net::Socket;
 use crate::outcome::CloseReason;
 use crate::snapshot::Snapshot;
+use crate::starttls::Refusal;
 use crate::starttls::mysql::{Opening, Server};
 use crate::starttls::postgresql;
 
@@ -51,8 +52,7 @@ pub(super) async fn lead(
         Some(backend) => {
             let local = socket.local_addr();
             let introduction = tunnel::introduction(backend, Known::Nothing, origin, local);
-            let mut inquiry =
-                Inquiry::new(backend, origin.client, introduction, backend.starttls());
+            let mut inquiry = Inquiry::new(backend, origin.client, introduction, deadline);
             let conversed = converse(socket, &mut *dialogue, &mut inquiry, deadline).await;
             // Whoever comes to TLS gets a connection on which nothing was said.
             let kept = inquiry.into_connection().filter(|_| is_clear(&conversed));
@@ -143,6 +143,10 @@ fn conclude(
             (socket, start, is_postgresql.then_some(postgresql::ALPN))
         }
         Err(StarttlsError::Quit) => return Prelude::Over(CloseReason::Done),
+        Err(StarttlsError::Refused(Refusal::Backend)) => {
+            return Prelude::Over(CloseReason::BackendError);
+        }
+        Err(StarttlsError::Timeout) => return Prelude::Over(CloseReason::Timeout),
         Err(_) => return Prelude::Over(CloseReason::Handshake),
     };
     Prelude::Tls(Start { socket, early, protocol, at: Instant::now() }, way)

@@ -97,6 +97,12 @@ async fn count(proxy: &Proxy, outcome: &str, times: f64) {
     proxy.wait_for_metric("portunus_starttls_total", &labels, |count| count == times).await;
 }
 
+/// Waits until the backend was charged with `reason`.
+async fn failed(proxy: &Proxy, reason: &str) {
+    let labels = [("backend", "app"), ("reason", reason)];
+    proxy.wait_for_metric("portunus_backend_errors_total", &labels, |count| count == 1.0).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_has_so_much_time_before_tls_and_no_more() {
     for (protocol, end) in [
@@ -116,6 +122,7 @@ async fn a_client_has_so_much_time_before_tls_and_no_more() {
         assert!(heard.ends_with(end), "{protocol}: {heard}");
         assert!(begin.elapsed() >= Duration::from_millis(300), "{protocol}");
         count(&proxy, "timeout", 1.0).await;
+        proxy.wait_for_log("closed", &[("reason", "timeout")]).await;
         assert_eq!(backend.connections(), 0, "{protocol}");
     }
 }

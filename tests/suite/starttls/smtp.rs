@@ -5,7 +5,9 @@ use portunus_tests::{Proxy, Tls, raw, unreachable};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 
-use super::{NAME, by_the_book, count, encrypt, hear, hear_all, said_at_once, say, starttls};
+use super::{
+    NAME, by_the_book, count, encrypt, failed, hear, hear_all, said_at_once, say, starttls,
+};
 
 const GREETING: &str = "220 mx.test ESMTP\r\n";
 const HELLO: &str = "250-mx.test\r\n250 STARTTLS\r\n";
@@ -218,4 +220,18 @@ async fn the_greeting_has_the_name_that_is_configured() {
     let proxy = Proxy::builder().listener(listener).backend(backend).start().await;
     let mut tcp = proxy.client(NAME).tcp().await;
     assert_eq!(hear(&mut tcp, "\n").await, "220 mail.example.com ESMTP\r\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backend_that_does_not_answer_is_known_for_it() {
+    let listener = starttls("smtp").with("require_tls", "false");
+    let builder = Proxy::builder().listener(listener).backend(portunus_tests::silent());
+    let proxy = builder.set("limits.starttls_timeout", "\"1s\"").start().await;
+    let mut tcp = proxy.client(NAME).tcp().await;
+    say(&mut tcp, "EHLO c\r\n").await;
+    let heard = hear_all(&mut tcp).await;
+    assert_eq!(heard, format!("{GREETING}421 4.3.2 The mail service is not available\r\n"));
+    failed(&proxy, "timeout").await;
+    count(&proxy, "backend", 1.0).await;
+    proxy.wait_for_log("closed", &[("reason", "backend_error")]).await;
 }

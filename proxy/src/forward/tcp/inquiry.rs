@@ -8,6 +8,7 @@ use std::io;
 
 use http::HeaderMap;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::time::{Instant, timeout};
 use tracing::debug;
 
 use super::greeting::Greeting;
@@ -27,20 +28,20 @@ pub struct Inquiry<'a> {
     backend: &'a Backend,
     client: ClientAddr,
     introduction: Introduction,
-    endpoint: Option<StarttlsProtocol>,
+    deadline: Instant,
     connection: Option<Dedicated>,
 }
 
 impl<'a> Inquiry<'a> {
-    /// `client` is introduced as `introduction` has it, and `endpoint` is what endpoints of
-    /// `backend` are asked for TLS in, if they are.
+    /// `client` is introduced as `introduction` has it. No answer takes longer than half of what is
+    /// left until `deadline`, so that a backend that is silent is told from a client that is.
     pub fn new(
         backend: &'a Backend,
         client: ClientAddr,
         introduction: Introduction,
-        endpoint: Option<StarttlsProtocol>,
+        deadline: Instant,
     ) -> Self {
-        Self { backend, client, introduction, endpoint, connection: None }
+        Self { backend, client, introduction, deadline, connection: None }
     }
 
     /// The connection, if there is one: the backend has greeted on it, and has answered every
@@ -57,7 +58,8 @@ impl<'a> Inquiry<'a> {
             InquiryError::Unreachable
         })?;
         let smtp = Some(StarttlsProtocol::Smtp);
-        if let Greeting::Kept { welcome, .. } = Greeting::between(smtp, self.endpoint, "") {
+        if let Greeting::Kept { welcome, .. } = Greeting::between(smtp, self.backend.starttls(), "")
+        {
             hear(&mut connection, welcome).await?;
         }
         Ok(connection)
@@ -85,7 +87,9 @@ impl<'a> Inquiry<'a> {
 
 impl Consult for Inquiry<'_> {
     async fn consult(&mut self, question: &[u8]) -> Consulted {
-        match self.ask(question).await {
+        let patience = self.deadline.saturating_duration_since(Instant::now()) / 2;
+        let asked = timeout(patience, self.ask(question)).await;
+        match asked.unwrap_or(Err(InquiryError::Silent)) {
             Ok(answer) => Consulted::Said(answer),
             Err(InquiryError::Unwelcome(words)) => Consulted::Unwelcome(words),
             Err(error) => {
@@ -137,6 +141,9 @@ enum InquiryError {
     /// No endpoint could be connected to, which is counted already.
     #[error("the backend cannot be reached")]
     Unreachable,
+    /// The backend took too long.
+    #[error("the backend did not answer in time")]
+    Silent,
     /// The backend does not want the client, and says so.
     #[error("the backend refused the connection")]
     Unwelcome(Vec<u8>),
@@ -148,6 +155,7 @@ impl InquiryError {
         match self {
             Self::Broken(_) => Some(BackendFailure::Broken),
             Self::NotAReply(_) => Some(BackendFailure::BadResponse),
+            Self::Silent => Some(BackendFailure::Timeout),
             Self::Unreachable | Self::Unwelcome(_) => None,
         }
     }
