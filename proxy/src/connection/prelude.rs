@@ -12,9 +12,10 @@ use tokio::time::Instant;
 use super::Origin;
 use super::report::Report;
 use super::tunnel::{self, Known, Way};
+use crate::backend::Dedicated;
 use crate::config::{Starttls, StarttlsProtocol, WithoutTls};
 use crate::forward::tcp::inquiry::Inquiry;
-use crate::forward::tcp::mysql;
+use crate::forward::tcp::mysql::{self, MysqlError};
 use crate::handshake::sites::SiteId;
 use crate::handshake::starttls::{Conversed, NoBackend, StarttlsError, converse, dialogue};
 use crate::handshake::{Start, tell};
@@ -22,7 +23,7 @@ use crate::net::Socket;
 use crate::outcome::CloseReason;
 use crate::snapshot::Snapshot;
 use crate::starttls::Refusal;
-use crate::starttls::mysql::{Opening, Server};
+use crate::starttls::mysql::{Opening, Packet, Server};
 use crate::starttls::postgresql;
 
 /// What a dialogue came to.
@@ -83,7 +84,10 @@ async fn lead_mysql(
     };
     let mut connection = match connected {
         Ok(connection) => Box::new(connection),
-        Err(reason) => return Prelude::Over(reason),
+        Err(reason) => {
+            report.miss_backend();
+            return Prelude::Over(reason);
+        }
     };
     // A database greets as soon as it is connected to.
     let deadline = Instant::now() + snapshot.limits.connect_timeout;
@@ -91,17 +95,28 @@ async fn lead_mysql(
     let Some(heard) = unless_gone(&socket, heard).await else {
         return conclude(Err(StarttlsError::Closed), rule, Way::New, report);
     };
-    let greeting = match heard {
-        Ok(Opening::Greeting(greeting)) => greeting,
-        Ok(Opening::Refusal(refusal)) => {
-            tell(socket, &refusal.bytes()).await;
-            return Prelude::Over(CloseReason::BackendError);
+    let (error, words) = match heard {
+        Ok(Opening::Greeting(greeting)) => {
+            return lead_mysql_on(socket, rule, (connection, greeting), snapshot, report).await;
         }
-        Err(error) => {
-            report.explain(&error);
-            return Prelude::Over(error.reason());
-        }
+        Ok(Opening::Refusal(refusal)) => (MysqlError::Refused, refusal.bytes()),
+        Err(error) => (error, Vec::new()),
     };
+    tell(socket, &words).await;
+    report.miss_backend();
+    report.explain(&error);
+    tunnel::charge(backend, error.failure());
+    Prelude::Over(error.reason())
+}
+
+/// The same once the backend has greeted.
+async fn lead_mysql_on(
+    socket: Socket,
+    rule: &Starttls,
+    (connection, greeting): (Box<Dedicated>, Packet),
+    snapshot: &Snapshot,
+    report: &mut Report<'_>,
+) -> Prelude {
     let deadline = Instant::now() + snapshot.limits.starttls_timeout;
     let mut dialogue = Server::new(greeting.clone(), rule.without_tls);
     let conversed = converse(socket, &mut dialogue, &mut NoBackend, deadline).await;

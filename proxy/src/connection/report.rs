@@ -17,7 +17,7 @@ use crate::handshake::{Facts, HandshakeError};
 use crate::log::Chain;
 use crate::metrics::{Active, Direction, HandshakeKind, Meter, NotResumed};
 use crate::net::{ClientAddr, PeerAddr};
-use crate::outcome::{CloseReason, HandshakeFailure, Label};
+use crate::outcome::{CloseReason, HandshakeFailure, Label, StarttlsOutcome};
 use crate::snapshot::Snapshot;
 
 /// What is counted and logged of a connection. It closes exactly once; a connection that is
@@ -81,6 +81,11 @@ impl<'a> Report<'a> {
                 self.explain(error);
             }
         }
+    }
+
+    /// A dialogue cannot begin without its backend.
+    pub(super) fn miss_backend(&self) {
+        self.snapshot.metrics.starttls.of(StarttlsOutcome::Backend).inc();
     }
 
     /// Why the connection does not go on.

@@ -21,7 +21,7 @@ use crate::handshake::Facts;
 use crate::handshake::introduction::introduce;
 use crate::handshake::sites::SiteId;
 use crate::log::Chain;
-use crate::outcome::CloseReason;
+use crate::outcome::{BackendFailure, CloseReason};
 use crate::proxy_protocol::Introduction;
 use crate::route::Site;
 use crate::snapshot::{Service, Snapshot};
@@ -140,7 +140,10 @@ async fn reach<C: Downstream>(
             let asked_in_clear = backend.starttls().filter(|_| matches!(known, Known::Nothing));
             if asked_in_clear == Some(StarttlsProtocol::Postgresql) {
                 let begun = postgresql::begin(stream, &mut upstream.link, deadline).await;
-                begun.map_err(|error| told(&error, origin, error.reason()))?;
+                begun.map_err(|error| {
+                    charge(backend, error.failure());
+                    told(&error, origin, error.reason())
+                })?;
             } else {
                 greet(stream, &mut upstream, backend, snapshot, origin).await?;
             }
@@ -149,7 +152,10 @@ async fn reach<C: Downstream>(
         Way::Kept(upstream) => Ok(*upstream),
         Way::Login(mut upstream, greeting) => {
             let login = mysql::log_in(stream, &mut upstream.link, &greeting, deadline).await;
-            login.map_err(|error| told(&error, origin, error.reason()))?;
+            login.map_err(|error| {
+                charge(backend, error.failure());
+                told(&error, origin, error.reason())
+            })?;
             Ok(*upstream)
         }
     }
@@ -168,11 +174,16 @@ async fn greet<C: Downstream>(
     let greeting = Greeting::between(rule.map(|rule| rule.protocol), backend.starttls(), name);
     let deadline = Instant::now() + snapshot.limits.starttls_timeout;
     greeting::exchange(stream, upstream, greeting, deadline).await.map_err(|error| {
-        if let Some(failure) = error.failure() {
-            backend.metrics().errors.of(failure).inc();
-        }
+        charge(backend, error.failure());
         told(&error, origin, error.reason())
     })
+}
+
+/// Counts what was the fault of `backend`.
+pub(super) fn charge(backend: &Backend, failure: Option<BackendFailure>) {
+    if let Some(failure) = failure {
+        backend.metrics().errors.of(failure).inc();
+    }
 }
 
 /// `reason`, after the log was told of it.

@@ -5,7 +5,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::bytes::{at_once, encrypt_at_once, expect, is_not_heard_as_clear, say};
-use super::{NAME, count, encrypt, starttls};
+use super::{NAME, count, encrypt, failed, starttls};
 
 /// A packet with a place in its exchange.
 fn packet(sequence: u8, payload: &[u8]) -> Vec<u8> {
@@ -146,6 +146,7 @@ async fn a_database_that_does_not_want_the_client_says_so_to_it() {
     });
     let proxy = start("true", &backend).await;
     assert_eq!(at_once(&proxy, b"").await, refusal);
+    failed(&proxy, "bad_response").await;
     proxy.wait_for_log("closed", &[("reason", "backend_error")]).await;
 }
 
@@ -171,6 +172,7 @@ async fn what_is_no_database_ends_the_connection() {
     let backend = portunus_tests::greeter("220 mail.test ESMTP\r\n");
     let proxy = start("true", &backend).await;
     assert_eq!(at_once(&proxy, b"").await, b"");
+    failed(&proxy, "bad_response").await;
     proxy.wait_for_log("closed", &[("reason", "backend_error")]).await;
 }
 
@@ -196,4 +198,17 @@ async fn a_database_that_is_silent_costs_other_listeners_no_handshake() {
     // And nobody waits for a greeting on behalf of a client that is gone.
     drop(clients);
     proxy.wait_for_metric(pending, &[], |pending| pending == 0.0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_is_silent_is_known_for_it() {
+    let listener = starttls("mysql").without_sites();
+    let silent = portunus_tests::silent();
+    let builder = Proxy::builder().listener(listener).backend(&silent);
+    let builder = builder.certificate("mysql", &authority().issue(&[NAME]));
+    let proxy = builder.set("limits.connect_timeout", "\"200ms\"").start().await;
+    assert_eq!(at_once(&proxy, b"").await, b"");
+    failed(&proxy, "timeout").await;
+    count(&proxy, "backend", 1.0).await;
+    proxy.wait_for_log("closed", &[("reason", "timeout")]).await;
 }

@@ -16,7 +16,7 @@ use tokio::time::{Instant, timeout_at};
 use super::downstream::Downstream;
 use crate::backend::Link;
 use crate::net::{Socket, is_reset, with_scratch};
-use crate::outcome::CloseReason;
+use crate::outcome::{BackendFailure, CloseReason};
 use crate::starttls::mysql::{
     BackendWay, Gathering, Heard, Login, LoginError, Opening, Packet, Verdict,
 };
@@ -25,7 +25,7 @@ use crate::starttls::mysql::{
 pub async fn hear(backend: &mut Link, deadline: Instant) -> Result<Opening, MysqlError> {
     let mut gathering = Gathering::default();
     let packet = poll_fn(|cx| poll_packet(backend, &mut gathering, cx));
-    let packet = timeout_at(deadline, packet).await.map_err(|_| MysqlError::Timeout)??;
+    let packet = timeout_at(deadline, packet).await.map_err(|_| MysqlError::Silent)??;
     Opening::read(packet).map_err(|error| MysqlError::Backend(bad(error)))
 }
 
@@ -158,7 +158,13 @@ pub enum MysqlError {
     /// The client broke, left, or does not say what it should.
     #[error("the client does not get through the login of MySQL")]
     Client(#[source] io::Error),
-    /// It took too long.
+    /// The backend does not want any client now.
+    #[error("the backend of MySQL greets with a refusal")]
+    Refused,
+    /// The backend did not greet in time.
+    #[error("the backend of MySQL did not greet within `limits.connect_timeout`")]
+    Silent,
+    /// It took too long, and either side may have taken the time.
     #[error("the login of MySQL took too long")]
     Timeout,
 }
@@ -167,10 +173,23 @@ impl MysqlError {
     /// How the connection ended.
     pub fn reason(&self) -> CloseReason {
         match self {
-            Self::Backend(_) => CloseReason::BackendError,
+            Self::Backend(_) | Self::Refused => CloseReason::BackendError,
             Self::Client(error) if is_reset(error) => CloseReason::ClientReset,
             Self::Client(_) => CloseReason::ClientError,
-            Self::Timeout => CloseReason::Timeout,
+            Self::Silent | Self::Timeout => CloseReason::Timeout,
+        }
+    }
+
+    /// What the backend is charged with, if it is its fault.
+    pub fn failure(&self) -> Option<BackendFailure> {
+        match self {
+            Self::Backend(error) if error.kind() == io::ErrorKind::InvalidData => {
+                Some(BackendFailure::BadResponse)
+            }
+            Self::Backend(_) => Some(BackendFailure::Broken),
+            Self::Refused => Some(BackendFailure::BadResponse),
+            Self::Silent => Some(BackendFailure::Timeout),
+            Self::Client(_) | Self::Timeout => None,
         }
     }
 }

@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout_at};
 use super::downstream::Downstream;
 use crate::backend::Link;
 use crate::net::{is_reset, with_scratch};
-use crate::outcome::CloseReason;
+use crate::outcome::{BackendFailure, CloseReason};
 use crate::starttls::scram::{Doorstep, Message, Request, Verdict};
 
 /// Has `client` begin its session at `backend`, until `deadline`. When this returns, both are to be
@@ -24,8 +24,9 @@ pub async fn begin<C: Downstream>(
     backend: &mut Link,
     deadline: Instant,
 ) -> Result<(), PostgresqlError> {
+    let heard = timeout_at(deadline, hear_client(client)).await;
+    let (said, is_session) = heard.unwrap_or(Err(PostgresqlError::Timeout))?;
     let begun = async {
-        let (said, is_session) = hear_client(client).await?;
         backend.write_all(&said).await.map_err(PostgresqlError::Backend)?;
         let pushed = poll_fn(|cx| backend.poll_push(cx)).await;
         pushed.map_err(PostgresqlError::Backend)?;
@@ -37,7 +38,7 @@ pub async fn begin<C: Downstream>(
         }
         Ok(())
     };
-    timeout_at(deadline, begun).await.unwrap_or(Err(PostgresqlError::Timeout))
+    timeout_at(deadline, begun).await.unwrap_or(Err(PostgresqlError::Silent))
 }
 
 /// What the client has for the backend, and whether it is the begin of a session.
@@ -116,7 +117,10 @@ pub enum PostgresqlError {
     /// The client broke, left, or does not say what it should.
     #[error("the client does not begin a session of PostgreSQL")]
     Client(#[source] io::Error),
-    /// It took too long.
+    /// The backend took too long.
+    #[error("the backend of PostgreSQL did not answer in time")]
+    Silent,
+    /// The client took too long.
     #[error("a session of PostgreSQL was not begun in time")]
     Timeout,
 }
@@ -128,7 +132,19 @@ impl PostgresqlError {
             Self::Backend(_) => CloseReason::BackendError,
             Self::Client(error) if is_reset(error) => CloseReason::ClientReset,
             Self::Client(_) => CloseReason::ClientError,
-            Self::Timeout => CloseReason::Timeout,
+            Self::Silent | Self::Timeout => CloseReason::Timeout,
+        }
+    }
+
+    /// What the backend is charged with, if it is its fault.
+    pub fn failure(&self) -> Option<BackendFailure> {
+        match self {
+            Self::Backend(error) if error.kind() == io::ErrorKind::InvalidData => {
+                Some(BackendFailure::BadResponse)
+            }
+            Self::Backend(_) => Some(BackendFailure::Broken),
+            Self::Silent => Some(BackendFailure::Timeout),
+            Self::Client(_) | Self::Timeout => None,
         }
     }
 }
