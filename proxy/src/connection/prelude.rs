@@ -149,7 +149,7 @@ fn conclude(
     way: Way,
     report: &mut Report<'_>,
 ) -> Prelude {
-    report.converse(&conversed);
+    report.converse(rule.protocol, &conversed);
     let (socket, early, protocol) = match conversed {
         Ok(Conversed::Clear { socket, start }) => return Prelude::Clear(socket, start, way),
         Ok(Conversed::Upgraded { socket }) => (socket, Vec::new(), None),

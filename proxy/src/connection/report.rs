@@ -11,6 +11,7 @@ use portunus_certs::name::HostName;
 use tokio::time::Instant;
 use tracing::debug;
 
+use crate::config::StarttlsProtocol;
 use crate::handshake::introduction::IntroductionError;
 use crate::handshake::starttls::{Conversed, StarttlsError};
 use crate::handshake::{Facts, HandshakeError};
@@ -72,9 +73,17 @@ impl<'a> Report<'a> {
     }
 
     /// A dialogue before TLS has come to its end.
-    pub(super) fn converse(&mut self, conversed: &Result<Conversed, StarttlsError>) {
+    pub(super) fn converse(
+        &mut self,
+        protocol: StarttlsProtocol,
+        conversed: &Result<Conversed, StarttlsError>,
+    ) {
         let outcomes = &self.snapshot.metrics.starttls;
         match conversed {
+            // Its clients ask for TLS, and do not wait for an answer, since there is none.
+            Ok(Conversed::DirectTls { .. }) if protocol == StarttlsProtocol::Mysql => {
+                outcomes.of(StarttlsOutcome::Upgraded).inc();
+            }
             Ok(conversed) => outcomes.of(conversed.outcome()).inc(),
             Err(error) => {
                 outcomes.of(error.outcome()).inc();

@@ -90,7 +90,7 @@ async fn a_login_under_tls_is_one_without_tls_to_the_database() {
         tls.send(b"\xff\xff\xff\0 and so on").await;
         tls.expect(b"\xff\xff\xff\0 and so on").await;
     }
-    count(&proxy, "direct_tls", 2.0).await;
+    count(&proxy, "upgraded", 2.0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
