@@ -199,13 +199,14 @@ async fn begin_tls<'s>(
     // handshakes of other listeners nothing.
     let permit =
         report.admit(admit(&snapshot.handshakes, snapshot, origin.client, &start.socket))?;
+    let begin = start.at;
     let meter = Arc::clone(&report.meter);
     let arrival = handshake::establish(start, &snapshot.policy, &snapshot.limits, meter);
     let arrival = Box::pin(arrival).await;
     drop(permit);
     match arrival {
         Ok(Arrival::Established(established)) => {
-            report.establish(&established.facts);
+            report.establish(&established.facts, begin);
             forward_clear_text(established, way, origin, snapshot, report, watch).await
         }
         Ok(Arrival::PassedThrough(passed)) => {

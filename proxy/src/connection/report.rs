@@ -108,10 +108,11 @@ impl<'a> Report<'a> {
         );
     }
 
-    pub(super) fn establish(&mut self, facts: &Facts) {
+    /// The handshake, which began at `begin`, is finished.
+    pub(super) fn establish(&mut self, facts: &Facts, begin: Instant) {
         let metrics = &self.snapshot.metrics;
         metrics.handshakes.of(facts.version, facts.kind).inc();
-        metrics.handshake_duration.of(facts.kind).observe(self.at.elapsed().as_secs_f64());
+        metrics.handshake_duration.of(facts.kind).observe(begin.elapsed().as_secs_f64());
         metrics.ciphers.of(facts.suite).inc();
         if let Some(reason) = facts.not_resumed {
             metrics.handshakes_not_resumed.of(reason).inc();

@@ -80,7 +80,8 @@ families! {
         ["listener", "outcome"], "Dialogues before TLS, by what came of them.";
     handshake_duration: HistogramVec, Kind::Histogram(HANDSHAKE_SECONDS),
         "portunus_handshake_duration_seconds", ["listener", "kind"],
-        "Time from accept to the finished handshake, network round trips included.";
+        "Time from accept, or the end of what comes before TLS, to the finished handshake, network \
+        round trips included.";
     key_exchanges: IntCounterVec, Kind::Counter, "portunus_handshake_key_exchanges_total",
         ["listener", "group"], "Key exchanges of finished handshakes, by named group.";
     ciphers: IntCounterVec, Kind::Counter, "portunus_handshake_ciphers_total",

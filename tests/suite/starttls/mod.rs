@@ -126,3 +126,21 @@ async fn a_client_has_so_much_time_before_tls_and_no_more() {
         assert_eq!(backend.connections(), 0, "{protocol}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_time_of_a_handshake_begins_where_the_dialogue_ends() {
+    let backend = by_the_book("+OK ready\r\n", &[("NOOP\r\n", "+OK\r\n")]);
+    let proxy = Proxy::builder().listener(starttls("pop3")).backend(&backend).start().await;
+    let mut tcp = proxy.client(NAME).tcp().await;
+    hear(&mut tcp, "\n").await;
+    let silence = tokio::time::timeout(Duration::from_secs(1), tcp.read_u8()).await;
+    silence.expect_err("it is the client's turn");
+    let begin = tokio::time::Instant::now();
+    say(&mut tcp, "STLS\r\n").await;
+    hear(&mut tcp, "\n").await;
+    let mut tls = encrypt(&proxy.client(NAME), tcp).await;
+    tls.send(b"NOOP\r\n").await;
+    tls.expect(b"+OK\r\n").await;
+    let took = proxy.metric("portunus_handshake_duration_seconds_sum", &[]).await;
+    assert!(took < begin.elapsed().as_secs_f64(), "{took} s");
+}
