@@ -173,7 +173,10 @@ async fn begin_tls<'s>(
     watch: DrainWatch,
 ) -> Option<Forwarding<'s>> {
     let (start, way) = match &snapshot.starttls {
-        None => (Start { socket, early: Vec::new(), protocol: None, at: origin.at }, Way::New),
+        None => {
+            let at = origin.introduction.as_ref().map_or(origin.at, |_| Instant::now());
+            (Start { socket, early: Vec::new(), protocol: None, at }, Way::New)
+        }
         Some(rule) => {
             let limit = &snapshot.dialogues;
             let permit = report.admit(admit(limit, snapshot, origin.client, &socket))?;

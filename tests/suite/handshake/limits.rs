@@ -30,6 +30,27 @@ async fn a_silent_client_is_closed_in_time() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_time_for_a_hello_begins_behind_what_comes_first() {
+    let proxy = Proxy::builder()
+        .listener(tls("app.example").with("proxy_protocol.from", "[\"127.0.0.1\"]"))
+        .backend(echo())
+        .set("limits.proxy_header_timeout", "\"60s\"")
+        .set("limits.client_hello_timeout", "\"3s\"")
+        .start()
+        .await;
+    let client = proxy.client("app.example");
+    let mut tcp = client.tcp().await;
+    let silence = tokio::io::AsyncReadExt::read_u8(&mut tcp);
+    let silence = tokio::time::timeout(Duration::from_millis(3_100), silence).await;
+    silence.expect_err("it is the client's turn");
+    tcp.write_all(b"PROXY TCP4 192.0.2.7 192.0.2.1 4000 443\r\n").await.unwrap();
+    let mut tls = portunus_tests::Tls::new(tcp, client.tls(), usize::MAX);
+    tls.handshake().await.unwrap();
+    tls.send(b"hello").await;
+    tls.expect(b"hello").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_hello_in_drips_has_one_deadline_for_all_of_it() {
     let proxy = Proxy::builder()
         .listener(tls("app.example"))
