@@ -33,11 +33,12 @@ async fn nobody_logs_in_without_tls_and_nothing_is_smuggled_into_it() {
     let backend = by_the_book("* OK ready\r\n", &[]);
     let proxy = Proxy::builder().listener(starttls("imap")).backend(&backend).start().await;
     let heard = said_at_once(&proxy, "a LOGIN user secret\r\nb LOGOUT\r\n").await;
-    let words = "a NO [PRIVACYREQUIRED] Issue STARTTLS first\r\n* BYE\r\nb OK Completed\r\n";
+    let words =
+        "a NO [PRIVACYREQUIRED] Issue STARTTLS first\r\n* BYE Logging out\r\nb OK Completed\r\n";
     assert_eq!(heard, format!("{GREETING}{words}"));
     count(&proxy, "no_tls", 1.0).await;
     let heard = said_at_once(&proxy, "a STARTTLS\r\nb LOGIN evil evil\r\n").await;
-    let words = "a BAD Nothing may follow STARTTLS before TLS\r\n* BYE\r\n";
+    let words = "a BAD Nothing may follow STARTTLS before TLS\r\n* BYE Closing\r\n";
     assert_eq!(heard, format!("{GREETING}{words}"));
     count(&proxy, "injected", 1.0).await;
     assert_eq!(backend.connections(), 0);

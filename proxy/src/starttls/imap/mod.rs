@@ -42,7 +42,7 @@ impl Imap {
             // RFC 2971: a client says who it is before it knows whom it talks to.
             ("ID", "") => Reply::Fault(format!("{tag} BAD ID needs an argument\r\n")),
             ("ID", _) => Reply::Answer(format!("* ID NIL\r\n{tag} OK Completed\r\n")),
-            ("LOGOUT", "") => Reply::Quit(format!("* BYE\r\n{tag} OK Completed\r\n")),
+            ("LOGOUT", "") => Reply::Quit(format!("* BYE Logging out\r\n{tag} OK Completed\r\n")),
             ("NOOP", "") => Reply::Answer(format!("{tag} OK Completed\r\n")),
             ("STARTTLS", "") => Reply::StartTls(format!("{tag} OK Begin TLS negotiation now\r\n")),
             ("CAPABILITY" | "LOGOUT" | "NOOP" | "STARTTLS", _) => {
@@ -76,7 +76,7 @@ impl Talk for Imap {
             }
             // It follows at once, and what stands in it is not for us.
             Some(Literal::Sent) => Reply::Refuse(
-                format!("{tag} BAD No literals before STARTTLS\r\n* BYE\r\n"),
+                format!("{tag} BAD No literals before STARTTLS\r\n* BYE Closing\r\n"),
                 Refusal::NoTls,
             ),
             None => {
@@ -94,8 +94,12 @@ impl Talk for Imap {
         match refusal {
             Refusal::Backend => UNAVAILABLE.into(),
             Refusal::Flooded => "* BYE Too much before STARTTLS\r\n".into(),
-            Refusal::Injected => tagged("BAD Nothing may follow STARTTLS before TLS") + "* BYE\r\n",
-            Refusal::NoTls => tagged("NO [PRIVACYREQUIRED] Issue STARTTLS first") + "* BYE\r\n",
+            Refusal::Injected => {
+                tagged("BAD Nothing may follow STARTTLS before TLS") + "* BYE Closing\r\n"
+            }
+            Refusal::NoTls => {
+                tagged("NO [PRIVACYREQUIRED] Issue STARTTLS first") + "* BYE Closing\r\n"
+            }
             Refusal::NotTheProtocol => "* BYE This is IMAP, in lines that end in CRLF\r\n".into(),
             Refusal::TooManyErrors => "* BYE Too many errors\r\n".into(),
         }

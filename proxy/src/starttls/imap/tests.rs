@@ -45,7 +45,7 @@ fn the_first_words_are_answered_in_capitals_or_not() {
     ] {
         assert_eq!(played(format!("{line}\r\n")), (reply.to_owned(), End::Listen), "{line}");
     }
-    let bye = ("* BYE\r\na OK Completed\r\n".to_owned(), End::Quit);
+    let bye = ("* BYE Logging out\r\na OK Completed\r\n".to_owned(), End::Quit);
     assert_eq!(played("a LOGOUT\r\nb NOOP\r\n"), bye);
 }
 
@@ -82,7 +82,7 @@ fn a_literal_is_refused_before_it_is_sent() {
 fn nothing_of_a_literal_that_was_sent_is_taken_for_a_command() {
     for line in ["a LOGIN {12+}", "a LOGIN {12-}", "a NOOP {12+}", "a ID {12+}"] {
         let (said, end) = played(format!("{line}\r\nb STARTTLS\r\n"));
-        assert_eq!(said, "a BAD No literals before STARTTLS\r\n* BYE\r\n", "{line}");
+        assert_eq!(said, "a BAD No literals before STARTTLS\r\n* BYE Closing\r\n", "{line}");
         assert_eq!(end, End::Refused(Refusal::NoTls), "{line}");
     }
 }
@@ -100,7 +100,7 @@ fn nothing_that_stands_behind_starttls_gets_into_tls() {
         "\u{16}\u{3}\u{1}",
     ] {
         let (said, end) = played(format!("a STARTTLS\r\n{injected}"));
-        assert_eq!(said, "a BAD Nothing may follow STARTTLS before TLS\r\n* BYE\r\n");
+        assert_eq!(said, "a BAD Nothing may follow STARTTLS before TLS\r\n* BYE Closing\r\n");
         assert_eq!(end, End::Refused(Refusal::Injected), "{injected:?}");
     }
 }
