@@ -27,7 +27,8 @@ impl<'a> Message<'a> {
         if head.tag != SEQUENCE {
             return Err(Unreadable::Malformed);
         }
-        let length = head.head + head.content;
+        // Where a pointer has 32 bits, a length may be more than can be counted.
+        let length = head.head.checked_add(head.content).ok_or(Unreadable::TooLarge)?;
         if length > MESSAGE_BYTES_MAX {
             return Err(Unreadable::TooLarge);
         }

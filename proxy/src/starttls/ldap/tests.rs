@@ -125,8 +125,10 @@ fn floods_end_the_connection() {
     let errors = [BIND].repeat(ERRORS_MAX as usize).concat();
     let refused = End::Refused(Refusal::TooManyErrors);
     assert_eq!(end(WithoutTls::Refused, &errors), refused);
-    let large = b"\x30\x84\x00\x10\x00\x00\x02\x01\x01\x60";
-    assert_eq!(end(WithoutTls::Refused, large), End::Refused(Refusal::Flooded));
+    for length in [b"\x00\x10\x00\x00", b"\xff\xff\xff\xff"] {
+        let large = [b"\x30\x84", &length[..], b"\x02\x01\x01\x60"].concat();
+        assert_eq!(end(WithoutTls::Refused, &large), End::Refused(Refusal::Flooded));
+    }
     let mut server = Server::new(WithoutTls::Refused);
     let whole = request(1, 0x60, &[b'x'; 4080]);
     for piece in whole.chunks(7) {
