@@ -188,12 +188,14 @@ pub(super) fn charge(backend: &Backend, failure: Option<BackendFailure>) {
 
 /// `reason`, after the log was told of it.
 fn told(error: &(dyn Error + 'static), origin: &Origin, reason: CloseReason) -> CloseReason {
-    debug!(peer = %origin.peer, error = %Chain(error), "client and endpoint were not joined");
+    let Origin { peer, client, .. } = origin;
+    debug!(%peer, %client, error = %Chain(error), "client and endpoint were not joined");
     reason
 }
 
 fn unreachable(error: &ConnectError, origin: &Origin) -> CloseReason {
-    debug!(peer = %origin.peer, error = %Chain(error), "no backend");
+    let Origin { peer, client, .. } = origin;
+    debug!(%peer, %client, error = %Chain(error), "no backend");
     CloseReason::BackendUnreachable
 }
 

@@ -208,9 +208,11 @@ async fn a_client_that_may_do_without_tls_is_told_that_the_backend_is_away() {
     let proxy = Proxy::builder().listener(listener).backend(unreachable()).start().await;
     let mut tcp = proxy.client(NAME).tcp().await;
     say(&mut tcp, "EHLO c\r\n").await;
+    let client = tcp.local_addr().unwrap().to_string();
     let heard = hear_all(&mut tcp).await;
     assert_eq!(heard, format!("{GREETING}421 4.3.2 The mail service is not available\r\n"));
     count(&proxy, "backend", 1.0).await;
+    proxy.wait_for_log("no backend to ask", &[("client", &client)]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

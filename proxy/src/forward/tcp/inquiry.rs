@@ -54,7 +54,7 @@ impl<'a> Inquiry<'a> {
         let key = self.backend.balance_key(self.client, &HeaderMap::new());
         let connected = self.backend.connect(key, &self.introduction).await;
         let mut connection = connected.map_err(|error| {
-            debug!(error = %Chain(&error), "no backend to ask");
+            debug!(client = %self.client, error = %Chain(&error), "no backend to ask");
             InquiryError::Unreachable
         })?;
         let smtp = Some(StarttlsProtocol::Smtp);
@@ -96,7 +96,8 @@ impl Consult for Inquiry<'_> {
                 if let Some(failure) = error.failure() {
                     self.backend.metrics().errors.of(failure).inc();
                 }
-                debug!(error = %Chain(&error), "the backend cannot be asked");
+                let client = self.client;
+                debug!(%client, error = %Chain(&error), "the backend cannot be asked");
                 Consulted::Nobody
             }
         }
