@@ -131,7 +131,8 @@ impl Login {
         }
         let verdict = match &payload[..] {
             [OK, ..] => Verdict::Given,
-            [SWITCH, rest @ ..] => {
+            // Both name the method that follows, and its nonce.
+            [SWITCH | NEXT_FACTOR, rest @ ..] => {
                 self.challenge = Challenge::of_switch(rest);
                 Verdict::Pending
             }
@@ -202,6 +203,9 @@ const MORE_DATA: u8 = 1;
 
 /// The first byte of a request to go on by another method.
 const SWITCH: u8 = 0xfe;
+
+/// The first byte of a request for one more factor, by a method of its own.
+const NEXT_FACTOR: u8 = 2;
 
 /// The method that has MySQL's passwords from version 8 on.
 const CACHING_SHA2: &[u8] = b"caching_sha2_password";
@@ -353,5 +357,19 @@ mod tests {
             sequence = sequence.wrapping_add(1);
         };
         assert_eq!(error, LoginError::TooMany);
+    }
+
+    #[test]
+    fn a_second_factor_is_encrypted_with_its_own_nonce() {
+        let (key, pem) = secret::tests::key();
+        let mut exchange = begin(BackendWay::Tcp);
+        exchange.of_client(login(2)).unwrap();
+        exchange.of_backend(packet(2, b"\x02caching_sha2_password\0second\0")).unwrap();
+        exchange.of_client(packet(4, b"mix")).unwrap();
+        exchange.of_backend(packet(4, b"\x01\x04")).unwrap();
+        assert_eq!(exchange.of_client(packet(6, b"secret\0")), Ok(packet(5, b"\x02")));
+        let answer = exchange.of_backend(packet(6, &[b"\x01", pem.as_bytes()].concat()));
+        let Ok(Heard::Answer(answer)) = answer else { panic!("{answer:?}") };
+        assert_eq!(secret::tests::decrypt(&key, &answer.payload, b"second"), b"secret\0");
     }
 }
