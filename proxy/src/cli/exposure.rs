@@ -5,7 +5,7 @@
 //! of bytes. Refuses to connect anywhere. Read next: `check`, which asks.
 
 use crate::config::{
-    Action, Behind, Config, Entrance, Listener, Sites, StarttlsProtocol, WithoutTls,
+    Action, Backend, Behind, Config, Entrance, Listener, Sites, StarttlsProtocol, WithoutTls,
 };
 use crate::net::EndpointName;
 
@@ -61,6 +61,14 @@ fn add_optional(listener: &Listener, findings: &mut Findings) {
             starttls.protocol.name()
         );
         findings.warning(text, Some("leave `require_tls` out once all of them speak TLS"));
+        if starttls.protocol == StarttlsProtocol::Ldap {
+            let text = format!(
+                "listener `{}`: a client that says anything before StartTLS is taken for one \
+                 without TLS, and cannot have it any more",
+                listener.name
+            );
+            findings.warning(text, Some("leave `require_tls` out"));
+        }
     }
 }
 
@@ -70,10 +78,7 @@ fn add_relays(listener: &Listener, config: &Config, findings: &mut Findings) {
     if protocol != Some(StarttlsProtocol::Smtp) {
         return;
     }
-    let mut backends: Vec<usize> = behinds(listener).flat_map(backends_of).collect();
-    backends.sort_unstable();
-    backends.dedup();
-    for backend in backends.into_iter().filter_map(|index| config.backends.get(index)) {
+    for backend in backends_behind(listener, config) {
         if backend.send_proxy.is_none() {
             let text = format!(
                 "backend `{}`: does not hear who the client of listener `{}` is, and may relay \
@@ -90,10 +95,7 @@ fn add_relays(listener: &Listener, config: &Config, findings: &mut Findings) {
 /// socket for the client, and MySQL blocks an address that leaves too often before it logs in.
 fn add_standing(listener: &Listener, config: &Config, findings: &mut Findings) {
     let Some(starttls) = &listener.starttls else { return };
-    let mut backends: Vec<usize> = behinds(listener).flat_map(backends_of).collect();
-    backends.sort_unstable();
-    backends.dedup();
-    for backend in backends.into_iter().filter_map(|index| config.backends.get(index)) {
+    for backend in backends_behind(listener, config) {
         let mut names = backend.endpoints.iter().map(|endpoint| &endpoint.name);
         let is_unix = |name: &EndpointName| matches!(name, EndpointName::Unix(_));
         let (what, hint) = match starttls.protocol {
@@ -121,6 +123,17 @@ pub(super) fn behinds(listener: &Listener) -> impl Iterator<Item = &Behind> {
         Sites::Named(sites) => (None, sites.as_slice()),
     };
     any.into_iter().chain(named.iter().map(|site| &site.behind))
+}
+
+/// Each backend that a listener leads to, once.
+fn backends_behind<'a>(
+    listener: &Listener,
+    config: &'a Config,
+) -> impl Iterator<Item = &'a Backend> + use<'a> {
+    let mut backends: Vec<usize> = behinds(listener).flat_map(backends_of).collect();
+    backends.sort_unstable();
+    backends.dedup();
+    backends.into_iter().filter_map(|index| config.backends.get(index))
 }
 
 fn backends_of(behind: &Behind) -> impl Iterator<Item = usize> {

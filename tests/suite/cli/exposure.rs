@@ -16,10 +16,11 @@ async fn check_says_who_is_let_in_too_far() {
         .listener(bytes("any").with("proxy_protocol.from", "[\"0.0.0.0/0\", \"10.0.0.0/8\"]"))
         .listener(bytes("mx").with("starttls", "\"smtp\"").with("require_tls", "false"))
         .listener(bytes("db").with("starttls", "\"mysql\"").with("require_tls", "false"))
+        .listener(bytes("ldap").with("starttls", "\"ldap\"").with("require_tls", "false"))
         .listener(bytes("imap").with("starttls", "\"imap\""))
         .listener(
             tls("app.example")
-                .named("ldap")
+                .named("people")
                 .site("app.example.org", "ldapi")
                 .with("starttls", "\"ldap\""),
         )
@@ -47,11 +48,15 @@ async fn check_says_who_is_let_in_too_far() {
         "warning: backend `app`: does not hear who the client of listener `mx` is, and may relay \
          mail for whoever comes from here; add `send_proxy = \"v2\"`, or see that it trusts no \
          address",
-        "warning: backend `ldapi`, behind listener `ldap`: takes the user that portunus runs as \
+        "warning: backend `ldapi`, behind listener `people`: takes the user that portunus runs as \
          for every client; lead to a TCP endpoint, as `slapd -h pldap://127.0.0.1:10389/` is",
         "warning: listener `any`: `proxy_protocol.from` has `0.0.0.0/0`, so everybody may say who \
          the client is; name the load balancers in front of it",
         "warning: listener `db`: clients of `mysql` may go on without TLS, and show their \
+         passwords; leave `require_tls` out once all of them speak TLS",
+        "warning: listener `ldap`: a client that says anything before StartTLS is taken for one \
+         without TLS, and cannot have it any more; leave `require_tls` out",
+        "warning: listener `ldap`: clients of `ldap` may go on without TLS, and show their \
          passwords; leave `require_tls` out once all of them speak TLS",
         "warning: listener `out`: takes connections without TLS at `[::]:0`, where other machines \
          can connect; listen on 127.0.0.1 or unix:PATH",
