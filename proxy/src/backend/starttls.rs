@@ -4,14 +4,12 @@
 //! the clear decides whether TLS follows, and nothing else: not a byte of it is kept. Time is the
 //! caller's: all of it counts as connecting. Refuses to know TLS. Read next: `crate::starttls`.
 
-use std::future::poll_fn;
 use std::io;
-use std::task::{Poll, ready};
 
 use tokio::io::AsyncWriteExt as _;
 
 use crate::config::StarttlsProtocol;
-use crate::net::{Socket, with_scratch};
+use crate::net::Socket;
 use crate::starttls::{ClientDialogue, ClientStep, Unwilling, imap, ldap, pop3, postgresql, smtp};
 
 /// Our part in `protocol` as the client; `None` for those in which no endpoint is ever asked.
@@ -58,17 +56,11 @@ async fn hear(
     socket: &mut Socket,
     dialogue: &mut dyn ClientDialogue,
 ) -> Result<ClientStep, StarttlsError> {
-    poll_fn(|cx| {
-        with_scratch(|scratch| {
-            let scratch = scratch.get_mut(..READ_BYTES).unwrap_or_default();
-            let count = ready!(socket.poll_fill(cx, scratch)).map_err(StarttlsError::Broken)?;
-            match scratch.get(..count).unwrap_or_default() {
-                [] => Poll::Ready(Err(StarttlsError::Closed)),
-                bytes => Poll::Ready(Ok(dialogue.feed(bytes))),
-            }
-        })
-    })
-    .await
+    let heard = socket.hear(READ_BYTES, |bytes| match bytes {
+        [] => Err(StarttlsError::Closed),
+        bytes => Ok(dialogue.feed(bytes)),
+    });
+    heard.await.map_err(StarttlsError::Broken)?
 }
 
 /// Why an endpoint is not asked for TLS with success.

@@ -45,7 +45,7 @@ pub struct Listener {
     /// What HTTP needs besides; without meaning for `tcp`.
     pub http: HttpListener,
     /// What is asked of clients where there are no sites, which else say it for themselves: an
-    /// index into [`Config::client_auths`].
+    /// index into [`super::Config::client_auths`].
     pub client_auth: Option<usize>,
 }
 

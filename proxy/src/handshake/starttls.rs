@@ -5,16 +5,15 @@
 //! to know what is said, and who answers a question to the backend ([`Consult`]). Read next:
 //! `crate::starttls`, then `hello`.
 
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::io;
-use std::task::{Poll, ready};
 
 use tokio::io::AsyncWriteExt;
 use tokio::time::{Instant, timeout_at};
 
 use super::refusal;
 use crate::config::{Starttls, StarttlsProtocol};
-use crate::net::{Socket, with_scratch};
+use crate::net::Socket;
 use crate::outcome::StarttlsOutcome;
 use crate::starttls::{
     Answer, Next, Refusal, ServerDialogue, Step, imap, ldap, pop3, postgresql, smtp, xmpp,
@@ -223,17 +222,11 @@ async fn hear(
     socket: &mut Socket,
     dialogue: &mut dyn ServerDialogue,
 ) -> Result<Step, StarttlsError> {
-    poll_fn(|cx| {
-        with_scratch(|scratch| {
-            let scratch = scratch.get_mut(..READ_BYTES).unwrap_or_default();
-            let count = ready!(socket.poll_fill(cx, scratch)).map_err(StarttlsError::Broken)?;
-            match scratch.get(..count).unwrap_or_default() {
-                [] => Poll::Ready(Err(StarttlsError::Closed)),
-                bytes => Poll::Ready(Ok(dialogue.feed(bytes))),
-            }
-        })
-    })
-    .await
+    let heard = socket.hear(READ_BYTES, |bytes| match bytes {
+        [] => Err(StarttlsError::Closed),
+        bytes => Ok(dialogue.feed(bytes)),
+    });
+    heard.await.map_err(StarttlsError::Broken)?
 }
 
 /// Bytes of a client that are looked at together.

@@ -3,6 +3,7 @@
 //! Owns [`Socket`] and [`Keepalive`]. Refuses to know who is at the other end, and what is said. A
 //! look ahead is in `peek`.
 
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -13,7 +14,7 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
-use super::PeerAddr;
+use super::{PeerAddr, with_scratch};
 
 /// A connected stream, TCP or unix.
 #[derive(Debug)]
@@ -100,6 +101,23 @@ impl Socket {
         let mut buf = ReadBuf::new(buf);
         ready!(Pin::new(self).poll_read(cx, &mut buf))?;
         Poll::Ready(Ok(buf.filled().len()))
+    }
+
+    /// Waits for bytes, and shows at most `count_max` of them to `take`; none are the end of the
+    /// stream.
+    pub async fn hear<R>(
+        &mut self,
+        count_max: usize,
+        mut take: impl FnMut(&[u8]) -> R,
+    ) -> io::Result<R> {
+        poll_fn(|cx| {
+            with_scratch(|scratch| {
+                let scratch = scratch.get_mut(..count_max).unwrap_or_default();
+                let count = ready!(self.poll_fill(cx, scratch))?;
+                Poll::Ready(Ok(take(scratch.get(..count).unwrap_or_default())))
+            })
+        })
+        .await
     }
 
     /// Writes bytes that need not travel yet, since more follow at once, or the end of the stream:

@@ -139,7 +139,9 @@ pub enum Refusal {
 /// Our part of a dialogue with an endpoint that is asked for TLS.
 pub trait ClientDialogue: fmt::Debug + Send {
     /// What is said before the endpoint has said anything; empty where the endpoint begins.
-    fn opening(&mut self) -> Vec<u8>;
+    fn opening(&mut self) -> Vec<u8> {
+        Vec::new()
+    }
 
     /// Takes all of `bytes`, which are what the endpoint says next.
     ///

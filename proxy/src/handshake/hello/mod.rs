@@ -9,16 +9,14 @@
 pub mod offer;
 
 use std::fmt;
-use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
-use std::task::{Poll, ready};
 
 use portunus_certs::name::HostName;
 use rustls::server::{Accepted, AcceptedAlert, Acceptor, ClientHello};
 use rustls::{ServerConfig, ServerConnection};
 
-use crate::net::{Socket, with_scratch};
+use crate::net::Socket;
 use crate::outcome::HandshakeFailure;
 
 use super::refusal::{alert_bytes, fatal_alert};
@@ -95,16 +93,8 @@ pub async fn read(
         return Ok(hello);
     }
     loop {
-        let step = poll_fn(|cx| {
-            with_scratch(|scratch| {
-                let scratch = scratch.get_mut(..READ_BYTES).unwrap_or_default();
-                let count = ready!(socket.poll_fill(cx, scratch)).map_err(HelloError::Read)?;
-                let bytes = scratch.get(..count).unwrap_or_default();
-                Poll::Ready(hello.feed(bytes))
-            })
-        });
-        let step = step.await?;
-        if let Some(hello) = step {
+        let step = socket.hear(READ_BYTES, |bytes| hello.feed(bytes));
+        if let Some(hello) = step.await.map_err(HelloError::Read)?? {
             return Ok(hello);
         }
         if hello.bytes.len() >= bytes_max {

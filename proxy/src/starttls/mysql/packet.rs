@@ -14,7 +14,7 @@ pub struct Packet {
 }
 
 impl Packet {
-    /// The bytes of the packet; `payload` is never longer than [`PAYLOAD_BYTES_MAX`].
+    /// The bytes of the packet; its `payload` is below 64 KiB, as all before the login is.
     pub fn bytes(&self) -> Vec<u8> {
         let [low, middle, high, ..] = (self.payload.len() as u32).to_le_bytes();
         [&[low, middle, high, self.sequence], &self.payload[..]].concat()

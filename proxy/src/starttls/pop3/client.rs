@@ -33,10 +33,6 @@ impl Client {
 }
 
 impl ClientDialogue for Client {
-    fn opening(&mut self) -> Vec<u8> {
-        Vec::new()
-    }
-
     fn feed(&mut self, bytes: &[u8]) -> ClientStep {
         self.lines.push(bytes);
         self.step().unwrap_or_else(ClientStep::Refuse)
