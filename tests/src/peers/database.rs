@@ -60,7 +60,13 @@ pub async fn mariadb(credential: Option<&Credential>) -> Option<Peer> {
     std::fs::create_dir(data.join("mysql")).expect("the folder is ours");
     let common = ["--no-defaults", "--skip-innodb", "--default-storage-engine=Aria"];
     let owner: &[&str] = if is_root() { &["--user=root"] } else { &[] };
-    making.args(common).args(owner).arg("--bootstrap").arg("--datadir").arg(&data);
+    // One that starts clears away the temporary tables that it finds, other servers' too.
+    let temporary = draft.folder_of("temporary", 0);
+    for command in [&mut making, &mut command] {
+        command.args(common).args(owner).arg("--datadir").arg(&data);
+        command.arg("--tmpdir").arg(&temporary);
+    }
+    making.arg("--bootstrap");
     let mut tables = "create database if not exists mysql;\nuse mysql;\n".to_owned();
     for name in ["mysql_system_tables.sql", "mysql_system_tables_data.sql"] {
         let path = packaged(&format!("/usr/share/mysql/{name}"));
@@ -72,7 +78,7 @@ pub async fn mariadb(credential: Option<&Credential>) -> Option<Peer> {
          grant all on app.* to '{USER}'@'%';\n"
     );
     let users = draft.file("users.sql", &users);
-    command.args(common).args(owner).arg("--datadir").arg(&data).arg("--init-file").arg(users);
+    command.arg("--init-file").arg(users);
     command.args(["--skip-name-resolve", "--bind-address=127.0.0.1", "--port"]);
     command.arg(draft.port("mysql").to_string());
     command.arg("--socket").arg(draft.path("socket")).arg("--pid-file").arg(draft.path("pid"));
