@@ -126,6 +126,13 @@ impl Backend {
         &self.metrics
     }
 
+    /// Counts what was its fault, if anything was.
+    pub fn charge(&self, failure: Option<BackendFailure>) {
+        if let Some(failure) = failure {
+            self.metrics.errors.of(failure).inc();
+        }
+    }
+
     /// Reads the files of its TLS again, and returns whether they are others. What is bad changes
     /// nothing, and what is connected stays so.
     pub fn reload_tls(&self) -> Result<bool, TrustError> {

@@ -9,7 +9,7 @@ use std::io;
 use tokio::io::AsyncWriteExt as _;
 
 use crate::config::StarttlsProtocol;
-use crate::net::Socket;
+use crate::net::{Socket, host_name};
 use crate::starttls::{ClientDialogue, ClientStep, Unwilling, imap, ldap, pop3, postgresql, smtp};
 
 /// Our part in `protocol` as the client; `None` for those in which no endpoint is ever asked.
@@ -19,10 +19,7 @@ fn dialogue(protocol: StarttlsProtocol) -> Option<Box<dyn ClientDialogue>> {
         StarttlsProtocol::Ldap => Box::new(ldap::Client::default()),
         StarttlsProtocol::Pop3 => Box::new(pop3::Client::default()),
         StarttlsProtocol::Postgresql => Box::new(postgresql::Client::default()),
-        StarttlsProtocol::Smtp => {
-            let system = rustix::system::uname();
-            Box::new(smtp::Client::new(system.nodename().to_str().unwrap_or("localhost")))
-        }
+        StarttlsProtocol::Smtp => Box::new(smtp::Client::new(&host_name())),
         StarttlsProtocol::Mysql | StarttlsProtocol::Xmpp => return None,
     })
 }

@@ -164,7 +164,7 @@ fn requests_in_the_clear<'s>(
     Box::pin(http::serve(stream, HttpVersion::H1, Arc::clone(service), facts, watch))
 }
 
-/// The same for a client that has to come under TLS.
+/// Brings a client that has to come under TLS to where there is something to forward.
 async fn begin_tls<'s>(
     socket: Socket,
     origin: Origin,

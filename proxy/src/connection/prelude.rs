@@ -15,7 +15,8 @@ use super::tunnel::{self, Known, Way};
 use crate::backend::Dedicated;
 use crate::config::{Starttls, StarttlsProtocol, WithoutTls};
 use crate::forward::tcp::inquiry::Inquiry;
-use crate::forward::tcp::mysql::{self, MysqlError};
+use crate::forward::tcp::mysql;
+use crate::forward::tcp::opening::OpeningError;
 use crate::handshake::sites::SiteId;
 use crate::handshake::starttls::{Conversed, NoBackend, StarttlsError, converse, dialogue};
 use crate::handshake::{Start, tell};
@@ -99,13 +100,13 @@ async fn lead_mysql(
         Ok(Opening::Greeting(greeting)) => {
             return lead_mysql_on(socket, rule, (connection, greeting), snapshot, report).await;
         }
-        Ok(Opening::Refusal(refusal)) => (MysqlError::Refused, refusal.bytes()),
+        Ok(Opening::Refusal(refusal)) => (OpeningError::Refused, refusal.bytes()),
         Err(error) => (error, Vec::new()),
     };
     tell(socket, &words).await;
     report.miss_backend();
     report.explain(&error);
-    tunnel::charge(backend, error.failure());
+    backend.charge(error.failure());
     Prelude::Over(error.reason())
 }
 

@@ -80,11 +80,7 @@ impl<'a> Report<'a> {
     ) {
         let outcomes = &self.snapshot.metrics.starttls;
         match conversed {
-            // Its clients ask for TLS, and do not wait for an answer, since there is none.
-            Ok(Conversed::DirectTls { .. }) if protocol == StarttlsProtocol::Mysql => {
-                outcomes.of(StarttlsOutcome::Upgraded).inc();
-            }
-            Ok(conversed) => outcomes.of(conversed.outcome()).inc(),
+            Ok(conversed) => outcomes.of(conversed.outcome(protocol)).inc(),
             Err(error) => {
                 outcomes.of(error.outcome()).inc();
                 self.explain(error);

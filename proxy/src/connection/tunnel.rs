@@ -21,7 +21,7 @@ use crate::handshake::Facts;
 use crate::handshake::introduction::introduce;
 use crate::handshake::sites::SiteId;
 use crate::log::Chain;
-use crate::outcome::{BackendFailure, CloseReason};
+use crate::outcome::CloseReason;
 use crate::proxy_protocol::Introduction;
 use crate::route::Site;
 use crate::snapshot::{Service, Snapshot};
@@ -141,7 +141,7 @@ async fn reach<C: Downstream>(
             if asked_in_clear == Some(StarttlsProtocol::Postgresql) {
                 let begun = postgresql::begin(stream, &mut upstream.link, deadline).await;
                 begun.map_err(|error| {
-                    charge(backend, error.failure());
+                    backend.charge(error.failure());
                     told(&error, origin, error.reason())
                 })?;
             } else {
@@ -153,7 +153,7 @@ async fn reach<C: Downstream>(
         Way::Login(mut upstream, greeting) => {
             let login = mysql::log_in(stream, &mut upstream.link, &greeting, deadline).await;
             login.map_err(|error| {
-                charge(backend, error.failure());
+                backend.charge(error.failure());
                 told(&error, origin, error.reason())
             })?;
             Ok(*upstream)
@@ -174,16 +174,9 @@ async fn greet<C: Downstream>(
     let greeting = Greeting::between(rule.map(|rule| rule.protocol), backend.starttls(), name);
     let deadline = Instant::now() + snapshot.limits.starttls_timeout;
     greeting::exchange(stream, upstream, greeting, deadline).await.map_err(|error| {
-        charge(backend, error.failure());
+        backend.charge(error.failure());
         told(&error, origin, error.reason())
     })
-}
-
-/// Counts what was the fault of `backend`.
-pub(super) fn charge(backend: &Backend, failure: Option<BackendFailure>) {
-    if let Some(failure) = failure {
-        backend.metrics().errors.of(failure).inc();
-    }
 }
 
 /// `reason`, after the log was told of it.

@@ -95,9 +95,13 @@ pub enum Conversed {
 }
 
 impl Conversed {
-    /// As metrics have it.
-    pub fn outcome(&self) -> StarttlsOutcome {
+    /// As metrics have it, of a dialogue in `protocol`.
+    pub fn outcome(&self, protocol: StarttlsProtocol) -> StarttlsOutcome {
         match self {
+            // Clients of MySQL ask for TLS, and do not wait for an answer, since there is none.
+            Self::DirectTls { .. } if protocol == StarttlsProtocol::Mysql => {
+                StarttlsOutcome::Upgraded
+            }
             Self::Clear { .. } => StarttlsOutcome::Clear,
             Self::DirectTls { .. } => StarttlsOutcome::DirectTls,
             Self::Upgraded { .. } => StarttlsOutcome::Upgraded,

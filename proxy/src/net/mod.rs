@@ -25,6 +25,11 @@ pub fn is_reset(error: &io::Error) -> bool {
     matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | NotConnected)
 }
 
+/// What this machine is called, as the system has it.
+pub fn host_name() -> String {
+    rustix::system::uname().nodename().to_str().unwrap_or("localhost").to_owned()
+}
+
 /// Lends the calling thread's buffer for bytes on their way; nothing stays in it.
 pub fn with_scratch<R>(work: impl FnOnce(&mut [u8]) -> R) -> R {
     thread_local! {

@@ -17,7 +17,7 @@ use super::super::{
     Entrance, ProxyProtocol, Sites, Starttls, StarttlsProtocol, UnixPeers, WithoutTls,
 };
 use super::address::networks;
-use crate::net::ListenAddr;
+use crate::net::{ListenAddr, host_name};
 
 /// How connections come in.
 pub(super) fn entrance(section: &ListenerSection) -> Entrance {
@@ -94,10 +94,7 @@ fn greeting_name(section: &ListenerSection, sites: &Sites) -> Arc<str> {
         NamePattern::Exact(name) => Some(name.as_str().into()),
         NamePattern::Wildcard(_) => None,
     });
-    exact.unwrap_or_else(|| {
-        let system = rustix::system::uname();
-        system.nodename().to_str().unwrap_or("localhost").into()
-    })
+    exact.unwrap_or_else(|| host_name().into())
 }
 
 /// The protocols that a listener agrees on by ALPN. What speaks a protocol before TLS speaks the

@@ -96,4 +96,4 @@ async fn reset(socket: &Socket, until: Instant) {
 }
 
 /// What a client gets to take our last words.
-const FAREWELL_TIMEOUT: Duration = Duration::from_secs(1);
+pub(super) const FAREWELL_TIMEOUT: Duration = Duration::from_secs(1);

@@ -8,7 +8,6 @@
 use std::future::poll_fn;
 use std::io;
 use std::task::{Poll, ready};
-use std::time::Duration;
 
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -102,7 +101,7 @@ pub async fn decline<C: Downstream>(client: &mut C, protocol: Option<StarttlsPro
     match protocol.map_or("", regret) {
         "" => end::farewell(client).await,
         words => {
-            let _ = timeout(FAREWELL_TIMEOUT, bid_farewell(client, words.as_bytes())).await;
+            let _ = timeout(end::FAREWELL_TIMEOUT, bid_farewell(client, words.as_bytes())).await;
         }
     }
 }
@@ -131,7 +130,7 @@ pub async fn exchange<C: Downstream>(
         Ok(words) => give(client, &words).await.map_err(GreetingError::Client),
         Err((error, words)) => {
             // Who does not listen is not told twice.
-            let _ = timeout(FAREWELL_TIMEOUT, bid_farewell(client, &words)).await;
+            let _ = timeout(end::FAREWELL_TIMEOUT, bid_farewell(client, &words)).await;
             Err(error)
         }
     }
@@ -170,7 +169,7 @@ async fn hear<C: Downstream>(
 }
 
 /// Says `words`, which are no more than a stream takes at once.
-async fn give<C: Downstream>(client: &mut C, words: &[u8]) -> io::Result<()> {
+pub(super) async fn give<C: Downstream>(client: &mut C, words: &[u8]) -> io::Result<()> {
     if words.is_empty() {
         return Ok(());
     }
@@ -244,6 +243,3 @@ impl GreetingError {
 
 /// Bytes of a backend that are looked at together.
 const READ_BYTES: usize = 4096;
-
-/// What a client gets to take our last words.
-const FAREWELL_TIMEOUT: Duration = Duration::from_secs(1);

@@ -93,9 +93,7 @@ impl Consult for Inquiry<'_> {
             Ok(answer) => Consulted::Said(answer),
             Err(InquiryError::Unwelcome(words)) => Consulted::Unwelcome(words),
             Err(error) => {
-                if let Some(failure) = error.failure() {
-                    self.backend.metrics().errors.of(failure).inc();
-                }
+                self.backend.charge(error.failure());
                 let client = self.client;
                 debug!(%client, error = %Chain(&error), "the backend cannot be asked");
                 Consulted::Nobody

@@ -14,6 +14,7 @@ pub mod greeting;
 mod idle;
 pub mod inquiry;
 pub mod mysql;
+pub mod opening;
 pub mod postgresql;
 
 use std::future::{Future, poll_fn};
@@ -248,8 +249,8 @@ impl<C: Downstream> Relay<C> {
         Poll::Ready(Ok(count))
     }
 
-    /// Encrypts what the backend has said, and returns how much that was. With nothing waiting to
-    /// be sent, rustls takes at least as much at once as the scratch buffer holds.
+    /// Gives the client what the backend has said, and returns how much that was. With nothing
+    /// waiting to be sent, its stream takes at least as much at once as the scratch buffer holds.
     fn poll_transfer_down(
         &mut self,
         cx: &mut Context<'_>,

@@ -14,19 +14,19 @@ use tokio::io::AsyncWrite as _;
 use tokio::time::{Instant, timeout_at};
 
 use super::downstream::Downstream;
+use super::opening::{OpeningError, bad};
 use crate::backend::Link;
-use crate::net::{Socket, is_reset, with_scratch};
-use crate::outcome::{BackendFailure, CloseReason};
+use crate::net::{Socket, with_scratch};
 use crate::starttls::mysql::{
     BackendWay, Gathering, Heard, Login, LoginError, Opening, Packet, Verdict,
 };
 
 /// Hears the first packet of a backend, until `deadline`.
-pub async fn hear(backend: &mut Link, deadline: Instant) -> Result<Opening, MysqlError> {
+pub async fn hear(backend: &mut Link, deadline: Instant) -> Result<Opening, OpeningError> {
     let mut gathering = Gathering::default();
     let packet = poll_fn(|cx| poll_packet(backend, &mut gathering, cx));
-    let packet = timeout_at(deadline, packet).await.map_err(|_| MysqlError::Silent)??;
-    Opening::read(packet).map_err(|error| MysqlError::Backend(bad(error)))
+    let packet = timeout_at(deadline, packet).await.map_err(|_| OpeningError::Silent)??;
+    Opening::read(packet).map_err(|error| OpeningError::Backend(bad(error)))
 }
 
 /// Has `client`, whose TLS stands and who has seen `greeting`, log in at `backend`, which has no
@@ -37,7 +37,7 @@ pub async fn log_in<C: Downstream>(
     backend: &mut Link,
     greeting: &Packet,
     deadline: Instant,
-) -> Result<(), MysqlError> {
+) -> Result<(), OpeningError> {
     let way = match backend.socket() {
         Socket::Tcp(_) => BackendWay::Tcp,
         Socket::Unix(_) => BackendWay::Unix,
@@ -51,7 +51,7 @@ pub async fn log_in<C: Downstream>(
         unsent: Vec::new(),
     };
     let end = poll_fn(|cx| exchange.poll(cx));
-    timeout_at(deadline, end).await.map_err(|_| MysqlError::Timeout)?
+    timeout_at(deadline, end).await.map_err(|_| OpeningError::Timeout)?
 }
 
 /// A login that is going on.
@@ -66,7 +66,7 @@ struct Exchange<'a, C> {
 }
 
 impl<C: Downstream> Exchange<'_, C> {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), MysqlError>> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), OpeningError>> {
         loop {
             let upstream = self.poll_upstream(cx)?;
             match self.poll_downstream(cx)? {
@@ -79,33 +79,33 @@ impl<C: Downstream> Exchange<'_, C> {
     }
 
     /// Takes a step with what the client says.
-    fn poll_upstream(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), MysqlError>> {
+    fn poll_upstream(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), OpeningError>> {
         while !self.unsent.is_empty() {
             let count = ready!(Pin::new(&mut *self.link).poll_write(cx, &self.unsent));
-            let count = count.map_err(MysqlError::Backend)?;
+            let count = count.map_err(OpeningError::Backend)?;
             self.unsent.drain(..count);
         }
-        ready!(self.link.poll_push(cx)).map_err(MysqlError::Backend)?;
-        ready!(self.client.poll_clear_text(cx)).map_err(MysqlError::Client)?;
+        ready!(self.link.poll_push(cx)).map_err(OpeningError::Backend)?;
+        ready!(self.client.poll_clear_text(cx)).map_err(OpeningError::Client)?;
         let clear = self.client.clear_text();
         if clear.is_empty() {
-            return Poll::Ready(Err(MysqlError::Client(io::ErrorKind::UnexpectedEof.into())));
+            return Poll::Ready(Err(OpeningError::Client(io::ErrorKind::UnexpectedEof.into())));
         }
-        let count = self.of_client.take(clear).map_err(|error| MysqlError::Client(bad(error)))?;
+        let count = self.of_client.take(clear).map_err(|error| OpeningError::Client(bad(error)))?;
         self.client.consume(count);
         if let Some(packet) = self.of_client.finish() {
             let packet = self.login.of_client(packet);
-            self.unsent = packet.map_err(|error| MysqlError::Client(bad(error)))?.bytes();
+            self.unsent = packet.map_err(|error| OpeningError::Client(bad(error)))?.bytes();
         }
         Poll::Ready(Ok(()))
     }
 
     /// Takes a step with what the backend says.
-    fn poll_downstream(&mut self, cx: &mut Context<'_>) -> Poll<Result<Verdict, MysqlError>> {
-        ready!(self.client.poll_flush(cx)).map_err(MysqlError::Client)?;
+    fn poll_downstream(&mut self, cx: &mut Context<'_>) -> Poll<Result<Verdict, OpeningError>> {
+        ready!(self.client.poll_flush(cx)).map_err(OpeningError::Client)?;
         let packet = ready!(poll_packet(self.link, &mut self.of_backend, cx))?;
         let heard = self.login.of_backend(packet);
-        let (packet, verdict) = match heard.map_err(|error| MysqlError::Backend(bad(error)))? {
+        let (packet, verdict) = match heard.map_err(|error| OpeningError::Backend(bad(error)))? {
             Heard::Client(packet, verdict) => (packet, verdict),
             Heard::Answer(packet) => {
                 // What is unsent is the request that this answers, and so nothing.
@@ -114,13 +114,13 @@ impl<C: Downstream> Exchange<'_, C> {
             }
         };
         if verdict == Verdict::Given && !self.of_client.is_empty() {
-            return Poll::Ready(Err(MysqlError::Client(bad(LoginError::OutOfOrder))));
+            return Poll::Ready(Err(OpeningError::Client(bad(LoginError::OutOfOrder))));
         }
         let bytes = packet.bytes();
         // What does not travel now is flushed before the next is read, or by the relay.
-        match self.client.give(cx, &bytes).map_err(MysqlError::Client)? {
+        match self.client.give(cx, &bytes).map_err(OpeningError::Client)? {
             count if count == bytes.len() => Poll::Ready(Ok(verdict)),
-            _ => Poll::Ready(Err(MysqlError::Client(io::ErrorKind::WriteZero.into()))),
+            _ => Poll::Ready(Err(OpeningError::Client(io::ErrorKind::WriteZero.into()))),
         }
     }
 }
@@ -130,73 +130,25 @@ fn poll_packet(
     link: &mut Link,
     gathering: &mut Gathering,
     cx: &mut Context<'_>,
-) -> Poll<Result<Packet, MysqlError>> {
+) -> Poll<Result<Packet, OpeningError>> {
     loop {
         if let Some(packet) = gathering.finish() {
             return Poll::Ready(Ok(packet));
         }
-        let missing = gathering.missing().map_err(|error| MysqlError::Backend(bad(error)))?;
+        let missing = gathering.missing().map_err(|error| OpeningError::Backend(bad(error)))?;
         let step = with_scratch(|scratch| {
             let scratch = scratch.get_mut(..missing).unwrap_or_default();
-            let count = ready!(link.poll_fill(cx, scratch)).map_err(MysqlError::Backend)?;
+            let count = ready!(link.poll_fill(cx, scratch)).map_err(OpeningError::Backend)?;
             let bytes = scratch.get(..count).unwrap_or_default();
             if bytes.is_empty() {
-                return Poll::Ready(Err(MysqlError::Backend(io::ErrorKind::UnexpectedEof.into())));
+                return Poll::Ready(Err(OpeningError::Backend(
+                    io::ErrorKind::UnexpectedEof.into(),
+                )));
             }
-            Poll::Ready(gathering.take(bytes).map_err(|error| MysqlError::Backend(bad(error))))
+            Poll::Ready(gathering.take(bytes).map_err(|error| OpeningError::Backend(bad(error))))
         });
         ready!(step)?;
     }
-}
-
-/// Why a client and a backend of MySQL do not come together.
-#[derive(Debug, thiserror::Error)]
-pub enum MysqlError {
-    /// The backend broke, or does not say what it should.
-    #[error("the backend does not get through the login of MySQL")]
-    Backend(#[source] io::Error),
-    /// The client broke, left, or does not say what it should.
-    #[error("the client does not get through the login of MySQL")]
-    Client(#[source] io::Error),
-    /// The backend does not want any client now.
-    #[error("the backend of MySQL greets with a refusal")]
-    Refused,
-    /// The backend did not greet in time.
-    #[error("the backend of MySQL did not greet within `limits.connect_timeout`")]
-    Silent,
-    /// It took too long, and either side may have taken the time.
-    #[error("the login of MySQL took too long")]
-    Timeout,
-}
-
-impl MysqlError {
-    /// How the connection ended.
-    pub fn reason(&self) -> CloseReason {
-        match self {
-            Self::Backend(_) | Self::Refused => CloseReason::BackendError,
-            Self::Client(error) if is_reset(error) => CloseReason::ClientReset,
-            Self::Client(_) => CloseReason::ClientError,
-            Self::Silent | Self::Timeout => CloseReason::Timeout,
-        }
-    }
-
-    /// What the backend is charged with, if it is its fault.
-    pub fn failure(&self) -> Option<BackendFailure> {
-        match self {
-            Self::Backend(error) if error.kind() == io::ErrorKind::InvalidData => {
-                Some(BackendFailure::BadResponse)
-            }
-            Self::Backend(_) => Some(BackendFailure::Broken),
-            Self::Refused => Some(BackendFailure::BadResponse),
-            Self::Silent => Some(BackendFailure::Timeout),
-            Self::Client(_) | Self::Timeout => None,
-        }
-    }
-}
-
-/// What stands in the stream is not what should.
-fn bad(error: impl std::error::Error + Send + Sync + 'static) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, error)
 }
 
 #[cfg(test)]
@@ -210,6 +162,7 @@ mod tests {
     use super::*;
     use crate::forward::clear::ClearStream;
     use crate::metrics::{Meter, Metrics};
+    use crate::outcome::CloseReason;
 
     /// Both ends of a client and of a backend.
     struct Scene {

@@ -12,9 +12,10 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::time::{Instant, timeout_at};
 
 use super::downstream::Downstream;
+use super::greeting::give;
+use super::opening::{OpeningError, bad};
 use crate::backend::Link;
-use crate::net::{is_reset, with_scratch};
-use crate::outcome::{BackendFailure, CloseReason};
+use crate::net::with_scratch;
 use crate::starttls::scram::{Doorstep, Message, Request, Verdict};
 
 /// Has `client` begin its session at `backend`, until `deadline`. When this returns, both are to be
@@ -23,13 +24,13 @@ pub async fn begin<C: Downstream>(
     client: &mut C,
     backend: &mut Link,
     deadline: Instant,
-) -> Result<(), PostgresqlError> {
+) -> Result<(), OpeningError> {
     let heard = timeout_at(deadline, hear_client(client)).await;
-    let (said, is_session) = heard.unwrap_or(Err(PostgresqlError::Timeout))?;
+    let (said, is_session) = heard.unwrap_or(Err(OpeningError::Timeout))?;
     let begun = async {
-        backend.write_all(&said).await.map_err(PostgresqlError::Backend)?;
+        backend.write_all(&said).await.map_err(OpeningError::Backend)?;
         let pushed = poll_fn(|cx| backend.poll_push(cx)).await;
-        pushed.map_err(PostgresqlError::Backend)?;
+        pushed.map_err(OpeningError::Backend)?;
         let mut verdict = if is_session { Verdict::Pending } else { Verdict::Given };
         while verdict == Verdict::Pending {
             let words;
@@ -38,11 +39,11 @@ pub async fn begin<C: Downstream>(
         }
         Ok(())
     };
-    timeout_at(deadline, begun).await.unwrap_or(Err(PostgresqlError::Silent))
+    timeout_at(deadline, begun).await.unwrap_or(Err(OpeningError::Silent))
 }
 
 /// What the client has for the backend, and whether it is the begin of a session.
-async fn hear_client<C: Downstream>(client: &mut C) -> Result<(Vec<u8>, bool), PostgresqlError> {
+async fn hear_client<C: Downstream>(client: &mut C) -> Result<(Vec<u8>, bool), OpeningError> {
     let mut doorstep = Doorstep::default();
     loop {
         let heard = poll_fn(|cx| {
@@ -56,7 +57,7 @@ async fn hear_client<C: Downstream>(client: &mut C) -> Result<(Vec<u8>, bool), P
             client.consume(count);
             Poll::Ready(request)
         });
-        match heard.await.map_err(PostgresqlError::Client)? {
+        match heard.await.map_err(OpeningError::Client)? {
             Request::Declined(words) => tell(client, &words).await?,
             Request::Other(said) => return Ok((said, false)),
             Request::Session(said) => return Ok((said, true)),
@@ -65,7 +66,7 @@ async fn hear_client<C: Downstream>(client: &mut C) -> Result<(Vec<u8>, bool), P
 }
 
 /// The next message of the backend, as the client is to hear it.
-async fn hear_backend(backend: &mut Link) -> Result<(Vec<u8>, Verdict), PostgresqlError> {
+async fn hear_backend(backend: &mut Link) -> Result<(Vec<u8>, Verdict), OpeningError> {
     let mut message = Message::default();
     let whole = poll_fn(|cx| {
         loop {
@@ -86,70 +87,12 @@ async fn hear_backend(backend: &mut Link) -> Result<(Vec<u8>, Verdict), Postgres
             }))?;
         }
     });
-    whole.await.map_err(PostgresqlError::Backend)?;
+    whole.await.map_err(OpeningError::Backend)?;
     Ok(message.finish())
 }
 
-/// Says `words`, which are no more than a stream takes at once.
-async fn tell<C: Downstream>(client: &mut C, words: &[u8]) -> Result<(), PostgresqlError> {
-    if words.is_empty() {
-        return Ok(());
-    }
-    let told = poll_fn(|cx| {
-        ready!(client.poll_flush(cx))?;
-        Poll::Ready(client.give(cx, words))
-    });
-    match told.await.map_err(PostgresqlError::Client)? {
-        count if count == words.len() => {
-            let flushed = poll_fn(|cx| client.poll_flush(cx)).await;
-            flushed.map_err(PostgresqlError::Client)
-        }
-        _ => Err(PostgresqlError::Client(io::ErrorKind::WriteZero.into())),
-    }
-}
-
-/// Why a client and a backend of PostgreSQL do not come together.
-#[derive(Debug, thiserror::Error)]
-pub enum PostgresqlError {
-    /// The backend broke, or does not say what it should.
-    #[error("the backend does not begin a session of PostgreSQL")]
-    Backend(#[source] io::Error),
-    /// The client broke, left, or does not say what it should.
-    #[error("the client does not begin a session of PostgreSQL")]
-    Client(#[source] io::Error),
-    /// The backend took too long.
-    #[error("the backend of PostgreSQL did not answer in time")]
-    Silent,
-    /// The client took too long.
-    #[error("a session of PostgreSQL was not begun in time")]
-    Timeout,
-}
-
-impl PostgresqlError {
-    /// How the connection ended.
-    pub fn reason(&self) -> CloseReason {
-        match self {
-            Self::Backend(_) => CloseReason::BackendError,
-            Self::Client(error) if is_reset(error) => CloseReason::ClientReset,
-            Self::Client(_) => CloseReason::ClientError,
-            Self::Silent | Self::Timeout => CloseReason::Timeout,
-        }
-    }
-
-    /// What the backend is charged with, if it is its fault.
-    pub fn failure(&self) -> Option<BackendFailure> {
-        match self {
-            Self::Backend(error) if error.kind() == io::ErrorKind::InvalidData => {
-                Some(BackendFailure::BadResponse)
-            }
-            Self::Backend(_) => Some(BackendFailure::Broken),
-            Self::Silent => Some(BackendFailure::Timeout),
-            Self::Client(_) | Self::Timeout => None,
-        }
-    }
-}
-
-/// What stands in the stream is not what should.
-fn bad(error: impl std::error::Error + Send + Sync + 'static) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, error)
+/// Says `words`, which are no more than a stream takes at once, and sees them sent.
+async fn tell<C: Downstream>(client: &mut C, words: &[u8]) -> Result<(), OpeningError> {
+    give(client, words).await.map_err(OpeningError::Client)?;
+    poll_fn(|cx| client.poll_flush(cx)).await.map_err(OpeningError::Client)
 }

@@ -7,6 +7,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 use tokio::time::Instant;
 
+use crate::config::StarttlsProtocol;
 use crate::handshake::starttls::{Consult, Consulted, Conversed, NoBackend, converse};
 use crate::net::Socket;
 use crate::outcome::StarttlsOutcome;
@@ -22,7 +23,7 @@ async fn play(said: &[u8]) -> (StarttlsOutcome, String) {
     let proxy = Socket::Unix(proxy);
     let mut dialogue = smtp::server("mx.test", WithoutTls::Refused);
     let outcome = match converse(proxy, &mut dialogue, &mut NoBackend, in_a_while()).await {
-        Ok(conversed) => conversed.outcome(),
+        Ok(conversed) => conversed.outcome(StarttlsProtocol::Smtp),
         Err(error) => error.outcome(),
     };
     let mut heard = String::new();
