@@ -30,7 +30,7 @@ mod validate;
 mod value;
 
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -98,6 +98,25 @@ pub struct Server {
     pub drain_delay: Duration,
     /// How long connections get to finish after the listeners closed.
     pub drain_timeout: Duration,
+    /// Who the process becomes once its sockets are open; without it, it stays who it is.
+    pub user: Option<String>,
+    /// Whether the process gives up what it does not need.
+    pub sandbox: Sandbox,
+    /// Memory in bytes that the process keeps within, if not what its control group allows.
+    pub memory_max: Option<NonZeroU64>,
+    /// How long a worker may get nowhere before the process ends itself, if that ever matters.
+    pub watchdog: Option<Duration>,
+}
+
+/// Whether the process gives up what it does not need: other files, other programs, a higher rank.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Sandbox {
+    /// As far as the kernel can.
+    Auto,
+    /// Everything, or it does not start.
+    Require,
+    /// Nothing.
+    Off,
 }
 
 /// What is logged, and how.
@@ -194,6 +213,8 @@ pub struct Limits {
     pub handshakes_max: usize,
     /// Handshakes going on at once from one IPv4 address or IPv6 /64.
     pub handshakes_per_source_max: usize,
+    /// Handshakes in a second from one source that resume nothing or fail, if there is a limit.
+    pub handshake_rate_per_source_max: Option<NonZeroU32>,
     /// To connect to one endpoint.
     pub connect_timeout: Duration,
     /// Endpoints tried for one connection or request.

@@ -6,7 +6,7 @@
 //! in `listeners`. Read next: `config`, the result.
 
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -120,6 +120,10 @@ fn server(section: &ServerSection, surroundings: &Surroundings<'_>) -> Server {
         },
         drain_delay: section.drain_delay,
         drain_timeout: section.drain_timeout,
+        user: section.user.as_ref().map(|user| user.text.clone()),
+        sandbox: section.sandbox,
+        memory_max: NonZeroU64::new(section.memory_max),
+        watchdog: Some(section.watchdog).filter(|time| !time.is_zero()),
     }
 }
 
@@ -146,6 +150,7 @@ pub(super) fn limits(section: &LimitsSection, workers: NonZeroUsize) -> Limits {
             number => number,
         },
         handshakes_per_source_max: section.handshakes_per_source,
+        handshake_rate_per_source_max: NonZeroU32::new(section.handshake_rate_per_source),
         connect_timeout: section.connect_timeout,
         connect_attempts_max: section.connect_attempts,
         connects_max: section.connects,

@@ -31,6 +31,9 @@ section! {
         handshakes: usize = Count(0, 10_000_000).or(0);
         /// Handshakes going on at once from one IPv4 address or IPv6 /64, and as many dialogues.
         handshakes_per_source: usize = Count(1, 10_000_000).or(64);
+        /// Handshakes in a second from one IPv4 address or IPv6 /64 that resume nothing or fail;
+        /// 0 = any number.
+        handshake_rate_per_source: u32 = Count(0, 1_000_000).or(0);
         /// To connect to one endpoint.
         connect_timeout: Duration = Time(MOMENT, HOUR).or(secs(3));
         /// Endpoints tried for one connection or request.

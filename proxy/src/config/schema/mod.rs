@@ -32,7 +32,7 @@ use super::resumption::TicketKeysText;
 use super::section::{Key, Properties, Reader, Section, Table, section};
 use super::text::{Choice, Flag, Hidden, HiddenText, KeyFile, SecretText, Text, Written};
 use super::value::{Kind, Located, Where, Within};
-use super::{LogFormat, ResumptionMode, Secret, TicketKeySource};
+use super::{LogFormat, ResumptionMode, Sandbox, Secret, TicketKeySource};
 
 section! {
     /// The whole file.
@@ -77,6 +77,20 @@ section! {
         drain_delay: Duration = Time(NOTHING, HOUR).or(secs(5));
         /// How long connections get to finish after the listeners closed.
         drain_timeout: Duration = Time(NOTHING, DAY).or(secs(20));
+        /// Who the process becomes once its sockets are open: user, user:group, or their numbers.
+        user: Option<Written> = Text.optional();
+        /// Whether the process gives up what it does not need: auto, as far as the kernel can;
+        /// require, or not start; off.
+        sandbox: Sandbox = Choice(&[
+            ("auto", Sandbox::Auto),
+            ("require", Sandbox::Require),
+            ("off", Sandbox::Off),
+        ])
+        .or(Sandbox::Auto);
+        /// Memory that the process keeps within; 0 = what its control group allows.
+        memory_max: u64 = Size(0, 1 << 50).or(0);
+        /// How long a worker may get nowhere before the process ends itself; 0s = for ever.
+        watchdog: Duration = Time(NOTHING, HOUR).or(secs(5));
     }
 }
 
