@@ -16,7 +16,7 @@
 //! [`snapshot`] is what a connection takes with it, [`drain`] how everything ends, [`limit`] what
 //! is capped, [`phase`] where the process stands, [`net`] what an address and a socket are,
 //! [`body`] what follows the head of a message, [`field`] what the name of a field means,
-//! [`access`] how each request is told of, [`proxy_protocol`] how proxies introduce clients to each
+//! [`access`] how each request is told of, [`control`] what operators ask for, [`proxy_protocol`] how proxies introduce clients to each
 //! other.
 
 pub mod access;
@@ -27,6 +27,7 @@ mod calendar;
 mod cli;
 pub mod config;
 pub mod connection;
+pub mod control;
 pub mod drain;
 pub mod field;
 pub mod forward;

@@ -27,9 +27,10 @@ use tracing::debug;
 
 use crate::backend::Backend;
 use crate::config;
+use crate::control::Orders;
 use crate::metrics::Metrics;
-use crate::net::listen::{BindError, ListenSocket};
-use crate::net::{Keepalive, ListenAddr, Socket};
+use crate::net::listen::{BindError, ListenSocket, OpenSocket};
+use crate::net::{ListenAddr, Socket};
 use crate::phase::PhaseWatch;
 
 use page::{Pages, Place};
@@ -57,6 +58,8 @@ pub struct About {
     pub resumption: status::Resumption,
     /// Where requests go.
     pub backends: Vec<Arc<Backend>>,
+    /// Where what operators ask for is given.
+    pub orders: Orders,
 }
 
 impl About {
@@ -68,17 +71,17 @@ impl About {
     }
 }
 
-/// Binds the address and answers on a thread of its own; returns the address with its real port.
+/// Answers on `socket`, on a thread of its own.
 pub fn start(
     config: &config::Admin,
-    keepalive: Keepalive,
+    socket: OpenSocket,
     about: About,
-) -> Result<(Admin, ListenAddr), AdminError> {
+) -> Result<Admin, AdminError> {
     let runtime = runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(AdminError::Thread)?;
     let bound = {
         let _entered = runtime.enter();
-        ListenSocket::bind(&config.listen, &keepalive)
+        ListenSocket::new(socket)
     };
     let socket = match bound {
         Ok(socket) => socket,
@@ -88,8 +91,7 @@ pub fn start(
             return Err(AdminError::Bind(error));
         }
     };
-    let addr = socket.addr().clone();
-    let place = match addr {
+    let place = match socket.addr() {
         ListenAddr::Tcp(_) => Place::Port,
         ListenAddr::Unix(_) => Place::File,
     };
@@ -99,7 +101,7 @@ pub fn start(
         .name("admin".to_owned())
         .spawn(move || serve(&runtime, &socket, &pages, stopped))
         .map_err(AdminError::Thread)?;
-    Ok((Admin { _stop: stop }, addr))
+    Ok(Admin { _stop: stop })
 }
 
 fn serve(
@@ -140,8 +142,8 @@ fn serve(
 /// Answers the requests of one connection, within a bound of time.
 async fn answer(stream: Socket, pages: Arc<Pages>) {
     let service = service_fn(move |request| {
-        let answer = pages.answer(&request);
-        async move { Ok::<_, Infallible>(answer) }
+        let pages = Arc::clone(&pages);
+        async move { Ok::<_, Infallible>(pages.answer(&request).await) }
     });
     let serve = http1::Builder::new()
         .timer(TokioTimer::new())

@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 
 use crate::backend::Draining;
 use crate::config::Secret;
+use crate::control::{Order, Verdict};
 use crate::log::Chain;
 use crate::phase::Phase;
 
@@ -47,12 +48,50 @@ impl Pages {
     }
 
     /// The answer to a request; its body is not read.
-    pub(super) fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
-        self.answer_to(request.method(), request.uri(), request.headers())
+    pub(super) async fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+        let (method, uri, headers) = (request.method(), request.uri(), request.headers());
+        match order(uri) {
+            Some(order) if method == Method::POST => match self.refusal(headers) {
+                Some(refusal) => refusal,
+                None => self.carry_out(order).await,
+            },
+            _ => self.answer_to(method, uri, headers),
+        }
+    }
+
+    /// Has an order carried out; the answer is what came of it.
+    async fn carry_out(&self, order: Order) -> Response<Full<Bytes>> {
+        let (status, told) = match self.about.orders.give(order).await {
+            Some(Verdict::Done(told)) => (StatusCode::OK, told),
+            Some(Verdict::Refused(told)) => (StatusCode::CONFLICT, told),
+            None => {
+                return text(StatusCode::SERVICE_UNAVAILABLE, "the process is ending or busy\n");
+            }
+        };
+        respond(status, "application/json", Bytes::from(format!("{told}\n")))
+    }
+
+    /// The answer to those who may not change anything.
+    fn refusal(&self, headers: &HeaderMap) -> Option<Response<Full<Bytes>>> {
+        if self.is_foreign(headers) {
+            Some(text(StatusCode::FORBIDDEN, "not for web pages\n"))
+        } else if !self.has_token(headers) {
+            Some(unauthorized())
+        } else if self.token.is_none() && self.place == Place::Port {
+            let words = "only with `admin.token` or over a unix socket\n";
+            Some(text(StatusCode::FORBIDDEN, words))
+        } else {
+            None
+        }
+    }
+
+    /// Whether a web page may have made somebody's browser ask.
+    fn is_foreign(&self, headers: &HeaderMap) -> bool {
+        headers.contains_key(ORIGIN) || (self.token.is_none() && !is_local(headers))
     }
 
     fn answer_to(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Response<Full<Bytes>> {
-        if headers.contains_key(ORIGIN) || (self.token.is_none() && !is_local(headers)) {
+        if self.is_foreign(headers) {
             return text(StatusCode::FORBIDDEN, "not for web pages\n");
         }
         let path = uri.path();
@@ -63,7 +102,7 @@ impl Pages {
             ("/endpoints/resume", &Method::POST) => {
                 return self.set_draining(uri, headers, Draining::Off);
             }
-            ("/endpoints/drain" | "/endpoints/resume", _) => {
+            ("/endpoints/drain" | "/endpoints/resume" | "/reload" | "/drain" | "/upgrade", _) => {
                 return text(StatusCode::METHOD_NOT_ALLOWED, "only POST\n");
             }
             (_, &Method::GET | &Method::HEAD) => {}
@@ -88,11 +127,8 @@ impl Pages {
         headers: &HeaderMap,
         draining: Draining,
     ) -> Response<Full<Bytes>> {
-        if !self.has_token(headers) {
-            return unauthorized();
-        }
-        if self.token.is_none() && self.place == Place::Port {
-            return text(StatusCode::FORBIDDEN, "only with `admin.token` or over a unix socket\n");
+        if let Some(refusal) = self.refusal(headers) {
+            return refusal;
         }
         let (backend, endpoint) = (query::value(uri, "backend"), query::value(uri, "endpoint"));
         let (Some(backend), Some(endpoint)) = (backend, endpoint) else {
@@ -170,6 +206,17 @@ impl Pages {
     }
 }
 
+/// What is asked for by this target, if it is an order.
+fn order(uri: &Uri) -> Option<Order> {
+    match uri.path() {
+        "/reload" if query::value(uri, "dry").as_deref() == Some("true") => Some(Order::Rehearse),
+        "/reload" => Some(Order::Reload),
+        "/drain" => Some(Order::Drain),
+        "/upgrade" => Some(Order::Upgrade),
+        _ => None,
+    }
+}
+
 /// Seconds since 1970.
 fn now() -> i64 {
     i64::try_from(UnixTime::now().as_secs()).unwrap_or(i64::MAX)
@@ -210,7 +257,7 @@ fn respond(status: StatusCode, kind: &'static str, body: Bytes) -> Response<Full
 }
 
 const PATHS: &str = "paths: / /livez /metrics /readyz /status; \
-    by POST: /endpoints/drain /endpoints/resume\n";
+    by POST: /drain /endpoints/drain /endpoints/resume /reload /upgrade\n";
 
 /// Entries of each list of `/status`: some hundred kilobytes, made in milliseconds.
 const ENTRIES_SHOWN_MAX: usize = 1000;
@@ -228,6 +275,7 @@ mod tests {
     use super::*;
     use crate::backend::Backend;
     use crate::config::Config;
+    use crate::control::Orders;
     use crate::metrics::Metrics;
     use crate::phase::{Phase, PhaseTeller, PhaseWatch};
 
@@ -267,7 +315,9 @@ mod tests {
                 .expect("nothing is encrypted")
         };
         let backends = config.backends.iter().map(backend).collect();
-        About { metrics, phase, certificates, client_policies: Vec::new(), resumption, backends }
+        let (orders, _) = Orders::new();
+        let client_policies = Vec::new();
+        About { metrics, phase, certificates, client_policies, resumption, backends, orders }
     }
 
     #[test]

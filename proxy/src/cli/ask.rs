@@ -1,7 +1,7 @@
 //! One question to the running process, over the admin listener of the configuration.
 //!
 //! Owns the asking and its bounds, and what can be done if there is no answer. Refuses to know what
-//! is asked. Read next: `status`, `endpoint`.
+//! is asked. Read next: `status`, `endpoint`, `order`.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
@@ -17,14 +17,41 @@ use super::output::plain;
 
 /// The answer of the running process, which is JSON.
 pub(super) fn ask(config: &Config, method: &str, target: &str) -> Result<Value, AskError> {
+    match ask_within(config, method, target, TIMEOUT)? {
+        Answer::Done(told) => Ok(told),
+        Answer::Refused(_) => {
+            let address = config.admin.as_ref().map(|admin| admin.listen.to_string());
+            Err(AskError::Refused { address: address.unwrap_or_default(), code: "409".to_owned() })
+        }
+    }
+}
+
+/// What the running process told.
+#[derive(Debug)]
+pub(super) enum Answer {
+    /// What was asked for is done.
+    Done(Value),
+    /// It is not, for the reasons told.
+    Refused(Value),
+}
+
+/// The same, for what takes its time, and may be refused for reasons that are told.
+pub(super) fn ask_within(
+    config: &Config,
+    method: &str,
+    target: &str,
+    timeout: Duration,
+) -> Result<Answer, AskError> {
     let admin = config.admin.as_ref().ok_or(AskError::NoAdmin)?;
     let address = || admin.listen.to_string();
-    let answer = exchange(admin, method, target);
+    let answer = exchange(admin, method, target, timeout);
     let answer = answer.map_err(|cause| AskError::Ask { address: address(), cause })?;
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
     let code = head.split(' ').nth(1).unwrap_or_default();
+    let told = || serde_json::from_str(body).map_err(|_| AskError::NotOurs { address: address() });
     match code {
-        "200" => serde_json::from_str(body).map_err(|_| AskError::NotOurs { address: address() }),
+        "200" => told().map(Answer::Done),
+        "409" => told().map(Answer::Refused),
         "403" => Err(AskError::Forbidden { address: address() }),
         "404" => Err(AskError::NotFound),
         code => Err(AskError::Refused { address: address(), code: plain(code) }),
@@ -32,7 +59,7 @@ pub(super) fn ask(config: &Config, method: &str, target: &str) -> Result<Value, 
 }
 
 /// One request over one connection; the answer ends with it.
-fn exchange(admin: &Admin, method: &str, target: &str) -> io::Result<String> {
+fn exchange(admin: &Admin, method: &str, target: &str, timeout: Duration) -> io::Result<String> {
     let token =
         admin.token.as_ref().map(|token| format!("authorization: Bearer {}\r\n", token.expose()));
     let request = format!(
@@ -43,13 +70,13 @@ fn exchange(admin: &Admin, method: &str, target: &str) -> io::Result<String> {
     match &admin.listen {
         ListenAddr::Tcp(addr) => {
             let mut stream = TcpStream::connect_timeout(&reachable(*addr), TIMEOUT)?;
-            stream.set_read_timeout(Some(TIMEOUT))?;
+            stream.set_read_timeout(Some(timeout))?;
             stream.write_all(request.as_bytes())?;
             stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer)?;
         }
         ListenAddr::Unix(path) => {
             let mut stream = UnixStream::connect(path)?;
-            stream.set_read_timeout(Some(TIMEOUT))?;
+            stream.set_read_timeout(Some(timeout))?;
             stream.write_all(request.as_bytes())?;
             stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer)?;
         }

@@ -18,6 +18,7 @@ mod finding;
 mod issue;
 mod manual;
 mod name;
+mod order;
 mod output;
 mod run;
 mod status;
@@ -34,6 +35,8 @@ use clap_complete::Shell;
 
 use crate::config::Config;
 use crate::log::Chain;
+
+use order::Order;
 
 /// Runs the command line of the process.
 pub fn main() -> ExitCode {
@@ -55,16 +58,20 @@ fn main_from(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     ExitCode::from(match command {
         Command::Certs { name, json, config } => certs::run(name.as_deref(), json, &config),
-        Command::Check { config } => check::run(&config),
+        Command::Check { diff: true, json, config } => order::run(Order::Rehearse, &config, json),
+        Command::Check { config, .. } => check::run(&config),
         Command::Completions { shell } => manual::completions(shell, Portunus::command()),
         Command::Demo { port, admin_port } => demo::run(port, admin_port),
+        Command::Drain { config } => order::run(Order::Drain, &config, false),
         Command::Endpoint { wish, backend, endpoint, config } => {
             endpoint::run(wish, &backend, &endpoint, &config)
         }
         Command::Issue { names, out } => issue::run(&names, &out),
         Command::Man => manual::man(Portunus::command()),
+        Command::Reload { json, config } => order::run(Order::Reload, &config, json),
         Command::Run { config } => run::run(&config),
         Command::Status { json, config } => status::run(json, &config),
+        Command::Upgrade { json, config } => order::run(Order::Upgrade, &config, json),
     })
 }
 
@@ -109,6 +116,12 @@ enum Command {
     },
     /// Check the configuration and the certificates, and list everything that is wrong
     Check {
+        /// Ask the running process what a reload would change
+        #[arg(long)]
+        diff: bool,
+        /// Print JSON
+        #[arg(long, requires = "diff")]
+        json: bool,
         #[command(flatten)]
         config: ConfigFile,
     },
@@ -125,6 +138,11 @@ enum Command {
         /// Port of the admin listener
         #[arg(long, default_value_t = 9090)]
         admin_port: u16,
+    },
+    /// Have the running process finish what is going on, and end
+    Drain {
+        #[command(flatten)]
+        config: ConfigFile,
     },
     /// Tell the running process that an endpoint gets nothing new, or its share again
     Endpoint {
@@ -148,6 +166,14 @@ enum Command {
     },
     /// Print the manual page
     Man,
+    /// Have the running process serve what its configuration says now, and print what changed
+    Reload {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        config: ConfigFile,
+    },
     /// Serve what the configuration says, until SIGTERM or SIGINT
     Run {
         #[command(flatten)]
@@ -156,6 +182,14 @@ enum Command {
     /// Ask the running process how it is: certificates, and how many clients resume
     Status {
         /// Print JSON, as `/status` has it
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        config: ConfigFile,
+    },
+    /// Have a new process of the program take over from the running one, which then ends
+    Upgrade {
+        /// Print JSON
         #[arg(long)]
         json: bool,
         #[command(flatten)]

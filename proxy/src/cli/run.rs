@@ -1,33 +1,55 @@
-//! `portunus run`: serve until a signal ends it.
+//! `portunus run`: serve until something ends it.
+//!
+//! Owns the order of what comes before there are threads: logs, then sockets. Read next: `runtime`.
 
 use crate::config::{Config, LogFormat};
 use crate::log::{self, Format};
-use crate::runtime::{Addresses, End, HangUp, Runtime};
+use crate::runtime::{Addresses, End, HangUp, RunError, Runtime, Sockets};
 
 use super::{ConfigFile, DONE, FAILED, USAGE, fail};
 
 /// Serves what the file says.
 pub(super) fn run(file: &ConfigFile) -> u8 {
-    match file.load() {
-        Ok(config) => match Runtime::new(config.server.workers, HangUp::Reload) {
-            Ok(runtime) => serve(runtime, &config, |_| {}),
-            Err(error) => fail(&error, error.hint()),
-        },
-        Err(code) => code,
+    let config = match file.load() {
+        Ok(config) => config,
+        Err(code) => return code,
+    };
+    if let Err(code) = start_log(&config) {
+        return code;
     }
+    ended(start(&config))
 }
 
-/// Serves `config` on `runtime`, and calls `ready` once everything is served.
-pub(super) fn serve(runtime: Runtime, config: &Config, ready: impl FnOnce(&Addresses)) -> u8 {
+/// Opens what needs the rank that the process was started with, then serves.
+fn start(config: &Config) -> Result<End, RunError> {
+    let sockets = Sockets::open(config)?;
+    let runtime = Runtime::new(config.server.workers, HangUp::Reload)?;
+    runtime.run(config, sockets, |_| {})
+}
+
+/// Has log lines written as `config` says, or returns the exit code.
+pub(super) fn start_log(config: &Config) -> Result<(), u8> {
     let format = match config.log.format {
         LogFormat::Json => Format::Json,
         LogFormat::Text => Format::Text,
     };
-    if let Err(error) = log::init(&config.log.level, format) {
+    log::init(&config.log.level, format).map_err(|error| {
         fail(&error, None);
-        return USAGE;
+        USAGE
+    })
+}
+
+/// Serves `config` on `runtime`, and calls `ready` once everything is served.
+pub(super) fn serve(runtime: Runtime, config: &Config, ready: impl FnOnce(&Addresses)) -> u8 {
+    if let Err(code) = start_log(config) {
+        return code;
     }
-    match runtime.run(config, ready) {
+    ended(Sockets::open(config).and_then(|sockets| runtime.run(config, sockets, ready)))
+}
+
+/// The exit code for this end.
+fn ended(end: Result<End, RunError>) -> u8 {
+    match end {
         Ok(End::Clean) => DONE,
         Ok(End::Cut | End::Forced) => FAILED,
         Err(error) => fail(&error, error.hint()),

@@ -1,11 +1,13 @@
-//! Listening sockets: bound once at start, each with an error that names its address.
+//! Listening sockets: bound once, each with an error that names its address.
 //!
 //! Owns binding, for TCP over IPv4, IPv6 and both, and for unix sockets, whose file is removed at
-//! the end. Refuses to know who accepts on them.
+//! the end. An [`OpenSocket`] needs no runtime, so it can be bound before there are threads; a
+//! [`ListenSocket`] is one that is accepted on. Refuses to know who accepts.
 
 use std::fs::Permissions;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{self, SocketAddr};
+use std::os::unix;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -14,24 +16,31 @@ use tokio::net::{TcpListener, UnixListener};
 
 use super::{Keepalive, ListenAddr, PeerAddr, Socket};
 
-/// A bound socket.
+/// A bound socket on which nobody accepts yet; connections wait in the kernel.
+#[derive(Debug)]
+pub struct OpenSocket {
+    addr: ListenAddr,
+    bound: OpenBound,
+}
+
+/// A bound socket that is accepted on.
 #[derive(Debug)]
 pub struct ListenSocket {
     addr: ListenAddr,
-    bound: Bound,
+    bound: Bound<TcpListener, UnixListener>,
 }
 
 #[derive(Debug)]
-enum Bound {
-    Tcp(TcpListener),
+enum Bound<T, U> {
+    Tcp(T),
     Unix {
-        socket: UnixListener,
+        socket: U,
         /// Goes when the socket does.
-        _file: SocketFile,
+        file: SocketFile,
     },
 }
 
-impl ListenSocket {
+impl OpenSocket {
     /// Binds `addr`. `[::]` also takes IPv4 where the system has both. On Linux connections have
     /// the options of their listening socket, which are those of `keepalive`.
     pub fn bind(addr: &ListenAddr, keepalive: &Keepalive) -> Result<Self, BindError> {
@@ -41,6 +50,28 @@ impl ListenSocket {
         };
         let (addr, bound) = bound.map_err(|cause| BindError { addr: addr.clone(), cause })?;
         Ok(Self { addr, bound })
+    }
+
+    /// The address with the port that was really bound.
+    pub fn addr(&self) -> &ListenAddr {
+        &self.addr
+    }
+}
+
+impl ListenSocket {
+    /// Takes an open socket over, within a runtime.
+    pub fn new(open: OpenSocket) -> Result<Self, BindError> {
+        let OpenSocket { addr, bound } = open;
+        let bound = match bound {
+            Bound::Tcp(socket) => TcpListener::from_std(socket).map(Bound::Tcp),
+            Bound::Unix { socket, file } => {
+                UnixListener::from_std(socket).map(|socket| Bound::Unix { socket, file })
+            }
+        };
+        match bound {
+            Ok(bound) => Ok(Self { addr, bound }),
+            Err(cause) => Err(BindError { addr, cause }),
+        }
     }
 
     /// The address with the port that was really bound.
@@ -74,7 +105,9 @@ impl ListenSocket {
     }
 }
 
-fn bind_tcp(addr: SocketAddr, keepalive: &Keepalive) -> io::Result<(ListenAddr, Bound)> {
+type OpenBound = Bound<net::TcpListener, unix::net::UnixListener>;
+
+fn bind_tcp(addr: SocketAddr, keepalive: &Keepalive) -> io::Result<(ListenAddr, OpenBound)> {
     let socket =
         socket2::Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
@@ -86,27 +119,30 @@ fn bind_tcp(addr: SocketAddr, keepalive: &Keepalive) -> io::Result<(ListenAddr, 
     socket.bind(&addr.into())?;
     keepalive.apply(&SockRef::from(&socket))?;
     socket.listen(BACKLOG)?;
-    let socket = TcpListener::from_std(socket.into())?;
+    let socket = net::TcpListener::from(socket);
     Ok((ListenAddr::Tcp(socket.local_addr()?), Bound::Tcp(socket)))
 }
 
-fn bind_unix(path: &Path) -> io::Result<Bound> {
-    let bound = match UnixListener::bind(path) {
+fn bind_unix(path: &Path) -> io::Result<OpenBound> {
+    use unix::net::UnixListener;
+    let socket = match UnixListener::bind(path) {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse && is_abandoned(path) => {
             std::fs::remove_file(path)?;
             UnixListener::bind(path)
         }
         bound => bound,
     }?;
+    let file = SocketFile(path.to_owned());
+    socket.set_nonblocking(true)?;
     std::fs::set_permissions(path, Permissions::from_mode(SOCKET_MODE))?;
-    Ok(Bound::Unix { socket: bound, _file: SocketFile(path.to_owned()) })
+    Ok(Bound::Unix { socket, file })
 }
 
 /// Whether `path` is a socket that nobody listens on, left behind by a process that was killed.
 fn is_abandoned(path: &Path) -> bool {
     let is_socket = std::fs::symlink_metadata(path).is_ok_and(|meta| meta.file_type().is_socket());
     let refused = |error: io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
-    is_socket && std::os::unix::net::UnixStream::connect(path).err().is_some_and(refused)
+    is_socket && unix::net::UnixStream::connect(path).err().is_some_and(refused)
 }
 
 /// The file of a unix socket; removed when the socket is closed.

@@ -11,6 +11,7 @@ mod logs;
 pub mod reload;
 pub mod resumption;
 mod signals;
+mod sockets;
 mod world;
 
 use std::io;
@@ -19,22 +20,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portunus_certs::client_auth::ClientAuthError;
+use serde_json::json;
 use tracing::{info, warn};
 
 use crate::access::AccessLogError;
-use crate::admin;
+use crate::admin::{self, AdminError};
 use crate::backend::TrustError;
 use crate::config::Config;
+use crate::control::{Order, OrderQueue, Orders, Verdict};
 use crate::drain::Drain;
 use crate::metrics::Metrics;
 use crate::net::ListenAddr;
-use crate::net::listen::BindError;
+use crate::net::listen::{BindError, OpenSocket};
 use crate::phase::{Phase, PhaseTeller};
 
 pub use signals::HangUp;
+pub use sockets::Sockets;
 
 use resumption::ResumptionError;
-use signals::Signals;
+use signals::{Heard, Signals};
 use world::World;
 
 /// The threads of the process and its signals, before anything runs on them.
@@ -63,9 +67,15 @@ impl Runtime {
         Ok(Self { threads, signals })
     }
 
-    /// Runs `config` until a signal ends it, and calls `ready` once everything is served.
-    pub fn run(self, config: &Config, ready: impl FnOnce(&Addresses)) -> Result<End, RunError> {
-        let end = self.threads.block_on(live(config, self.signals, ready));
+    /// Runs `config` on `sockets` until it is asked to end, and calls `ready` once everything is
+    /// served.
+    pub fn run(
+        self,
+        config: &Config,
+        sockets: Sockets,
+        ready: impl FnOnce(&Addresses),
+    ) -> Result<End, RunError> {
+        let end = self.threads.block_on(live(config, sockets, self.signals, ready));
         // Whatever is still there was cut by the drain, or waits for a blocking call.
         self.threads.shutdown_timeout(CUT_GRACE);
         end
@@ -111,6 +121,7 @@ impl Addresses {
 
 async fn live(
     config: &Config,
+    mut sockets: Sockets,
     mut signals: Signals,
     ready: impl FnOnce(&Addresses),
 ) -> Result<End, RunError> {
@@ -119,7 +130,7 @@ async fn live(
     let (drain, watch) = Drain::counting(metrics.process().tasks);
     let (access, writer) = logs::open(config, &metrics)?;
     let world = World::build(config, &metrics, access.clone()).await?;
-    let bound = world.bind(config, &metrics)?;
+    let (orders, mut queue) = Orders::new();
     let mut addresses = Addresses::default();
     let admin = match &config.admin {
         Some(admin) => {
@@ -130,14 +141,19 @@ async fn live(
                 client_policies: admin::status::client_policies(world.client_auths(), config),
                 resumption: admin::status::Resumption::new(config, &metrics),
                 backends: world.backends(),
+                orders,
             };
-            let started = admin::start(admin, config.limits.keepalive, about);
-            let (admin, addr) = started.map_err(RunError::Admin)?;
-            addresses.0.push(("admin".into(), addr));
-            Some(admin)
+            let socket = match sockets.take(&admin.listen) {
+                Some(open) => Ok(open),
+                None => OpenSocket::bind(&admin.listen, &config.limits.keepalive),
+            };
+            let socket = socket.map_err(|cause| RunError::Admin(AdminError::Bind(cause)))?;
+            addresses.0.push(("admin".into(), socket.addr().clone()));
+            Some(admin::start(admin, socket, about).map_err(RunError::Admin)?)
         }
         None => None,
     };
+    let bound = world.bind(config, &metrics, sockets)?;
     world.maintain(config, &watch, signals.take_reload());
     if let Some(hang_up) = signals.take_reopen() {
         watch.spawn(logs::reopen(access, hang_up, watch.clone()));
@@ -154,12 +170,9 @@ async fn live(
     info!(version = env!("CARGO_PKG_VERSION"), "ready");
     ready(&addresses);
 
-    signals.end().await;
-    teller.enter(Phase::Leaving);
-    let delay = config.server.drain_delay;
-    info!(?delay, "leaving: not ready any more; another signal ends at once");
+    serve(&mut signals, &mut queue).await;
     let end = tokio::select! {
-        end = leave(config, teller, drain) => end,
+        end = leave(config, &teller, drain) => end,
         () = signals.end() => End::Forced,
     };
     info!(end = end.label(), "stopped");
@@ -169,9 +182,32 @@ async fn live(
     Ok(end)
 }
 
+/// Carries out what signals and operators ask for, until one of them asks for the end.
+async fn serve(signals: &mut Signals, queue: &mut OrderQueue) {
+    loop {
+        let pending = tokio::select! {
+            heard = signals.next() => match heard {
+                Heard::End => return,
+                Heard::Upgrade => continue,
+            },
+            pending = queue.next() => pending,
+        };
+        match pending.order {
+            Order::Drain => return pending.answer(Verdict::Done(json!({ "phase": "leaving" }))),
+            Order::Reload | Order::Rehearse | Order::Upgrade => {
+                pending.answer(Verdict::Refused(json!({ "errors": [] })));
+            }
+        }
+    }
+}
+
 /// Goes on accepting for the delay, then lets everything finish.
-async fn leave(config: &Config, teller: PhaseTeller, drain: Drain) -> End {
-    tokio::time::sleep(config.server.drain_delay).await;
+async fn leave(config: &Config, teller: &PhaseTeller, drain: Drain) -> End {
+    teller.enter(Phase::Leaving);
+    drain.leave();
+    let delay = config.server.drain_delay;
+    info!(?delay, "leaving: not ready any more; another signal ends at once");
+    tokio::time::sleep(delay).await;
     teller.enter(Phase::Draining);
     info!(timeout = ?config.server.drain_timeout, "draining: listeners are closed");
     match drain.drain(config.server.drain_timeout).await {
@@ -191,7 +227,7 @@ pub enum RunError {
     AccessLog(#[from] AccessLogError),
     /// The admin listener could not be started.
     #[error("the admin listener could not start")]
-    Admin(#[source] admin::AdminError),
+    Admin(#[source] AdminError),
     /// An address of a listener could not be bound.
     #[error("listener `{listener}`")]
     Bind {
@@ -246,7 +282,7 @@ impl RunError {
     /// What can be done about it.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::Admin(admin::AdminError::Bind(cause)) | Self::Bind { cause, .. } => cause.hint(),
+            Self::Admin(AdminError::Bind(cause)) | Self::Bind { cause, .. } => cause.hint(),
             Self::ClientAuth { .. } => Some(
                 "`client_auth.ca` is a PEM bundle of the authorities that issue to your clients, \
                  `client_auth.crl` has their revocation lists, PEM or DER; without them nothing is \

@@ -23,12 +23,13 @@ use crate::limit::HandshakeLimit;
 use crate::listener;
 use crate::metrics::Metrics;
 use crate::net::ListenAddr;
-use crate::net::listen::ListenSocket;
+use crate::net::listen::{ListenSocket, OpenSocket};
 use crate::phase::{Phase, PhaseWatch};
 use crate::snapshot::{Shared, Snapshot};
 
 use super::reload::{Reloader, Trust};
 use super::resumption::Sessions;
+use super::sockets::{Sockets, entrances};
 use super::{RunError, clients};
 
 /// What all listeners share.
@@ -139,11 +140,12 @@ impl World {
         self.backends.clone()
     }
 
-    /// Binds every address of every listener.
+    /// Makes every listener ready to accept, on those of `sockets` that are for it.
     pub(super) fn bind(
         &self,
         config: &Config,
         metrics: &Metrics,
+        mut sockets: Sockets,
     ) -> Result<Vec<Listening>, RunError> {
         let shared = Shared {
             config,
@@ -162,7 +164,12 @@ impl World {
             let snapshot = Snapshot::build(listener, &shared)
                 .map_err(|cause| RunError::Tls { listener: Arc::clone(name), cause })?;
             for (addr, entrance) in entrances(listener) {
-                let socket = ListenSocket::bind(addr, &config.limits.keepalive)
+                let open = match sockets.take(addr) {
+                    Some(open) => Ok(open),
+                    None => OpenSocket::bind(addr, &config.limits.keepalive),
+                };
+                let socket = open
+                    .and_then(ListenSocket::new)
                     .map_err(|cause| RunError::Bind { listener: Arc::clone(name), cause })?;
                 if listener.mode == Mode::Http
                     && let Err(error) = socket.keep_little_unsent()
@@ -185,13 +192,6 @@ impl World {
             watch.spawn(backend.maintain(Arc::clone(&self.resolver), watch.clone()));
         }
     }
-}
-
-/// Every address of a listener, those for requests that are redirected last.
-fn entrances(listener: &config::Listener) -> impl Iterator<Item = (&ListenAddr, Entrance)> {
-    let redirect = listener.http.redirect.iter().flat_map(|redirect| &redirect.addresses);
-    let main = listener.addresses.iter().map(|addr| (addr, Entrance::Main));
-    main.chain(redirect.map(|addr| (addr, Entrance::Redirect)))
 }
 
 impl Listening {

@@ -9,7 +9,7 @@ use super::source::{Source, closing, line_of};
 
 /// The modules of `proxy`, lowest rank first.
 const RANKS: &[&[&str]] = &[
-    &["body", "calendar", "field", "net", "outcome", "drain", "log", "phase"],
+    &["body", "calendar", "control", "drain", "field", "log", "net", "outcome", "phase"],
     &["metrics"],
     &["access", "config", "limit"],
     &["proxy_protocol", "starttls"],

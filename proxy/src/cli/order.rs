@@ -1,0 +1,72 @@
+//! `portunus reload`, `drain`, `upgrade` and `check --diff`: what the running process is asked to do.
+//!
+//! Owns the words for what came of it: changes are data and go to standard output, what is wrong
+//! goes to standard error. Refuses to know how any of it is carried out. Read next: `ask`.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::ask::{Answer, ask_within};
+use super::output::plain;
+use super::{ConfigFile, DONE, FAILED, fail, output};
+
+/// What the running process is asked to do.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Order {
+    /// Serve what its configuration says now.
+    Reload,
+    /// Say what that would change.
+    Rehearse,
+    /// Finish and end.
+    Drain,
+    /// Have a new process take over.
+    Upgrade,
+}
+
+impl Order {
+    fn target(self) -> &'static str {
+        match self {
+            Self::Reload => "/reload",
+            Self::Rehearse => "/reload?dry=true",
+            Self::Drain => "/drain",
+            Self::Upgrade => "/upgrade",
+        }
+    }
+}
+
+/// Has it done by the running process, and prints what came of it.
+pub(super) fn run(order: Order, file: &ConfigFile, json: bool) -> u8 {
+    let config = match file.load() {
+        Ok(config) => config,
+        Err(code) => return code,
+    };
+    let (told, code) = match ask_within(&config, "POST", order.target(), TIMEOUT) {
+        Ok(Answer::Done(told)) => (told, DONE),
+        Ok(Answer::Refused(told)) => (told, FAILED),
+        Err(error) => return fail(&error, error.hint()),
+    };
+    let printed = if json { output::print(&told) } else { say(&told) };
+    code.max(printed)
+}
+
+/// Says what was told, to people.
+fn say(told: &Value) -> u8 {
+    for (key, word) in [("errors", "error"), ("warnings", "warning")] {
+        for text in texts(told, key) {
+            output::say(format_args!("{word}: {text}"));
+        }
+    }
+    let changes: Vec<_> = texts(told, "changes").collect();
+    let result = told.get("result").or_else(|| told.get("phase")).and_then(Value::as_str);
+    let result = plain(result.unwrap_or_default());
+    if changes.is_empty() { output::print(result) } else { output::print(changes.join("\n")) }
+}
+
+fn texts<'a>(told: &'a Value, key: &str) -> impl Iterator<Item = String> + 'a {
+    let texts = told.get(key).and_then(Value::as_array).into_iter().flatten();
+    texts.filter_map(Value::as_str).map(plain)
+}
+
+/// Longer than anything that is asked for may take.
+const TIMEOUT: Duration = Duration::from_secs(90);
