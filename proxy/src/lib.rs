@@ -29,6 +29,8 @@ pub mod config;
 pub mod connection;
 pub mod control;
 pub mod drain;
+#[cfg(debug_assertions)]
+mod fault;
 pub mod field;
 pub mod forward;
 pub mod handshake;

@@ -112,6 +112,8 @@ pub async fn establish(
         }
     };
     let name = hello.server_name();
+    #[cfg(debug_assertions)]
+    name.iter().for_each(|name| crate::fault::strike(name.as_str()));
     let chosen = match protocol {
         Some(protocol) if !hello.offers_protocol(protocol) => Err(Refused::NoProtocol),
         Some(_) | None => policy.choose(&hello),

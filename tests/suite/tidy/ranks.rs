@@ -9,7 +9,7 @@ use super::source::{Source, closing, line_of};
 
 /// The modules of `proxy`, lowest rank first.
 const RANKS: &[&[&str]] = &[
-    &["body", "calendar", "control", "drain", "field", "log", "net", "outcome", "phase"],
+    &["body", "calendar", "control", "drain", "fault", "field", "log", "net", "outcome", "phase"],
     &["metrics"],
     &["access", "config", "limit"],
     &["proxy_protocol", "starttls"],
