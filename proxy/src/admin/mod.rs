@@ -22,12 +22,13 @@ use portunus_certs::store::CertificateStore;
 use tokio::runtime::{self, Runtime};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::LocalSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tracing::debug;
 
 use crate::backend::Backend;
 use crate::config;
 use crate::control::Orders;
+use crate::limit::Panics;
 use crate::metrics::Metrics;
 use crate::net::listen::{BindError, ListenSocket, OpenSocket};
 use crate::net::{ListenAddr, Socket};
@@ -49,6 +50,8 @@ pub struct About {
     pub metrics: Arc<Metrics>,
     /// Where the process stands.
     pub phase: PhaseWatch,
+    /// How often something panicked of late.
+    pub panics: Arc<Panics>,
     /// Without any, nobody can be served, unless there is nowhere to look for them: then no TLS
     /// ends here.
     pub certificates: Arc<CertificateStore>,
@@ -67,7 +70,8 @@ impl About {
     fn is_ready(&self) -> bool {
         let certificates = &self.certificates;
         let is_served = certificates.options().paths.is_empty() || !certificates.load().is_empty();
-        self.phase.now().is_ready() && is_served
+        let is_sound = !self.panics.are_too_many(Instant::now());
+        self.phase.now().is_ready() && is_served && is_sound
     }
 }
 

@@ -316,8 +316,16 @@ mod tests {
         };
         let backends = config.backends.iter().map(backend).collect();
         let (orders, _) = Orders::new();
-        let client_policies = Vec::new();
-        About { metrics, phase, certificates, client_policies, resumption, backends, orders }
+        About {
+            metrics,
+            phase,
+            panics: Arc::default(),
+            certificates,
+            client_policies: Vec::new(),
+            resumption,
+            backends,
+            orders,
+        }
     }
 
     #[test]
@@ -344,6 +352,19 @@ mod tests {
             assert_eq!(status(&pages, "/readyz", &[]), code, "{phase:?}");
             assert_eq!(status(&pages, "/livez", &[]), 200, "{phase:?}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn readiness_waits_for_panics_to_stop() {
+        let (pages, teller) = pages(None);
+        teller.enter(Phase::Running);
+        for _ in 0..10 {
+            assert_eq!(status(&pages, "/readyz", &[]), 200);
+            pages.about.panics.note(tokio::time::Instant::now());
+        }
+        assert_eq!(status(&pages, "/readyz", &[]), 503);
+        tokio::time::advance(std::time::Duration::from_secs(60)).await;
+        assert_eq!(status(&pages, "/readyz", &[]), 200);
     }
 
     #[test]

@@ -22,7 +22,7 @@ use crate::outcome::{CloseReason, HandshakeFailure, Label, StarttlsOutcome};
 use crate::snapshot::Snapshot;
 
 /// What is counted and logged of a connection. It closes exactly once; a connection that is
-/// dropped before its end was cut by the drain.
+/// dropped before its end was cut by the drain, or by a panic.
 pub(super) struct Report<'a> {
     snapshot: &'a Snapshot,
     peer: PeerAddr,
@@ -169,6 +169,9 @@ impl<'a> Report<'a> {
 
 impl Drop for Report<'_> {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.reason = CloseReason::Internal;
+        }
         let metrics = &self.snapshot.metrics;
         let lasted = self.at.elapsed();
         metrics.connections_closed.of(self.reason).inc();

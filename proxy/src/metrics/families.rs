@@ -195,6 +195,8 @@ families! {
         without names.";
     limit_hits: IntCounterVec, Kind::Counter, "portunus_limit_hits_total", ["limit"],
         "How often a limit said no.";
+    panics: IntCounter, Kind::Counter, "portunus_panics_total", [],
+        "Panics, each a bug: a task ended, its connection was reset, the process goes on.";
     log_dropped: IntCounter, Kind::Counter, "portunus_log_dropped_total", [],
         "Lines of the access log that were left out: more came than could be written.";
     process_cpu: Counter, Kind::Counter, "process_cpu_seconds_total", [],
@@ -266,6 +268,7 @@ impl Families {
             dialogues_pending: self.dialogues_pending.clone(),
             tasks: self.tasks.clone(),
             limit_hits: Counters::resolve_plain(&self.limit_hits),
+            panics: self.panics.clone(),
             log_dropped: self.log_dropped.clone(),
             resumption_lookups: self.resumption_lookups.clone(),
             resumption_shared_up: self.resumption_shared_up.clone(),

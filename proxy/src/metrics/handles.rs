@@ -92,6 +92,7 @@ pub struct ProcessMetrics {
     pub dialogues_pending: IntGauge,
     pub tasks: IntGauge,
     pub limit_hits: Counters<Limit>,
+    pub panics: IntCounter,
     pub log_dropped: IntCounter,
     pub resumption_lookups: IntCounterVec,
     pub resumption_shared_up: IntGauge,

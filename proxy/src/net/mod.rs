@@ -6,6 +6,7 @@
 
 mod address;
 mod chunk;
+mod cut;
 pub mod listen;
 mod name;
 mod peek;
@@ -16,6 +17,7 @@ use std::io;
 
 pub use address::{AddressError, ClientAddr, EndpointAddr, ListenAddr, PeerAddr};
 pub use chunk::Chunk;
+pub use cut::cut;
 pub use name::EndpointName;
 pub use socket::{Keepalive, Progress, Socket};
 

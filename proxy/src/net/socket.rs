@@ -14,6 +14,7 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
+use super::cut::is_cutting;
 use super::{PeerAddr, with_scratch};
 
 /// A connected stream, TCP or unix.
@@ -143,6 +144,14 @@ impl Socket {
         match self.get_mut() {
             Self::Tcp(tcp) => Pin::<&mut TcpStream>::new(tcp),
             Self::Unix(unix) => Pin::<&mut UnixStream>::new(unix),
+        }
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        if is_cutting() {
+            self.reset_on_close();
         }
     }
 }

@@ -8,6 +8,7 @@ pub mod clients;
 mod hints;
 pub mod key_files;
 mod logs;
+mod panics;
 pub mod reload;
 pub mod resumption;
 mod signals;
@@ -126,6 +127,7 @@ async fn live(
     ready: impl FnOnce(&Addresses),
 ) -> Result<End, RunError> {
     let metrics = Arc::new(Metrics::new().map_err(RunError::Metrics)?);
+    let panics = panics::hear(&metrics.process());
     let (teller, phase) = PhaseTeller::new();
     let (drain, watch) = Drain::counting(metrics.process().tasks);
     let (access, writer) = logs::open(config, &metrics)?;
@@ -137,6 +139,7 @@ async fn live(
             let about = admin::About {
                 metrics: Arc::clone(&metrics),
                 phase: phase.clone(),
+                panics,
                 certificates: world.certificates(),
                 client_policies: admin::status::client_policies(world.client_auths(), config),
                 resumption: admin::status::Resumption::new(config, &metrics),

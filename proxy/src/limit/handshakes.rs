@@ -1,16 +1,17 @@
-//! Caps on what is going on at once, as values that are held.
+//! How many handshakes there are at once.
 //!
 //! Owns [`HandshakeLimit`], which admits handshakes in total and for each source, and in another
-//! instance what is said before them. Connections are capped by a semaphore in `listener`, time by
-//! `tokio::time` where the waiting is done. Refuses to know sockets and TLS.
+//! instance what is said before them. Refuses to know sockets and TLS. Read next: `rate`, which
+//! counts them by the second.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use prometheus::IntGauge;
 
+use super::prefix;
 use crate::metrics::Limit;
 
 /// Admits handshakes, or dialogues before them: so many in total, so many for each source.
@@ -78,14 +79,6 @@ impl Drop for HandshakePermit {
             }
         }
         self.limit.gauge.dec();
-    }
-}
-
-/// What one subscriber is commonly given: an IPv4 address, an IPv6 /64.
-fn prefix(ip: IpAddr) -> IpAddr {
-    match ip.to_canonical() {
-        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)).into(),
-        v4 @ IpAddr::V4(_) => v4,
     }
 }
 

@@ -1,0 +1,22 @@
+//! What is capped, as values that are held, and when enough is enough.
+//!
+//! Owns the policies: how many handshakes at once (`handshakes`), and how many panics are too many
+//! (`panics`). Each decides from what it is told, at a time that it is given. Connections are
+//! capped by a semaphore in `listener`, time by `tokio::time` where the waiting is done. Refuses to
+//! know sockets, TLS and the system.
+
+mod handshakes;
+mod panics;
+
+use std::net::{IpAddr, Ipv6Addr};
+
+pub use handshakes::{HandshakeLimit, HandshakePermit};
+pub use panics::{Panics, Severity};
+
+/// What one subscriber is commonly given: an IPv4 address, an IPv6 /64.
+fn prefix(ip: IpAddr) -> IpAddr {
+    match ip.to_canonical() {
+        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)).into(),
+        v4 @ IpAddr::V4(_) => v4,
+    }
+}
