@@ -11,6 +11,7 @@ use toml::de::DeValue;
 
 use super::error::{Place, Problem};
 use super::section::{Item, Key, LIST, Properties, Reader, Section, Table};
+use super::settings::{Setting, Word};
 use super::text::{Choice, Text, Written};
 use super::value::{Kind, Located};
 
@@ -35,6 +36,10 @@ impl Kind for Texts {
 
     fn written(&self, value: &Vec<Written>) -> Json {
         value.iter().map(|text| Text.written(text)).collect()
+    }
+
+    fn setting(&self, value: &Vec<Written>) -> Setting {
+        Setting::Words(value.iter().map(Word::from).collect())
     }
 }
 
@@ -130,6 +135,10 @@ impl<S: Section> Key for Perhaps<S> {
     fn json(&self) -> Json {
         Properties::of::<S>()
     }
+
+    fn setting(&self, value: &Self::Value) -> Option<Setting> {
+        value.as_ref().map(|entry| Setting::Keys(entry.section.settings()))
+    }
 }
 
 /// Sections that are repeated (`[[site]]`), none or at most so many.
@@ -167,6 +176,11 @@ impl<S: Section> Key for Repeated<S> {
 
     fn json(&self) -> Json {
         json!({ "type": "array", "items": Properties::of::<S>(), "maxItems": self.0 })
+    }
+
+    fn setting(&self, value: &Self::Value) -> Option<Setting> {
+        let each = || value.iter().map(|entry| entry.section.settings()).collect();
+        (!value.is_empty()).then(|| Setting::Each(each()))
     }
 }
 
@@ -229,6 +243,11 @@ impl<S: Section> Key for Named<S> {
             "minProperties": 1,
             "maxProperties": self.max,
         })
+    }
+
+    fn setting(&self, value: &Self::Value) -> Option<Setting> {
+        let named = value.iter().map(|entry| (entry.name.clone(), entry.section.settings()));
+        Some(Setting::Named(named.collect()))
     }
 
     fn required(&self) -> bool {

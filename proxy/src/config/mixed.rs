@@ -9,9 +9,11 @@ use std::ops::RangeInclusive;
 use serde_json::{Value as Json, json};
 use toml::de::DeValue;
 
+use super::Secret;
 use super::error::{Place, Problem};
 use super::list::{Entry, each};
 use super::section::{Item, Key, Properties, Reader, Section, Table};
+use super::settings::{Setting, Settings, Word};
 use super::text::{Text, Written, text};
 use super::value::Kind;
 
@@ -22,8 +24,9 @@ pub(super) enum TextOr<S> {
     Text(Written),
 }
 
-/// A list of texts and sections: at least one, and at most so many.
-pub(super) struct Mixed<S>(pub(super) usize, pub(super) PhantomData<S>);
+/// A list of texts and sections: at least one, and at most so many. A text is a section with this
+/// one key.
+pub(super) struct Mixed<S>(pub(super) usize, pub(super) PhantomData<S>, pub(super) &'static str);
 
 impl<S: Section> Kind for Mixed<S> {
     type Value = Vec<TextOr<S>>;
@@ -50,6 +53,18 @@ impl<S: Section> Kind for Mixed<S> {
 
     fn written(&self, _: &Self::Value) -> Json {
         Json::Null
+    }
+
+    fn setting(&self, value: &Self::Value) -> Setting {
+        let each = value.iter().map(|entry| match entry {
+            TextOr::Section(entry) => entry.section.settings(),
+            TextOr::Text(text) => {
+                let mut short = Settings::default();
+                short.add(self.2, Some(Setting::Word(Word::from(text))));
+                short
+            }
+        });
+        Setting::Each(each.collect())
     }
 }
 
@@ -87,6 +102,13 @@ impl<S: Section> Key for SwitchKey<S> {
 
     fn json(&self) -> Json {
         json!({ "anyOf": [{ "enum": ["off"] }, Properties::of::<S>()] })
+    }
+
+    fn setting(&self, value: &Switch<S>) -> Option<Setting> {
+        Some(match value {
+            Switch::Off => Setting::Plain("off".into()),
+            Switch::On(section) => Setting::Keys(section.settings()),
+        })
     }
 }
 
@@ -133,6 +155,15 @@ impl Kind for TextMap {
 
     fn written(&self, value: &Self::Value) -> Json {
         value.iter().map(|(name, text)| (name.clone(), Text.written(text))).collect()
+    }
+
+    /// What a header field is set to may be a password.
+    fn setting(&self, value: &Self::Value) -> Setting {
+        let mut settings = Settings::default();
+        for (name, written) in value {
+            settings.add(name.clone(), Some(Setting::Secret(Secret::new(&written.text))));
+        }
+        Setting::Keys(settings)
     }
 }
 

@@ -10,6 +10,7 @@ mod backend;
 mod backends;
 mod between;
 mod client_auth;
+mod diff;
 mod error;
 mod list;
 mod listener;
@@ -21,6 +22,7 @@ mod reference;
 mod resumption;
 mod schema;
 mod section;
+mod settings;
 mod site;
 mod starttls;
 mod suggest;
@@ -41,6 +43,7 @@ pub use self::backend::{
     Backend, BackendProtocol, BackendTls, Balance, Ejection, Endpoint, Health, HealthCheck,
     PoolBounds, ProxyTlv, ProxyVersion, Resolve, SendProxy,
 };
+pub use self::diff::{Change, Changes, Subject, changes};
 pub use self::error::{
     BackendProblem, BytesProblem, ConfigError, ConfigErrors, FieldProblem, Problem, RouteProblem,
 };
@@ -85,6 +88,8 @@ pub struct Config {
     pub backends: Vec<Backend>,
     /// Who is asked for the addresses of endpoints; empty for what the system has.
     pub nameservers: Vec<SocketAddr>,
+    /// All of this as it was written, for those who ask what has changed.
+    settings: Arc<settings::Settings>,
 }
 
 /// The process.

@@ -216,8 +216,12 @@ impl Kind for TicketKeysText {
         json!({ "type": "string", "pattern": r"^file:.|^shared$|\$\{" })
     }
 
-    fn written(&self, _: &TicketKeySource) -> Json {
-        Json::Null
+    fn written(&self, value: &TicketKeySource) -> Json {
+        match value {
+            TicketKeySource::File(path) => format!("file:{}", path.display()).into(),
+            TicketKeySource::Generated => Json::Null,
+            TicketKeySource::Shared => "shared".into(),
+        }
     }
 }
 

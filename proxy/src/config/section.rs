@@ -11,6 +11,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::error::{Collector, Place, Problem};
 use super::reference::Surroundings;
+use super::settings::{Setting, Settings};
 use super::suggest;
 
 /// A section: a struct whose fields are the keys that may stand in it.
@@ -23,6 +24,9 @@ pub(super) trait Section: Sized {
 
     /// Adds each key to the JSON schema.
     fn describe(properties: &mut Properties);
+
+    /// The keys that are not at their defaults.
+    fn settings(&self) -> Settings;
 }
 
 /// A key of a section: a kind of value together with what its absence means.
@@ -35,6 +39,9 @@ pub(super) trait Key {
 
     /// The JSON schema of the value, with its default if there is one.
     fn json(&self) -> Json;
+
+    /// What the key is set to; none if it is as if it were absent.
+    fn setting(&self, value: &Self::Value) -> Option<Setting>;
 
     /// Whether its absence is an error.
     fn required(&self) -> bool {
@@ -62,6 +69,12 @@ macro_rules! section {
 
             fn describe(properties: &mut Properties) {
                 $(properties.add::<$value>(stringify!($key), concat!($($doc),+), &$kind);)+
+            }
+
+            fn settings(&self) -> $crate::config::settings::Settings {
+                let mut settings = $crate::config::settings::Settings::default();
+                $(settings.add(stringify!($key), Key::setting(&$kind, &self.$key));)+
+                settings
             }
         }
     };

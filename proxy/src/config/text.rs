@@ -12,6 +12,7 @@ use toml::de::DeValue;
 use super::error::{Place, Problem, printable};
 use super::reference::expand;
 use super::section::{Reader, one_of};
+use super::settings::{Setting, Word};
 use super::value::Kind;
 use super::{Secret, load};
 
@@ -36,6 +37,11 @@ impl Written {
     /// error, if no system call would take it.
     pub(super) fn path(&self, reader: &mut Reader<'_>) -> Option<PathBuf> {
         file_path(&self.text, &self.place, reader)
+    }
+
+    /// As it stands in the file.
+    pub(super) fn raw(&self) -> &str {
+        &self.raw
     }
 
     /// Whether a variable stands in it, whose value may be a secret.
@@ -77,6 +83,10 @@ impl Kind for Text {
     fn written(&self, value: &Written) -> Json {
         value.raw.as_str().into()
     }
+
+    fn setting(&self, value: &Written) -> Setting {
+        Setting::Word(Word::from(value))
+    }
 }
 
 /// A text that is never shown: literal, from a variable, or from a file (`file:/path`).
@@ -117,6 +127,10 @@ impl Kind for SecretText {
     fn written(&self, _: &Secret) -> Json {
         Json::Null
     }
+
+    fn setting(&self, value: &Secret) -> Setting {
+        Setting::Secret(value.clone())
+    }
 }
 
 /// A text that may hold a secret, with the place where it was written.
@@ -145,6 +159,10 @@ impl Kind for HiddenText {
 
     fn written(&self, _: &Hidden) -> Json {
         Json::Null
+    }
+
+    fn setting(&self, value: &Hidden) -> Setting {
+        Setting::Secret(value.text.clone())
     }
 }
 
@@ -176,8 +194,8 @@ impl Kind for KeyFile {
         json!({ "type": "string", "pattern": r"^file:.|\$\{" })
     }
 
-    fn written(&self, _: &PathBuf) -> Json {
-        Json::Null
+    fn written(&self, value: &PathBuf) -> Json {
+        format!("file:{}", value.display()).into()
     }
 }
 

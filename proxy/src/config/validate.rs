@@ -77,6 +77,7 @@ pub(super) fn defaults<S: Section>(key: &str) -> S {
 }
 
 fn resolve(root: Root, reader: &mut Reader<'_>) -> Config {
+    let settings = Arc::new(root.settings());
     let server = server(&root.server, reader.surroundings);
     let limits = limits(&root.limits, server.workers);
     let names = root.backend.iter().enumerate().map(|(at, entry)| (entry.name.as_str(), at));
@@ -108,6 +109,7 @@ fn resolve(root: Root, reader: &mut Reader<'_>) -> Config {
         listeners,
         backends,
         nameservers: nameservers(&root.resolver, reader),
+        settings,
     }
 }
 

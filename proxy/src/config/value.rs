@@ -11,6 +11,7 @@ use toml::de::DeValue;
 
 use super::error::{Place, Problem};
 use super::section::{Item, Key, Properties, Reader, Section, Table};
+use super::settings::Setting;
 
 /// A kind of value, without what its absence means.
 pub(super) trait Kind: Sized {
@@ -30,6 +31,11 @@ pub(super) trait Kind: Sized {
 
     /// How the file would write `value`.
     fn written(&self, value: &Self::Value) -> Json;
+
+    /// What a key is set to that has `value`.
+    fn setting(&self, value: &Self::Value) -> Setting {
+        Setting::Plain(self.written(value))
+    }
 
     /// A key that means `default` if it is absent.
     fn or(self, default: Self::Value) -> Or<Self> {
@@ -74,6 +80,11 @@ impl<K: Kind<Value: Clone>> Key for Or<K> {
         }
         schema
     }
+
+    fn setting(&self, value: &K::Value) -> Option<Setting> {
+        let setting = self.kind.setting(value);
+        (setting != self.kind.setting(&self.default)).then_some(setting)
+    }
 }
 
 /// A key that may be absent.
@@ -88,6 +99,10 @@ impl<K: Kind> Key for Optional<K> {
 
     fn json(&self) -> Json {
         self.0.json()
+    }
+
+    fn setting(&self, value: &Self::Value) -> Option<Setting> {
+        value.as_ref().map(|value| self.0.setting(value))
     }
 }
 
@@ -109,6 +124,10 @@ impl<K: Kind> Key for Required<K> {
 
     fn json(&self) -> Json {
         self.kind.json()
+    }
+
+    fn setting(&self, value: &Self::Value) -> Option<Setting> {
+        value.as_ref().map(|value| self.kind.setting(value))
     }
 
     fn required(&self) -> bool {
@@ -146,6 +165,10 @@ impl<K: Kind> Kind for Where<K> {
     fn written(&self, value: &Self::Value) -> Json {
         self.0.written(&value.value)
     }
+
+    fn setting(&self, value: &Self::Value) -> Setting {
+        self.0.setting(&value.value)
+    }
 }
 
 /// A section within a section; if it is absent, all of its keys are.
@@ -168,5 +191,9 @@ impl<S: Section> Key for Within<S> {
 
     fn json(&self) -> Json {
         Properties::of::<S>()
+    }
+
+    fn setting(&self, value: &S) -> Option<Setting> {
+        Some(Setting::Keys(value.settings()))
     }
 }

@@ -4,6 +4,7 @@ mod backends;
 mod between;
 mod bytes;
 mod client_auth;
+mod diff;
 mod faults;
 mod garbage;
 mod http;
