@@ -37,6 +37,7 @@ mod proxy;
 pub mod redis;
 mod reserved;
 mod socket;
+pub mod traffic;
 pub mod wait;
 mod wallet;
 

@@ -27,6 +27,8 @@ mod client_auth;
 #[cfg(test)]
 mod encryption;
 #[cfg(test)]
+mod endurance;
+#[cfg(test)]
 mod handshake;
 #[cfg(test)]
 mod http;

@@ -196,6 +196,12 @@ impl Builder {
         self
     }
 
+    /// Its admin listener carries out what [`Proxy::order`] asks.
+    #[must_use]
+    pub fn taking_orders(self) -> Self {
+        self.set("admin.token", &format!("{TOKEN:?}"))
+    }
+
     /// The process may have no more than `count` files open.
     #[must_use]
     pub fn open_files(self, count: usize) -> Self {
@@ -325,6 +331,9 @@ fn give_away(path: &Path) {
         give_away(&entry.path());
     }
 }
+
+/// What the harness shows to the admin listener, whether or not that asks for it.
+pub(super) const TOKEN: &str = "the-token-of-the-suite";
 
 /// The user that owns nothing, on every Linux.
 const NOBODY: u32 = 65534;

@@ -4,11 +4,13 @@
 //! file, which is `builder`'s.
 
 pub(crate) mod builder;
+mod kin;
 mod metrics;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -18,13 +20,15 @@ use crate::client::Client;
 use crate::http1::Response;
 use crate::process::{Line, Process, command};
 use crate::wait::{eventually, within};
-use builder::{Builder, run, write_and_rename};
+use builder::{Builder, TOKEN, run, write_and_rename};
+use kin::Kin;
 
 /// A proxy that runs, until it is dropped.
 #[derive(Debug)]
 pub struct Proxy {
     process: Process,
-    folder: TempDir,
+    /// The folder, and whoever runs with it; dropped behind the process that was started first.
+    kin: Kin,
     addresses: Vec<(String, String)>,
 }
 
@@ -56,7 +60,7 @@ impl Proxy {
             status = process.exit() => Err(status),
         };
         assert_eq!(ready, Ok(()), "the proxy ended at its start");
-        Self { process, folder, addresses }
+        Self { process, kin: Kin::of(folder), addresses }
     }
 
     /// Where the listener `name` waits, if that is a TCP address.
@@ -81,7 +85,7 @@ impl Proxy {
 
     /// The folder with its configuration and certificates.
     pub fn folder(&self) -> &Path {
-        self.folder.path()
+        self.kin.folder()
     }
 
     /// The file with the authority that clients trust.
@@ -99,6 +103,12 @@ impl Proxy {
         &self.process
     }
 
+    /// The ids of all processes that run with its configuration, the oldest first: one, but for
+    /// those that it has handed over to.
+    pub fn generations(&self) -> Vec<u32> {
+        self.kin.alive()
+    }
+
     /// The first event with this message and these fields, past or to come.
     pub async fn wait_for_log(&self, message: &str, fields: &[(&str, &str)]) -> Line {
         let what = format!("a log line {message:?} with {fields:?}");
@@ -111,9 +121,23 @@ impl Proxy {
     }
 
     async fn try_admin(&self, path: &str) -> std::io::Result<Response> {
+        self.ask_admin("GET", path).await
+    }
+
+    /// Gives an order, as `/reload`, and waits for what comes of it: the status and what is told.
+    /// The proxy has to be one of [`Builder::taking_orders`].
+    pub async fn order(&self, path: &str) -> (u16, Value) {
+        let answer = self.ask_admin("POST", path).await.expect("the admin listener answers");
+        let told = serde_json::from_slice(&answer.body).unwrap_or_else(|_| answer.text().into());
+        (answer.status, told)
+    }
+
+    async fn ask_admin(&self, method: &str, path: &str) -> std::io::Result<Response> {
         let mut stream = TcpStream::connect(self.address("admin")).await?;
-        let request =
-            format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
+             Authorization: Bearer {TOKEN}\r\n\r\n"
+        );
         stream.write_all(request.as_bytes()).await?;
         let mut answer = Vec::new();
         within("an answer of the admin listener", stream.read_to_end(&mut answer)).await?;
@@ -163,8 +187,9 @@ impl Proxy {
     /// Kills it unless it has ended, and runs it again in the same folder; its free ports may be
     /// others then.
     pub async fn restart(self) -> Self {
-        let Self { process, folder, .. } = self;
+        let Self { process, kin, .. } = self;
         drop(process);
+        let folder = kin.disband();
         let process = Process::spawn(run(command(), folder.path()));
         Self::ready(folder, process).await
     }
