@@ -115,6 +115,17 @@ impl Drain {
         self.line.tell(Notice::Leaving);
     }
 
+    /// Whether nobody is left, and nobody can come any more.
+    pub fn is_over(&self) -> bool {
+        self.alive.is_closed()
+    }
+
+    /// Waits until nobody is left.
+    pub async fn over(&mut self) {
+        // Nothing is ever sent: the channel ends when the last guard is dropped.
+        let _ = self.alive.recv().await;
+    }
+
     /// Tells everybody to finish, waits up to `grace` for the last one to be gone, and tells those
     /// who are left to break off. Returns how many these were.
     pub async fn drain(mut self, grace: Duration) -> usize {

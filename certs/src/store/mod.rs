@@ -53,7 +53,7 @@ pub struct StoreOptions {
 /// The certificates of a running process.
 #[derive(Debug)]
 pub struct CertificateStore {
-    options: StoreOptions,
+    options: ArcSwap<StoreOptions>,
     index: ArcSwap<CertificateIndex>,
     report: ArcSwap<ReloadReport>,
     memory: Mutex<Memory>,
@@ -65,7 +65,7 @@ impl CertificateStore {
     #[must_use]
     pub fn open(options: StoreOptions, now: UnixTime) -> (Self, ReloadReport) {
         let store = Self {
-            options,
+            options: ArcSwap::from_pointee(options),
             index: ArcSwap::from_pointee(CertificateIndex::default()),
             report: ArcSwap::from_pointee(ReloadReport::default()),
             memory: Mutex::default(),
@@ -86,10 +86,21 @@ impl CertificateStore {
         self.report.load_full()
     }
 
-    /// What the store was opened with.
+    /// Where certificates come from now.
     #[must_use]
-    pub fn options(&self) -> &StoreOptions {
-        &self.options
+    pub fn options(&self) -> Arc<StoreOptions> {
+        self.options.load_full()
+    }
+
+    /// Becomes what `other` is, for everybody who holds this store: another place to look for
+    /// certificates, and what was found there.
+    pub fn become_other(&self, other: Self) {
+        let Self { options, index, report, memory } = other;
+        let mut own = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        *own = memory.into_inner().unwrap_or_else(PoisonError::into_inner);
+        self.options.store(options.into_inner());
+        self.report.store(report.into_inner());
+        self.index.store(index.into_inner());
     }
 
     /// Reads every file again, and publishes another index if that changes anything.
@@ -108,9 +119,10 @@ impl CertificateStore {
         let now = unix_seconds(now);
         let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
         let memory = &mut *memory;
-        let found = memory.library.look(look, &self.options);
+        let options = self.options.load_full();
+        let found = memory.library.look(look, &options);
         let is_whole = *look == Look::Closely || found.is_universal || memory.is_due(now, &found);
-        let places = memory.affected(&found, is_whole, &self.options);
+        let places = memory.affected(&found, is_whole, &options);
         let mut shortened = Vec::new();
         let mut report = if places.is_empty() && !is_whole {
             let same = ReloadReport::clone(&self.report.load());
@@ -120,7 +132,7 @@ impl CertificateStore {
             shortened = std::mem::take(&mut change.shortened);
             memory.schedule(now);
             let loaded = self.index.load().len();
-            ReloadReport { loaded, ..memory.account(change, &self.options) }
+            ReloadReport { loaded, ..memory.account(change, &options) }
         };
         report.news = memory.is_news(&report);
         self.report.store(Arc::new(report.clone()));
@@ -140,7 +152,8 @@ impl CertificateStore {
     ) -> Change {
         let serving = self.index.load();
         let mut account = Account::default();
-        let part = Part::new(places, &memory.library, &memory.served, &self.options);
+        let options = self.options.load();
+        let part = Part::new(places, &memory.library, &memory.served, &options);
         let pairing = pairing::pair(&part, now);
         let mut next = succession::settle(&part, &pairing, now, &mut account);
         // A mount that went away looks like an emptied folder; serving nothing helps nobody.

@@ -16,6 +16,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
+use arc_swap::ArcSwapOption;
 use http::Request;
 use prometheus::IntCounter;
 use tokio::time::Instant;
@@ -24,9 +25,9 @@ pub use self::entry::{End, Entry};
 use self::sink::Sink;
 use crate::log::Format;
 
-/// Where lines go. Cheap to clone; the default is nowhere.
+/// Where lines go, the same place for all clones. Cheap to clone; the default is nowhere.
 #[derive(Clone, Debug, Default)]
-pub struct AccessLog(Option<Arc<Queue>>);
+pub struct AccessLog(Arc<ArcSwapOption<Queue>>);
 
 /// Where lines can go.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -58,22 +59,28 @@ impl AccessLog {
             .name("access-log".to_owned())
             .spawn(move || writing.write_to(sink))
             .map_err(AccessLogError::Thread)?;
-        Ok((Self(Some(Arc::clone(&queue))), Writer(queue)))
+        Ok((Self(Arc::new(ArcSwapOption::new(Some(Arc::clone(&queue))))), Writer(queue)))
+    }
+
+    /// From now on, lines go where those of `other` go, for all clones. The line of a request that
+    /// is going on goes where it would have.
+    pub fn become_other(&self, other: &Self) {
+        self.0.store(other.0.load_full());
     }
 
     /// A request has come; the line is written when the record is dropped. Costs nothing if there
     /// is no log.
     pub fn begin<B>(&self, request: &Request<B>, about: impl FnOnce(&mut Entry)) -> Record {
-        Record(self.0.as_ref().map(|queue| {
+        Record(self.0.load_full().map(|queue| {
             let mut entry = Entry::of(request, Instant::now());
             about(&mut entry);
-            Box::new(Going { queue: Arc::clone(queue), entry })
+            Box::new(Going { queue, entry })
         }))
     }
 
     /// A request was refused that could not be read.
     pub fn refuse(&self, status: u16, about: impl FnOnce(&mut Entry)) {
-        if let Some(queue) = &self.0 {
+        if let Some(queue) = &*self.0.load() {
             let mut entry = Entry::unread(Instant::now());
             entry.answer(status);
             entry.end = End::Complete;
@@ -84,14 +91,14 @@ impl AccessLog {
 
     /// Writes a line about `entry`, or leaves it out.
     pub fn write(&self, entry: &Entry) {
-        if let Some(queue) = &self.0 {
+        if let Some(queue) = &*self.0.load() {
             queue.push(entry, SystemTime::now());
         }
     }
 
     /// Has the file opened anew before the next line, since it may have been moved away.
     pub fn reopen(&self) {
-        if let Some(queue) = &self.0 {
+        if let Some(queue) = &*self.0.load() {
             queue.state().reopen = true;
             queue.changed.notify_one();
         }

@@ -44,7 +44,7 @@ fn log(target: Target) -> (AccessLog, Writer, IntCounter) {
 
 /// Waits until the thread has done what it was asked for.
 fn settle(log: &AccessLog) {
-    let queue = log.0.as_ref().unwrap();
+    let queue = log.0.load_full().unwrap();
     let state = queue.state();
     let is_busy = |state: &mut State| !state.is_resting || state.reopen;
     let limit = Duration::from_millis(5);
@@ -215,7 +215,7 @@ fn what_does_not_fit_is_counted_and_nobody_waits() {
         changed: Condvar::new(),
         ended: Condvar::new(),
     };
-    let log = AccessLog(Some(Arc::new(queue)));
+    let log = AccessLog(Arc::new(Some(Arc::new(queue)).into()));
     let entry = entry("/x");
     let length = line(&entry, Format::Text).len();
     let fitting = QUEUE_BYTES_MAX / length;

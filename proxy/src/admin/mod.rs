@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -26,7 +27,7 @@ use tokio::time::{Instant, timeout};
 use tracing::debug;
 
 use crate::backend::Backend;
-use crate::config;
+use crate::config::Secret;
 use crate::control::Orders;
 use crate::limit::Panics;
 use crate::metrics::Metrics;
@@ -55,14 +56,25 @@ pub struct About {
     /// Without any, nobody can be served, unless there is nowhere to look for them: then no TLS
     /// ends here.
     pub certificates: Arc<CertificateStore>,
+    /// What the configuration says now.
+    pub view: Arc<ArcSwap<View>>,
+    /// Where what operators ask for is given.
+    pub orders: Orders,
+}
+
+/// What is told of one configuration.
+#[derive(Debug)]
+pub struct View {
+    /// Its number, counted from 1 at start.
+    pub generation: u64,
+    /// What a request must show, if anything.
+    pub token: Option<Secret>,
     /// Who may be a client.
     pub client_policies: Vec<ClientPolicy>,
     /// Who came back.
     pub resumption: status::Resumption,
     /// Where requests go.
     pub backends: Vec<Arc<Backend>>,
-    /// Where what operators ask for is given.
-    pub orders: Orders,
 }
 
 impl About {
@@ -76,11 +88,7 @@ impl About {
 }
 
 /// Answers on `socket`, on a thread of its own.
-pub fn start(
-    config: &config::Admin,
-    socket: OpenSocket,
-    about: About,
-) -> Result<Admin, AdminError> {
+pub fn start(socket: OpenSocket, about: About) -> Result<Admin, AdminError> {
     let runtime = runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(AdminError::Thread)?;
     let bound = {
@@ -99,7 +107,7 @@ pub fn start(
         ListenAddr::Tcp(_) => Place::Port,
         ListenAddr::Unix(_) => Place::File,
     };
-    let pages = Arc::new(Pages::new(about, config.token.clone(), place));
+    let pages = Arc::new(Pages::new(about, place));
     let (stop, stopped) = oneshot::channel();
     thread::Builder::new()
         .name("admin".to_owned())

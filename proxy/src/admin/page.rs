@@ -18,7 +18,6 @@ use rustls::pki_types::UnixTime;
 use serde_json::{Value, json};
 
 use crate::backend::Draining;
-use crate::config::Secret;
 use crate::control::{Order, Verdict};
 use crate::log::Chain;
 use crate::phase::Phase;
@@ -29,7 +28,6 @@ use super::{About, html, query, status};
 #[derive(Debug)]
 pub(super) struct Pages {
     about: About,
-    token: Option<Secret>,
     place: Place,
 }
 
@@ -43,8 +41,8 @@ pub(super) enum Place {
 }
 
 impl Pages {
-    pub(super) fn new(about: About, token: Option<Secret>, place: Place) -> Self {
-        Self { about, token, place }
+    pub(super) fn new(about: About, place: Place) -> Self {
+        Self { about, place }
     }
 
     /// The answer to a request; its body is not read.
@@ -77,7 +75,7 @@ impl Pages {
             Some(text(StatusCode::FORBIDDEN, "not for web pages\n"))
         } else if !self.has_token(headers) {
             Some(unauthorized())
-        } else if self.token.is_none() && self.place == Place::Port {
+        } else if !self.is_guarded() && self.place == Place::Port {
             let words = "only with `admin.token` or over a unix socket\n";
             Some(text(StatusCode::FORBIDDEN, words))
         } else {
@@ -87,7 +85,7 @@ impl Pages {
 
     /// Whether a web page may have made somebody's browser ask.
     fn is_foreign(&self, headers: &HeaderMap) -> bool {
-        headers.contains_key(ORIGIN) || (self.token.is_none() && !is_local(headers))
+        headers.contains_key(ORIGIN) || (!self.is_guarded() && !is_local(headers))
     }
 
     fn answer_to(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Response<Full<Bytes>> {
@@ -134,7 +132,8 @@ impl Pages {
         let (Some(backend), Some(endpoint)) = (backend, endpoint) else {
             return text(StatusCode::BAD_REQUEST, "expected ?backend=NAME&endpoint=NAME\n");
         };
-        let meant = self.about.backends.iter().find(|one| **one.name() == *backend);
+        let view = self.about.view.load();
+        let meant = view.backends.iter().find(|one| **one.name() == *backend);
         match meant.and_then(|meant| meant.set_draining(&endpoint, draining)) {
             Some(addresses) => {
                 tracing::info!(
@@ -182,7 +181,9 @@ impl Pages {
     fn facts(&self) -> Value {
         self.about.metrics.refresh();
         let (index, report) = (self.about.certificates.load(), self.about.certificates.report());
+        let view = self.about.view.load();
         json!({
+            "generation": view.generation,
             "version": env!("CARGO_PKG_VERSION"),
             "phase": match self.about.phase.now() {
                 Phase::Starting => "starting",
@@ -191,15 +192,21 @@ impl Pages {
                 Phase::Draining => "draining",
             },
             "certificates": status::certificates(&index, &report, now(), ENTRIES_SHOWN_MAX),
-            "client_auth": status::client_auth(&self.about.client_policies),
-            "resumption": self.about.resumption.facts(),
-            "backends": status::backends(&self.about.backends, ENTRIES_SHOWN_MAX),
+            "client_auth": status::client_auth(&view.client_policies),
+            "resumption": view.resumption.facts(),
+            "backends": status::backends(&view.backends, ENTRIES_SHOWN_MAX),
         })
+    }
+
+    /// Whether a token is asked for.
+    fn is_guarded(&self) -> bool {
+        self.about.view.load().token.is_some()
     }
 
     /// Whether no token is asked for, or the right one is shown.
     fn has_token(&self, headers: &HeaderMap) -> bool {
-        let Some(token) = &self.token else { return true };
+        let view = self.about.view.load();
+        let Some(token) = &view.token else { return true };
         let shown = headers.get(AUTHORIZATION).map(|value| value.as_bytes());
         let shown = shown.and_then(|value| value.strip_prefix(b"Bearer ")).unwrap_or_default();
         aws_lc_rs::constant_time::verify_slices_are_equal(shown, token.expose().as_bytes()).is_ok()
@@ -273,8 +280,9 @@ mod tests {
     use rustls::pki_types::UnixTime;
 
     use super::*;
+    use crate::admin::View;
     use crate::backend::Backend;
-    use crate::config::Config;
+    use crate::config::{Config, Secret};
     use crate::control::Orders;
     use crate::metrics::Metrics;
     use crate::phase::{Phase, PhaseTeller, PhaseWatch};
@@ -296,10 +304,10 @@ mod tests {
         let ca = DevelopmentCa::new(UnixTime::now()).expect("an authority");
         let issued = ca.issue(&["localhost"], UnixTime::now()).expect("a certificate");
         issued.write(folder.path(), "localhost").expect("the folder can be written");
-        (Pages::new(about(phase, folder.path()), token, Place::Port), teller)
+        (Pages::new(about(phase, folder.path(), token), Place::Port), teller)
     }
 
-    fn about(phase: PhaseWatch, certificates: &Path) -> About {
+    fn about(phase: PhaseWatch, certificates: &Path, token: Option<Secret>) -> About {
         let options = StoreOptions {
             paths: vec![certificates.to_owned()],
             strict_permissions: false,
@@ -316,23 +324,17 @@ mod tests {
         };
         let backends = config.backends.iter().map(backend).collect();
         let (orders, _) = Orders::new();
-        About {
-            metrics,
-            phase,
-            panics: Arc::default(),
-            certificates,
-            client_policies: Vec::new(),
-            resumption,
-            backends,
-            orders,
-        }
+        let client_policies = Vec::new();
+        let view = View { generation: 1, token, client_policies, resumption, backends };
+        let (view, panics) = (Arc::new(Arc::new(view).into()), Arc::default());
+        About { metrics, phase, panics, certificates, view, orders }
     }
 
     #[test]
     fn without_a_certificate_nobody_should_come() {
         let (teller, phase) = PhaseTeller::new();
         let folder = tempfile::tempdir().expect("a folder");
-        let pages = Pages::new(about(phase, folder.path()), None, Place::Port);
+        let pages = Pages::new(about(phase, folder.path(), None), Place::Port);
         teller.enter(Phase::Running);
         assert_eq!(status(&pages, "/readyz", &[]), 503);
     }

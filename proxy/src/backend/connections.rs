@@ -87,6 +87,11 @@ impl Connections {
         }
     }
 
+    /// From now on, these limits hold for what waits.
+    pub(super) fn set_limits(&self, limits: &HttpLimits) {
+        self.waiting.set_bounds(limits.pool_idle_max, limits.pool_idle_timeout);
+    }
+
     /// A connection that is there already.
     pub(super) async fn take(&self, speech: Speech) -> Option<Held> {
         if speech == Speech::Any

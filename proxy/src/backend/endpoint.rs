@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
+use arc_swap::{ArcSwap, Guard};
 use prometheus::IntGauge;
 use tokio::time::Instant;
 use tracing::{info, warn};
@@ -21,7 +22,7 @@ use super::key::digest;
 use super::link::Link;
 use super::members::Members;
 use super::tls::{Alpn, Encryption, EndpointTls, TlsError};
-use crate::config::{Limits, PoolBounds, SendProxy};
+use crate::config::{self, Limits, PoolBounds, SendProxy};
 use crate::log::Chain;
 use crate::metrics::BackendMetrics;
 use crate::net::EndpointAddr;
@@ -51,7 +52,7 @@ pub(super) struct Endpoint {
 /// How the endpoints of a backend are reached.
 #[derive(Debug)]
 pub(super) struct Means {
-    pub(super) limits: Arc<Limits>,
+    limits: ArcSwap<Limits>,
     pub(super) pool: PoolBounds,
     /// What endpoints are told first, if anything.
     pub(super) send_proxy: Option<SendProxy>,
@@ -59,6 +60,25 @@ pub(super) struct Means {
 }
 
 impl Means {
+    pub(super) fn new(
+        config: &config::Backend,
+        limits: Arc<Limits>,
+        encryption: Option<Encryption>,
+    ) -> Self {
+        let send_proxy = config.send_proxy.clone();
+        Self { limits: ArcSwap::new(limits), pool: config.pool, send_proxy, encryption }
+    }
+
+    /// The limits that hold now.
+    pub(super) fn limits(&self) -> Guard<Arc<Limits>> {
+        self.limits.load()
+    }
+
+    /// From now on, these limits hold.
+    pub(super) fn set_limits(&self, limits: Arc<Limits>) {
+        self.limits.store(limits);
+    }
+
     /// Who tells an endpoint whom a connection is for, if it is to be told.
     pub(super) fn herald<'a>(
         &'a self,
@@ -93,7 +113,7 @@ impl Endpoint {
             members: Weak::clone(members),
             // There may be failures on record of the address, when it had another name.
             is_suspect: AtomicBool::new(true),
-            connections: Connections::new(&means.limits.http, means.pool),
+            connections: Connections::new(&means.limits().http, means.pool),
             tls: means.encryption.as_ref().map(|encryption| encryption.endpoint(name)),
             in_flight: AtomicUsize::new(0),
             up: metrics.endpoint_up(name),
@@ -112,7 +132,8 @@ impl Endpoint {
         let start = Instant::now();
         let secure = self.secure(means, alpn);
         let herald = means.herald(whom, metrics);
-        let result = dial(&self.addr, limit, &means.limits.keepalive, herald, secure).await;
+        let keepalive = means.limits().keepalive;
+        let result = dial(&self.addr, limit, &keepalive, herald, secure).await;
         match &result {
             Ok(link) => {
                 metrics.connect_duration.observe(start.elapsed().as_secs_f64());

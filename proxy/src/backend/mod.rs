@@ -35,7 +35,6 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use http::{HeaderMap, StatusCode};
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 pub(crate) use alarm::Alarm;
@@ -56,6 +55,7 @@ pub use upstream::{Guards, Lease, SendError, SendFault, Tunnel};
 
 use crate::config::{self, BackendProtocol, Limits, StarttlsProtocol};
 use crate::drain::{DrainWatch, WeakWatch};
+use crate::limit::Slots;
 use crate::metrics::BackendMetrics;
 use crate::net::{ClientAddr, EndpointAddr};
 use crate::outcome::BackendFailure;
@@ -69,7 +69,7 @@ pub struct Backend {
     name: Arc<str>,
     members: Arc<Members>,
     /// Turns to connect: a backend that does not answer must not collect attempts without end.
-    turns: Semaphore,
+    turns: Arc<Slots>,
     protocol: BackendProtocol,
     means: Arc<Means>,
     /// Runs what goes on behind shared connections; there is none before the backend is maintained.
@@ -85,11 +85,10 @@ impl Backend {
         limits: Arc<Limits>,
         metrics: BackendMetrics,
     ) -> Result<Arc<Self>, TrustError> {
-        let turns = Semaphore::new(limits.connects_max);
+        let turns = Slots::new(limits.connects_max);
         let open = |tls| Encryption::open(tls, &metrics);
         let encryption = config.tls.as_ref().map(open).transpose()?;
-        let send_proxy = config.send_proxy.clone();
-        let means = Arc::new(Means { limits, pool: config.pool, send_proxy, encryption });
+        let means = Arc::new(Means::new(config, limits, encryption));
         Ok(Arc::new(Self {
             name: Arc::clone(&config.name),
             members: Members::new(config, &means, &metrics),
@@ -124,6 +123,21 @@ impl Backend {
     /// What the backend counts.
     pub fn metrics(&self) -> &BackendMetrics {
         &self.metrics
+    }
+
+    /// From now on, these limits hold, for what waits in pools as well. What was begun under others
+    /// goes on.
+    pub fn set_limits(&self, limits: &Arc<Limits>) {
+        self.turns.resize(limits.connects_max);
+        self.means.set_limits(Arc::clone(limits));
+        for (endpoint, _) in self.members.all() {
+            endpoint.connections.set_limits(&limits.http);
+        }
+    }
+
+    /// Whether somebody keeps it current, or has.
+    pub fn is_maintained(&self) -> bool {
+        self.watch.get().is_some()
     }
 
     /// Counts what was its fault, if anything was.

@@ -6,7 +6,7 @@
 //! that still works: who takes something asks. Read next: `connections`, which keeps pools.
 
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::available_parallelism;
 use std::time::Duration;
@@ -19,8 +19,9 @@ pub(super) struct Pool<T> {
     shards: Box<[Shard<T>]>,
     /// In all shards together.
     count: AtomicUsize,
-    count_max: usize,
-    age_max: Duration,
+    count_max: AtomicUsize,
+    /// In milliseconds.
+    age_max: AtomicU64,
 }
 
 type Shard<T> = Mutex<Vec<(Instant, T)>>;
@@ -30,14 +31,22 @@ impl<T> Pool<T> {
     pub(super) fn new(count_max: usize, age_max: Duration) -> Self {
         let shards = available_parallelism().map_or(1, NonZeroUsize::get).min(SHARDS_MAX);
         let shards = (0..shards).map(|_| Shard::default()).collect();
-        Self { shards, count: AtomicUsize::new(0), count_max, age_max }
+        let (count, count_max) = (AtomicUsize::new(0), AtomicUsize::new(count_max));
+        Self { shards, count, count_max, age_max: AtomicU64::new(milliseconds(age_max)) }
+    }
+
+    /// From now on, at most `count_max` things wait, none of them longer than `age_max`.
+    pub(super) fn set_bounds(&self, count_max: usize, age_max: Duration) {
+        self.count_max.store(count_max, Ordering::Relaxed);
+        self.age_max.store(milliseconds(age_max), Ordering::Relaxed);
+        while self.count.load(Ordering::Relaxed) > count_max && self.drop_oldest() {}
     }
 
     /// Keeps `thing`, unless the pool is full: then it is dropped.
     pub(super) fn put(&self, thing: T, now: Instant) {
         let Some(shard) = self.shards_from_own().next() else { return };
         // Two at once may leave a place free that both of them wanted; none is ever overfull.
-        if self.count.fetch_add(1, Ordering::Relaxed) < self.count_max {
+        if self.count.fetch_add(1, Ordering::Relaxed) < self.count_max.load(Ordering::Relaxed) {
             lock(shard).push((now, thing));
         } else {
             self.count.fetch_sub(1, Ordering::Relaxed);
@@ -52,7 +61,7 @@ impl<T> Pool<T> {
         self.shards_from_own().find_map(|shard| {
             let (since, thing) = lock(shard).pop()?;
             self.count.fetch_sub(1, Ordering::Relaxed);
-            (now.duration_since(since) < self.age_max).then_some(thing)
+            (now.duration_since(since) < self.age_max()).then_some(thing)
         })
     }
 
@@ -72,10 +81,11 @@ impl<T> Pool<T> {
 
     /// Drops what has waited too long.
     pub(super) fn sweep(&self, now: Instant) {
+        let age_max = self.age_max();
         for shard in &self.shards {
             let expired: Vec<_> = {
                 let mut waiting = lock(shard);
-                let old = |(since, _): &(Instant, T)| now.duration_since(*since) >= self.age_max;
+                let old = |(since, _): &(Instant, T)| now.duration_since(*since) >= age_max;
                 let young = waiting.partition_point(old);
                 waiting.drain(..young).collect()
             };
@@ -83,6 +93,10 @@ impl<T> Pool<T> {
             // Closing a connection costs a system call, and is done without the lock.
             drop(expired);
         }
+    }
+
+    fn age_max(&self) -> Duration {
+        Duration::from_millis(self.age_max.load(Ordering::Relaxed))
     }
 
     /// How many things wait.
@@ -97,6 +111,10 @@ impl<T> Pool<T> {
         let (before, from) = self.shards.split_at(own);
         from.iter().chain(before)
     }
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn lock<T>(shard: &Shard<T>) -> MutexGuard<'_, Vec<(Instant, T)>> {

@@ -141,7 +141,7 @@ impl Backend {
         let may_try = !matches!(error, DialError::Unwelcome(_));
         let next = may_try.then(|| self.choose(*key, tried).ok()).flatten();
         let all_tried = may_try && next.is_none();
-        match next.filter(|_| tried.len() < self.means.limits.connect_attempts_max) {
+        match next.filter(|_| tried.len() < self.means.limits().connect_attempts_max) {
             Some(next) => {
                 self.metrics.retries.inc();
                 Ok(next)
@@ -226,9 +226,10 @@ impl Backend {
         if !is_http2 {
             return Http1::open(link, seat).await.map(Held::Http1).map_err(DialError::Http);
         }
+        let limits = Arc::clone(&self.means.limits());
         let opening = Opening {
             list: &connections.shared,
-            limits: &self.means.limits,
+            limits: &limits,
             watch: self.watch().ok_or(DialError::Finishing)?,
             seat,
         };
@@ -253,8 +254,7 @@ impl Backend {
         manner: (Alpn, OnBehalf<'_>),
         limit: Limit,
     ) -> Result<Link, DialError> {
-        // The semaphore is never closed.
-        let Ok(_turn) = timeout_at(limit.at, self.turns.acquire()).await else {
+        let Ok(_turn) = timeout_at(limit.at, self.turns.take()).await else {
             return Err(self.no_turn());
         };
         endpoint.dial(&self.means, &self.metrics, manner, limit).await
@@ -262,16 +262,16 @@ impl Backend {
 
     /// The limit on reaching an endpoint, from now on.
     fn limit(&self) -> Limit {
-        let of = self.means.limits.connect_timeout;
+        let of = self.means.limits().connect_timeout;
         Limit { at: Instant::now() + of, of }
     }
 
     fn full(&self) -> DialError {
-        self.count(DialError::Full(self.means.limits.connect_timeout))
+        self.count(DialError::Full(self.means.limits().connect_timeout))
     }
 
     fn no_turn(&self) -> DialError {
-        self.count(DialError::NoTurn(self.means.limits.connect_timeout))
+        self.count(DialError::NoTurn(self.means.limits().connect_timeout))
     }
 
     fn count(&self, error: DialError) -> DialError {

@@ -17,7 +17,7 @@ use super::StarttlsProtocol;
 use crate::net::EndpointName;
 
 /// A named group of endpoints.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Backend {
     /// The name in the configuration, in logs and metrics.
     pub name: Arc<str>,

@@ -9,11 +9,11 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use portunus_certs::client_auth::{CrlDepth, Demand};
 
-use super::{HttpListener, ResumptionMode, Sites, Starttls, Termination};
+use super::{Behind, HttpListener, ResumptionMode, Sites, Starttls, Termination};
 use crate::net::ListenAddr;
 
 /// A named set of listening sockets with one protocol.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Listener {
     /// The name in the configuration, in logs and metrics.
     pub name: Arc<str>,
@@ -50,6 +50,25 @@ pub struct Listener {
 }
 
 impl Listener {
+    /// The same listener, with other indices of its backends and client authentications.
+    #[must_use]
+    pub fn renumbered(
+        mut self,
+        backend: impl Fn(usize) -> usize,
+        client_auth: impl Fn(usize) -> usize,
+    ) -> Self {
+        self.client_auth = self.client_auth.map(&client_auth);
+        let behind = |behind: &mut Behind| behind.renumber(&backend);
+        match &mut self.sites {
+            Sites::Any(any) => behind(any),
+            Sites::Named(sites) => sites.iter_mut().for_each(|site| {
+                site.client_auth = site.client_auth.map(&client_auth);
+                behind(&mut site.behind);
+            }),
+        }
+        self
+    }
+
     /// Whether TLS of any client ends here, for which there has to be a certificate.
     pub fn terminates(&self) -> bool {
         self.entrance == Entrance::Tls

@@ -82,8 +82,14 @@ impl Config {
         let path = path.unwrap_or(Path::new(FILE_DEFAULT));
         let text = read_text(path, FILE_BYTES_MAX)?;
         let folder = path.parent().unwrap_or(Path::new(""));
-        Ok(Self::parse(&text, &path.display().to_string(), folder)?)
+        let config = Self::parse(&text, &path.display().to_string(), folder)?;
+        Ok(Self { path: Some(path.to_owned()), ..config })
     }
+}
+
+/// Reads a file that a configuration may stand in, or something that it refers to.
+pub fn read_file(path: &Path) -> Result<String, ReadError> {
+    read_text(path, FILE_BYTES_MAX)
 }
 
 /// Reads a text file of at most `max` bytes.

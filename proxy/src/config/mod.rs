@@ -51,7 +51,7 @@ pub use self::listener::{
     ClientAuth, ClientCertForward, ClientResumption, Entrance, Listener, Mode, NoSni,
     ProxyProtocol, TlsVersion, Truncation, UnixPeers,
 };
-pub use self::load::{FILE_DEFAULT, LoadError, ReadError};
+pub use self::load::{FILE_DEFAULT, LoadError, ReadError, read_file};
 pub use self::reference::ReferenceError;
 pub use self::resumption::{
     Resumption, ResumptionMode, SharedEngine, SharedTier, TicketKeySource, Tickets,
@@ -88,6 +88,10 @@ pub struct Config {
     pub backends: Vec<Backend>,
     /// Who is asked for the addresses of endpoints; empty for what the system has.
     pub nameservers: Vec<SocketAddr>,
+    /// The file that it was read from, if it was one.
+    pub path: Option<PathBuf>,
+    /// The files that values were read from, besides that one.
+    pub files: Vec<PathBuf>,
     /// All of this as it was written, for those who ask what has changed.
     settings: Arc<settings::Settings>,
 }

@@ -106,6 +106,16 @@ pub enum SharedEngine {
     },
 }
 
+impl SharedEngine {
+    /// Whether both lie in the same folder, or are the same in all.
+    pub fn is_in_one_place_with(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Local { path, .. }, Self::Local { path: other, .. }) => path == other,
+            _ => self == other,
+        }
+    }
+}
+
 /// What was written in `[resumption]`.
 pub(super) fn resumption(section: &ResumptionSection, reader: &mut Reader<'_>) -> Resumption {
     let shared = section.shared.as_ref();

@@ -5,6 +5,8 @@
 //! run; serde stops at the first, which is why it is not used here. Refuses to know any key. Read
 //! next: `value`, what a key holds.
 
+use std::path::PathBuf;
+
 use serde_json::{Map, Value as Json, json};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -85,6 +87,8 @@ pub(super) use section;
 pub(super) struct Reader<'a> {
     pub(super) errors: Collector,
     pub(super) surroundings: &'a Surroundings<'a>,
+    /// The files that values were read from, or should have been.
+    pub(super) files: Vec<PathBuf>,
 }
 
 impl Reader<'_> {

@@ -14,7 +14,7 @@ use portunus_certs::name::NamePattern;
 use crate::net::ListenAddr;
 
 /// Who is served on a listener.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Sites {
     /// Every name that a certificate is there for.
     Any(Behind),
@@ -23,7 +23,7 @@ pub enum Sites {
 }
 
 /// Names served on a listener.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Site {
     /// At least one.
     pub hosts: Vec<NamePattern>,
@@ -49,7 +49,7 @@ pub enum Termination {
 }
 
 /// What lies behind a site.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Behind {
     /// At least one, no two with the same path and match. In `tcp` mode exactly one, which
     /// forwards.
@@ -59,6 +59,15 @@ pub struct Behind {
 }
 
 impl Behind {
+    /// Has it mean the backends by other indices.
+    pub(super) fn renumber(&mut self, to: impl Fn(usize) -> usize) {
+        for route in &mut self.routes {
+            if let Action::Forward { backend, .. } = &mut route.action {
+                *backend = to(*backend);
+            }
+        }
+    }
+
     /// Everything goes to one backend, an index into the backends.
     pub fn forwarding(backend: usize) -> Self {
         let route = Route {
@@ -78,7 +87,7 @@ impl Behind {
 }
 
 /// Some paths of a site, and what happens to requests for them.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Route {
     /// Compared byte by byte, without decoding; begins with `/`.
     pub path: Arc<str>,
@@ -112,7 +121,7 @@ pub enum PathMatch {
 }
 
 /// What happens to a request.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Action {
     /// It goes to a backend.
     Forward {
@@ -161,7 +170,7 @@ pub enum FieldEdit {
 }
 
 /// What HTTP listeners have besides sites.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct HttpListener {
     /// Peers whose word about the client is believed: `X-Forwarded-For`, `-Proto` and `-Port`, or
     /// `Forwarded`; and `X-Request-Id`.

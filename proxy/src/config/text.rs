@@ -100,6 +100,7 @@ impl Kind for SecretText {
         let secret = match written.text.strip_prefix("file:") {
             Some(path) => {
                 let path = reader.surroundings.folder.join(path);
+                reader.files.push(path.clone());
                 match load::read_text(&path, SECRET_FILE_BYTES_MAX) {
                     Ok(text) => text,
                     Err(error) => {

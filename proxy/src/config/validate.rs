@@ -43,7 +43,8 @@ impl Config {
         file: &str,
         surroundings: &Surroundings<'_>,
     ) -> Result<Self, ConfigErrors> {
-        let mut reader = Reader { errors: Collector::new(file, text), surroundings };
+        let mut reader =
+            Reader { errors: Collector::new(file, text), surroundings, files: Vec::new() };
         let (table, faults) = DeTable::parse_recoverable(text);
         for fault in faults {
             // Only the message: the rest of the error shows the line, where a secret may stand.
@@ -72,7 +73,8 @@ pub fn json_schema() -> serde_json::Value {
 /// A section of which no key was written.
 pub(super) fn defaults<S: Section>(key: &str) -> S {
     let surroundings = Surroundings::of_process(Path::new(""));
-    let mut reader = Reader { errors: Collector::new("", ""), surroundings: &surroundings };
+    let errors = Collector::new("", "");
+    let mut reader = Reader { errors, surroundings: &surroundings, files: Vec::new() };
     Table::absent(key).read(&mut reader)
 }
 
@@ -109,6 +111,8 @@ fn resolve(root: Root, reader: &mut Reader<'_>) -> Config {
         listeners,
         backends,
         nameservers: nameservers(&root.resolver, reader),
+        path: None,
+        files: std::mem::take(&mut reader.files),
         settings,
     }
 }

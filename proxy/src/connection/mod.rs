@@ -12,7 +12,6 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use crate::config::{self, ProxyProtocol};
@@ -23,7 +22,7 @@ use crate::forward::http::{self, HttpService};
 use crate::handshake::introduction::{self, IntroductionError};
 use crate::handshake::sites::SiteId;
 use crate::handshake::{self, Arrival, Established, PassedThrough, Protocol, Start};
-use crate::limit::{HandshakeLimit, HandshakePermit};
+use crate::limit::{HandshakeLimit, HandshakePermit, Slot};
 use crate::metrics::{HttpVersion, Limit};
 use crate::net::{ClientAddr, PeerAddr, Socket};
 use crate::outcome::{CloseReason, HandshakeFailure};
@@ -45,7 +44,7 @@ pub struct Accepted {
     /// When it was accepted.
     pub at: Instant,
     /// Its place among all connections.
-    pub slot: OwnedSemaphorePermit,
+    pub slot: Slot,
     /// Which way it came.
     pub entrance: Entrance,
 }

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use prometheus::IntGauge;
 
@@ -17,8 +17,6 @@ use crate::metrics::Limit;
 /// Admits handshakes, or dialogues before them: so many in total, so many for each source.
 #[derive(Debug)]
 pub struct HandshakeLimit {
-    total_max: usize,
-    per_source_max: usize,
     pending: Mutex<Pending>,
     gauge: IntGauge,
 }
@@ -26,6 +24,8 @@ pub struct HandshakeLimit {
 /// Who is in a handshake now; bounded by the total, since a source without one is forgotten.
 #[derive(Debug, Default)]
 struct Pending {
+    total_max: usize,
+    per_source_max: usize,
     total: usize,
     sources: HashMap<IpAddr, usize>,
 }
@@ -34,21 +34,28 @@ impl HandshakeLimit {
     /// Admits at most `total_max` handshakes at once and `per_source_max` from one IPv4 address
     /// or IPv6 /64; `gauge` shows how many there are.
     pub fn new(total_max: usize, per_source_max: usize, gauge: IntGauge) -> Arc<Self> {
-        let pending = Mutex::default();
-        Arc::new(Self { total_max, per_source_max, pending, gauge })
+        let pending = Pending { total_max, per_source_max, ..Pending::default() };
+        Arc::new(Self { pending: Mutex::new(pending), gauge })
+    }
+
+    /// Takes other limits for whoever comes from now on.
+    pub fn resize(&self, total_max: usize, per_source_max: usize) {
+        let mut pending = self.pending();
+        (pending.total_max, pending.per_source_max) = (total_max, per_source_max);
     }
 
     /// Admits a handshake with `source` for as long as the permit is held. Clients without an
     /// address, on unix sockets, count towards the total only.
     pub fn admit(self: &Arc<Self>, source: Option<IpAddr>) -> Result<HandshakePermit, Limit> {
         let source = source.map(prefix);
-        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
-        if pending.total >= self.total_max {
+        let mut pending = self.pending();
+        if pending.total >= pending.total_max {
             return Err(Limit::Handshakes);
         }
+        let per_source_max = pending.per_source_max;
         if let Some(source) = source {
             let count = pending.sources.entry(source).or_default();
-            if *count >= self.per_source_max {
+            if *count >= per_source_max {
                 return Err(Limit::HandshakesPerSource);
             }
             *count += 1;
@@ -56,6 +63,10 @@ impl HandshakeLimit {
         pending.total += 1;
         self.gauge.inc();
         Ok(HandshakePermit { limit: Arc::clone(self), source })
+    }
+
+    fn pending(&self) -> MutexGuard<'_, Pending> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -68,7 +79,7 @@ pub struct HandshakePermit {
 
 impl Drop for HandshakePermit {
     fn drop(&mut self) {
-        let mut pending = self.limit.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pending = self.limit.pending();
         pending.total -= 1;
         if let Some(source) = self.source
             && let Entry::Occupied(mut count) = pending.sources.entry(source)
@@ -105,6 +116,17 @@ mod tests {
         let _v6 = limit.admit(ip("2001:db8::1")).expect("another source");
         limit.admit(ip("2001:db8::ffff:2")).expect_err("the same /64");
         let _next = limit.admit(ip("2001:db8:0:1::1")).expect("the next /64");
+    }
+
+    #[test]
+    fn other_limits_hold_for_whoever_comes_next() {
+        let limit = limit(1, 1);
+        let first = limit.admit(ip("192.0.2.1")).expect("the first");
+        limit.resize(2, 2);
+        let _second = limit.admit(ip("192.0.2.1")).expect("there may be two now");
+        limit.resize(1, 1);
+        drop(first);
+        assert_eq!(limit.admit(ip("192.0.2.2")).expect_err("full"), Limit::Handshakes);
     }
 
     #[test]

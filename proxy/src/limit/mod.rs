@@ -2,16 +2,18 @@
 //!
 //! Owns the policies: how many handshakes at once (`handshakes`), and how many panics are too many
 //! (`panics`). Each decides from what it is told, at a time that it is given. Connections are
-//! capped by a semaphore in `listener`, time by `tokio::time` where the waiting is done. Refuses to
-//! know sockets, TLS and the system.
+//! capped by `slots`, time by `tokio::time` where the waiting is done. Every cap can be another one
+//! from one moment to the next. Refuses to know sockets, TLS and the system.
 
 mod handshakes;
 mod panics;
+mod slots;
 
 use std::net::{IpAddr, Ipv6Addr};
 
 pub use handshakes::{HandshakeLimit, HandshakePermit};
 pub use panics::{Panics, Severity};
+pub use slots::{Slot, Slots};
 
 /// What one subscriber is commonly given: an IPv4 address, an IPv6 /64.
 fn prefix(ip: IpAddr) -> IpAddr {

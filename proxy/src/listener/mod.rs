@@ -3,51 +3,63 @@
 //! Owns the law of accepting: a permit first, then the connection, so that what is beyond the cap
 //! waits in the kernel; after an error a pause that grows; without descriptors, one is kept in
 //! reserve to turn a client away rather than to let it hang. There is no IO on a new connection
-//! here. Refuses to know what a connection is for. Read next: `connection`.
+//! here. What a connection is served as can change from one to the next, without a pause in
+//! accepting. Refuses to know what a connection is for. Read next: `connection`.
 
 use std::fs::File;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use arc_swap::ArcSwap;
 use tokio::time::{Instant, sleep};
 use tracing::warn;
 
 use crate::connection::{self, Accepted, Entrance};
 use crate::drain::DrainWatch;
+use crate::limit::Slots;
 use crate::metrics::Limit;
 use crate::net::listen::ListenSocket;
 use crate::snapshot::Snapshot;
 
-/// Accepts on `socket` for as long as the future is polled; it ends by being dropped.
-pub async fn accept(
-    socket: &ListenSocket,
-    snapshot: Arc<Snapshot>,
-    entrance: Entrance,
-    slots: Arc<Semaphore>,
-    watch: DrainWatch,
-) {
+/// What becomes of connections that come in.
+#[derive(Debug)]
+pub struct Serving {
+    /// What they need.
+    pub snapshot: Arc<Snapshot>,
+    /// Which of its sockets they come to the listener by.
+    pub entrance: Entrance,
+    /// Who waits for them.
+    pub watch: DrainWatch,
+}
+
+/// Accepts on `socket` for as long as the future is polled; it ends by being dropped. Each
+/// connection is served as `serving` says at the moment at which it is accepted.
+pub async fn accept(socket: &ListenSocket, serving: &ArcSwap<Serving>, slots: &Arc<Slots>) {
     let mut trouble = Trouble::default();
     let port = socket.addr().port();
     loop {
-        let slot = match Arc::clone(&slots).try_acquire_owned() {
-            Ok(slot) => slot,
-            Err(_) => {
-                snapshot.process.limit_hits.of(Limit::Connections).inc();
-                // The semaphore is never closed.
-                let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
-                slot
+        let slot = match slots.try_take() {
+            Some(slot) => slot,
+            None => {
+                serving.load().snapshot.process.limit_hits.of(Limit::Connections).inc();
+                slots.take().await
             }
         };
         match socket.accept().await {
             Ok((socket, peer)) => {
                 trouble.over();
-                let accepted = Accepted { socket, peer, port, at: Instant::now(), slot, entrance };
-                let serve = connection::serve(accepted, Arc::clone(&snapshot), watch.clone());
+                let serving = serving.load();
+                let Serving { snapshot, entrance, watch } = &**serving;
+                let (at, entrance) = (Instant::now(), *entrance);
+                let accepted = Accepted { socket, peer, port, at, slot, entrance };
+                let serve = connection::serve(accepted, Arc::clone(snapshot), watch.clone());
                 watch.spawn(serve);
             }
-            Err(error) => trouble.with(socket, &snapshot, &error).await,
+            Err(error) => {
+                let snapshot = Arc::clone(&serving.load().snapshot);
+                trouble.with(socket, &snapshot, &error).await;
+            }
         }
     }
 }

@@ -5,6 +5,7 @@ use prometheus::{
     IntGaugeVec, Opts, Registry,
 };
 
+use super::forget::Forget as _;
 use super::handles::{
     BackendMetrics, Counters, Gauges, Histograms, ListenerMetrics, Pairs, ProcessMetrics,
 };
@@ -40,6 +41,16 @@ macro_rules! families {
         ];
 
         impl Families {
+            /// Lets go of the series that have this value of this label.
+            pub(super) fn forget(&self, label: &str, value: &str) {
+                $(
+                    let labels: &[&str] = &[$($label),*];
+                    if labels.contains(&label) {
+                        self.$field.forget(label, value);
+                    }
+                )+
+            }
+
             pub(super) fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
                 $(
                     let $field = <$type as Create>::create($name, $help, $kind, &[$($label),*])?;
@@ -144,6 +155,11 @@ families! {
     crl_next_update: GaugeVec, Kind::Gauge, "portunus_crl_next_update_seconds", ["crl"],
         "Until when a revocation list holds, in seconds since 1970; past it, whom it speaks for is \
         refused.";
+    config_reloads: IntCounterVec, Kind::Counter, "portunus_config_reloads_total", ["result"],
+        "Readings of the configuration after the start: changed, unchanged, rejected.";
+    config_reload_success: Gauge, Kind::Gauge,
+        "portunus_config_last_reload_success_timestamp_seconds", [],
+        "When the configuration was last read without an error, in seconds since 1970.";
     config_generation: IntGauge, Kind::Gauge, "portunus_config_generation", [],
         "Number of the configuration in use, counted from 1 at start.";
     http_requests: IntCounterVec, Kind::Counter, "portunus_http_requests_total",
@@ -216,6 +232,12 @@ families! {
 }
 
 impl Families {
+    /// Lets go of the series of an endpoint.
+    pub(super) fn forget_endpoint(&self, backend: &str, endpoint: &str) {
+        // It can only fail if there is none.
+        let _ = self.endpoint_up.remove_label_values(&[backend, endpoint]);
+    }
+
     pub(super) fn listener(&self, name: &str) -> ListenerMetrics {
         ListenerMetrics {
             connections: self.connections.with_label_values(&[name]),
@@ -290,6 +312,8 @@ impl Families {
             certificate_reloads: self.certificate_reloads.clone(),
             certificate_reload_success: self.certificate_reload_success.clone(),
             config_generation: self.config_generation.clone(),
+            config_reloads: self.config_reloads.clone(),
+            config_reload_success: self.config_reload_success.clone(),
         }
     }
 

@@ -114,6 +114,8 @@ pub struct ProcessMetrics {
     pub certificate_reloads: IntCounterVec,
     pub certificate_reload_success: Gauge,
     pub config_generation: IntGauge,
+    pub config_reloads: IntCounterVec,
+    pub config_reload_success: Gauge,
 }
 
 /// A counter for each member of a closed set.

@@ -7,6 +7,7 @@
 //! down for people. Read next: `admin::metrics`, which serves them.
 
 mod families;
+mod forget;
 mod handles;
 mod labels;
 mod process;
@@ -55,6 +56,26 @@ impl Metrics {
         self.families.backend(name)
     }
 
+    /// Lets go of the numbers of the listener `name`: there is none any more.
+    pub fn forget_listener(&self, name: &str) {
+        self.families.forget("listener", name);
+    }
+
+    /// Lets go of the numbers of the backend `name`: there is none any more.
+    pub fn forget_backend(&self, name: &str) {
+        self.families.forget("backend", name);
+    }
+
+    /// Lets go of what is shown of an endpoint: the backend has none of this name any more.
+    pub fn forget_endpoint(&self, backend: &str, endpoint: &str) {
+        self.families.forget_endpoint(backend, endpoint);
+    }
+
+    /// Lets go of what is shown of a file of revocation lists that is not read any more.
+    pub fn forget_crl(&self, path: &str) {
+        self.families.forget("crl", path);
+    }
+
     /// The handles of what there is only one of.
     pub fn process(&self) -> ProcessMetrics {
         self.families.process()
@@ -85,5 +106,29 @@ impl Metrics {
 impl std::fmt::Debug for Metrics {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Metrics").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_gone_is_not_shown_any_more_and_begins_anew_if_it_comes_back() {
+        let metrics = Metrics::new().unwrap();
+        let shown = || String::from_utf8(metrics.encode().unwrap()).unwrap();
+        for name in ["web", "mail"] {
+            metrics.listener(name).connections.inc();
+            metrics.backend(name).endpoint_up("h:1").set(1);
+        }
+        metrics.forget_listener("web");
+        let text = shown();
+        assert!(!text.contains("listener=\"web\""), "{text}");
+        assert!(text.contains("portunus_connections_total{listener=\"mail\"} 1"), "{text}");
+        assert!(text.contains("backend=\"web\""), "{text}");
+        metrics.forget_backend("web");
+        assert!(!shown().contains("\"web\""));
+        metrics.listener("web").connections.inc();
+        assert!(shown().contains("portunus_connections_total{listener=\"web\"} 1"));
     }
 }

@@ -90,6 +90,14 @@ impl ListenSocket {
         Ok(())
     }
 
+    /// Has connections from now on have the options of `keepalive`.
+    pub fn keep_alive(&self, keepalive: &Keepalive) -> io::Result<()> {
+        match &self.bound {
+            Bound::Tcp(socket) => keepalive.apply(&SockRef::from(socket)),
+            Bound::Unix { .. } => Ok(()),
+        }
+    }
+
     /// Waits for a connection and says who opened it.
     pub async fn accept(&self) -> io::Result<(Socket, PeerAddr)> {
         match &self.bound {

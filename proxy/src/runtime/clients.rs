@@ -30,17 +30,26 @@ pub fn options(config: &Config) -> Vec<ClientAuthOptions> {
     options.collect()
 }
 
+/// Opens the client authentication of `config` with this index.
+pub(super) fn open_one(
+    config: &Config,
+    index: usize,
+    options: ClientAuthOptions,
+    now: UnixTime,
+) -> Result<(ClientAuth, TrustReport), RunError> {
+    ClientAuth::open(options, now).map_err(|cause| RunError::ClientAuth {
+        owner: owner(config, index),
+        cause: Box::new(cause),
+    })
+}
+
 /// Opens each client authentication of `config`, in its order.
 pub fn open(
     config: &Config,
     now: UnixTime,
 ) -> impl Iterator<Item = Result<(ClientAuth, TrustReport), RunError>> {
-    options(config).into_iter().enumerate().map(move |(index, options)| {
-        ClientAuth::open(options, now).map_err(|cause| RunError::ClientAuth {
-            owner: owner(config, index),
-            cause: Box::new(cause),
-        })
-    })
+    let options = options(config).into_iter().enumerate();
+    options.map(move |(index, options)| open_one(config, index, options, now))
 }
 
 /// Who asks for the client authentication with this index; the first, if there are several.

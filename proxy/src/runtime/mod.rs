@@ -5,6 +5,8 @@
 //! Refuses to know what a connection does. Read next: `listener`.
 
 pub mod clients;
+mod configure;
+mod generation;
 mod hints;
 pub mod key_files;
 mod logs;
@@ -15,21 +17,24 @@ mod signals;
 mod sockets;
 mod world;
 
+use std::fmt;
 use std::io;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
 use portunus_certs::client_auth::ClientAuthError;
+use portunus_certs::store::ReloadReport;
 use serde_json::json;
+use tokio::sync::Notify;
 use tracing::{info, warn};
 
 use crate::access::AccessLogError;
 use crate::admin::{self, AdminError};
 use crate::backend::TrustError;
-use crate::config::Config;
+use crate::config::{Config, Server};
 use crate::control::{Order, OrderQueue, Orders, Verdict};
-use crate::drain::Drain;
+use crate::drain::{Drain, DrainWatch};
 use crate::metrics::Metrics;
 use crate::net::ListenAddr;
 use crate::net::listen::{BindError, OpenSocket};
@@ -38,6 +43,8 @@ use crate::phase::{Phase, PhaseTeller};
 pub use signals::HangUp;
 pub use sockets::Sockets;
 
+use configure::{Asks, Configure};
+use reload::Reloader;
 use resumption::ResumptionError;
 use signals::{Heard, Signals};
 use world::World;
@@ -130,41 +137,39 @@ async fn live(
     let panics = panics::hear(&metrics.process());
     let (teller, phase) = PhaseTeller::new();
     let (drain, watch) = Drain::counting(metrics.process().tasks);
-    let (access, writer) = logs::open(config, &metrics)?;
-    let world = World::build(config, &metrics, access.clone()).await?;
-    let (orders, mut queue) = Orders::new();
     let mut addresses = Addresses::default();
     let admin = match &config.admin {
         Some(admin) => {
-            let about = admin::About {
-                metrics: Arc::clone(&metrics),
-                phase: phase.clone(),
-                panics,
-                certificates: world.certificates(),
-                client_policies: admin::status::client_policies(world.client_auths(), config),
-                resumption: admin::status::Resumption::new(config, &metrics),
-                backends: world.backends(),
-                orders,
-            };
             let socket = match sockets.take(&admin.listen) {
                 Some(open) => Ok(open),
                 None => OpenSocket::bind(&admin.listen, &config.limits.keepalive),
             };
             let socket = socket.map_err(|cause| RunError::Admin(AdminError::Bind(cause)))?;
             addresses.0.push(("admin".into(), socket.addr().clone()));
-            Some(admin::start(admin, socket, about).map_err(RunError::Admin)?)
+            Some(socket)
         }
         None => None,
     };
-    let bound = world.bind(config, &metrics, sockets)?;
-    world.maintain(config, &watch, signals.take_reload());
-    if let Some(hang_up) = signals.take_reopen() {
-        watch.spawn(logs::reopen(access, hang_up, watch.clone()));
-    }
-    for listening in bound {
-        addresses.0.push(listening.addr());
-        listening.spawn(&phase, &watch);
-    }
+    let (world, draft, report) = World::build(config, &metrics, sockets, &phase, &watch).await?;
+    let world = Arc::new(world);
+    let (orders, mut queue) = Orders::new();
+    let admin = match admin {
+        Some(socket) => {
+            let about = admin::About {
+                metrics: Arc::clone(&metrics),
+                phase,
+                panics,
+                certificates: Arc::clone(&world.common().certificates),
+                view: world.view(),
+                orders,
+            };
+            Some(admin::start(socket, about).map_err(RunError::Admin)?)
+        }
+        None => None,
+    };
+    world.serve(draft);
+    let asks = maintain(&world, &report, &mut signals, &watch);
+    addresses.0.extend(world.addresses());
     drop(watch);
     for (listener, addr) in &addresses.0 {
         info!(listener = &**listener, address = %addr, "listening");
@@ -173,20 +178,48 @@ async fn live(
     info!(version = env!("CARGO_PKG_VERSION"), "ready");
     ready(&addresses);
 
-    serve(&mut signals, &mut queue).await;
+    serve(&mut signals, &mut queue, &asks).await;
+    let server = world.current().config.server.clone();
     let end = tokio::select! {
-        end = leave(config, &teller, drain) => end,
+        end = leave(&server, &teller, drain) => end,
         () = signals.end() => End::Forced,
     };
     info!(end = end.label(), "stopped");
     drop(admin);
     // All requests are over: the last lines are written now.
-    drop(writer);
+    world.close_log();
     Ok(end)
 }
 
+/// Keeps what is served current, and returns where to ask for another configuration.
+fn maintain(
+    world: &Arc<World>,
+    report: &ReloadReport,
+    signals: &mut Signals,
+    watch: &DrainWatch,
+) -> Asks {
+    let common = world.common();
+    let (process, generations) = (common.metrics.process(), world.generations());
+    common.metrics.on_scrape(move || {
+        let now = Arc::clone(&generations.borrow());
+        now.sessions.show(&process);
+        now.backends.iter().for_each(|backend| backend.refresh_metrics());
+    });
+    let certificates = Arc::clone(&common.certificates);
+    let reloader = Reloader::new(world.generations(), certificates, common.metrics.process());
+    reloader.say_first(report);
+    let look = Arc::new(Notify::new());
+    watch.spawn(reloader.run(Arc::clone(&look), signals.take_reload(), watch.clone()));
+    if let Some(hang_up) = signals.take_reopen() {
+        watch.spawn(logs::reopen(common.access.clone(), hang_up, watch.clone()));
+    }
+    let (configure, asks) = Configure::new(Arc::clone(world), look);
+    watch.spawn(configure.run(signals.take_configure(), watch.clone()));
+    asks
+}
+
 /// Carries out what signals and operators ask for, until one of them asks for the end.
-async fn serve(signals: &mut Signals, queue: &mut OrderQueue) {
+async fn serve(signals: &mut Signals, queue: &mut OrderQueue, asks: &Asks) {
     loop {
         let pending = tokio::select! {
             heard = signals.next() => match heard {
@@ -197,7 +230,8 @@ async fn serve(signals: &mut Signals, queue: &mut OrderQueue) {
         };
         match pending.order {
             Order::Drain => return pending.answer(Verdict::Done(json!({ "phase": "leaving" }))),
-            Order::Reload | Order::Rehearse | Order::Upgrade => {
+            Order::Reload | Order::Rehearse => asks.give(pending),
+            Order::Upgrade => {
                 pending.answer(Verdict::Refused(json!({ "errors": [] })));
             }
         }
@@ -205,15 +239,15 @@ async fn serve(signals: &mut Signals, queue: &mut OrderQueue) {
 }
 
 /// Goes on accepting for the delay, then lets everything finish.
-async fn leave(config: &Config, teller: &PhaseTeller, drain: Drain) -> End {
+async fn leave(server: &Server, teller: &PhaseTeller, drain: Drain) -> End {
     teller.enter(Phase::Leaving);
     drain.leave();
-    let delay = config.server.drain_delay;
+    let delay = server.drain_delay;
     info!(?delay, "leaving: not ready any more; another signal ends at once");
     tokio::time::sleep(delay).await;
     teller.enter(Phase::Draining);
-    info!(timeout = ?config.server.drain_timeout, "draining: listeners are closed");
-    match drain.drain(config.server.drain_timeout).await {
+    info!(timeout = ?server.drain_timeout, "draining: listeners are closed");
+    match drain.drain(server.drain_timeout).await {
         0 => End::Clean,
         left => {
             warn!(left, "the drain timeout ended connections that had not finished");
@@ -249,6 +283,12 @@ pub enum RunError {
         #[source]
         cause: Box<ClientAuthError>,
     },
+    /// The paths that certificates are to come from have none.
+    #[error("none of the certificates can be used, or there are none{}", Listed(skipped))]
+    NoCertificates {
+        /// The files that were skipped.
+        skipped: Vec<String>,
+    },
     /// Metrics could not be registered.
     #[error("the metrics contradict each other")]
     Metrics(#[source] prometheus::Error),
@@ -281,6 +321,15 @@ pub enum RunError {
     },
 }
 
+/// What stands behind a sentence, if there is anything.
+struct Listed<'a>(&'a [String]);
+
+impl fmt::Display for Listed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() { Ok(()) } else { write!(f, ": {}", self.0.join(", ")) }
+    }
+}
+
 impl RunError {
     /// What can be done about it.
     pub fn hint(&self) -> Option<&'static str> {
@@ -291,6 +340,9 @@ impl RunError {
                  `client_auth.crl` has their revocation lists, PEM or DER; without them nothing is \
                  served, since everybody would be let in or nobody",
             ),
+            Self::NoCertificates { .. } => {
+                Some("`certificates.paths` names files and folders; those of before stay in use")
+            }
             Self::Resumption(cause) => Some(cause.hint()),
             _ => None,
         }

@@ -35,6 +35,7 @@ pub(super) struct Signals {
     upgrade: Option<Signal>,
     reload: Option<Signal>,
     reopen: Option<Signal>,
+    configure: Option<Signal>,
 }
 
 impl Signals {
@@ -43,18 +44,19 @@ impl Signals {
     pub(super) fn listen(hang_up: HangUp) -> io::Result<Self> {
         let mut ends = vec![signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?];
         let hangs_up = signal(SignalKind::hangup())?;
-        let (reload, reopen, upgrade) = match hang_up {
+        let (reload, reopen, configure, upgrade) = match hang_up {
             HangUp::End => {
                 ends.extend([hangs_up, signal(SignalKind::quit())?]);
-                (None, None, None)
+                (None, None, None, None)
             }
             HangUp::Reload => (
                 Some(hangs_up),
                 Some(signal(SignalKind::hangup())?),
+                Some(signal(SignalKind::hangup())?),
                 Some(signal(SignalKind::user_defined2())?),
             ),
         };
-        Ok(Self { ends, upgrade, reload, reopen })
+        Ok(Self { ends, upgrade, reload, reopen, configure })
     }
 
     /// Waits for the next signal.
@@ -79,6 +81,11 @@ impl Signals {
     /// The signal that asks for a look at the certificates, for the one who does that.
     pub(super) fn take_reload(&mut self) -> Option<Signal> {
         self.reload.take()
+    }
+
+    /// The same signal, for the one who reads the configuration.
+    pub(super) fn take_configure(&mut self) -> Option<Signal> {
+        self.configure.take()
     }
 
     /// The same signal, for the one who opens the files of logs anew.

@@ -35,7 +35,7 @@ impl Backend {
     ) -> Result<(), CheckError> {
         let limit = Limit { at: Instant::now() + health.timeout, of: health.timeout };
         let asked = timeout_at(limit.at, async {
-            let keepalive = &self.means.limits.keepalive;
+            let keepalive = &self.means.limits().keepalive;
             let alpn = match self.members.config().protocol {
                 BackendProtocol::Http1 => Alpn::Http1,
                 BackendProtocol::Http2 => Alpn::Http2,

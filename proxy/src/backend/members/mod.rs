@@ -169,7 +169,7 @@ impl Members {
         book.left.retain(|endpoint| endpoint.strong_count() > 0);
         let left: Vec<_> = book.left.iter().filter_map(Weak::upgrade).collect();
         drop(book);
-        let late = now + self.means.limits.http.pool_idle_timeout;
+        let late = now + self.means.limits().http.pool_idle_timeout;
         for endpoint in left {
             endpoint.connections.sweep(late);
         }

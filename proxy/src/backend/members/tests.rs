@@ -13,8 +13,7 @@ fn members(balance: Balance) -> Arc<Members> {
     let config = config::Config::parse(text, "config.toml", Path::new("/")).unwrap();
     let backend = config.backends.into_iter().next().unwrap();
     let backend = config::Backend { balance, ..backend };
-    let means =
-        Means { limits: Arc::default(), pool: backend.pool, send_proxy: None, encryption: None };
+    let means = Means::new(&backend, Arc::default(), None);
     Members::new(&backend, &Arc::new(means), &Metrics::new().unwrap().backend("app"))
 }
 

@@ -162,7 +162,7 @@ async fn an_attempt_waits_its_turn_to_connect_but_not_for_ever() {
     let limits = Limits { connects_max: 1, connect_timeout, ..Limits::default() };
     let metrics = Metrics::new().unwrap();
     let backend = Backend::new(&config, Arc::new(limits), metrics.backend("app")).unwrap();
-    let turn = backend.turns.acquire().await.unwrap();
+    let turn = backend.turns.take().await;
     let error = backend.connect(None, &Introduction::default()).await.unwrap_err();
     assert_eq!(error.failure(), BackendFailure::ConnectTimeout);
     drop(turn);

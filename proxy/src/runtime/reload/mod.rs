@@ -9,6 +9,7 @@
 mod reader;
 mod tidings;
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -16,30 +17,33 @@ use std::time::Duration;
 use portunus_certs::store::{CertificateStore, Look, ReloadReport};
 use rustls::pki_types::UnixTime;
 use tokio::signal::unix::Signal;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::warn;
 
-use crate::config::{Certificates, Config};
+use crate::config::Certificates;
 use crate::drain::DrainWatch;
 use crate::metrics::ProcessMetrics;
 
+use super::generation::Generation;
 use super::hints::Watched;
-pub(super) use reader::Trust;
-
-use reader::Reader;
+use reader::{Reader, Trust};
 
 /// Has certificates read again.
 #[derive(Debug)]
 pub(super) struct Reloader {
     /// Readings never overlap, so nobody waits for it.
     reader: Arc<Mutex<Reader>>,
-    settle: Duration,
+    generations: Generations,
 }
+
+/// What is served now, and whatever will be.
+type Generations = watch::Receiver<Arc<Generation>>;
 
 /// What asks for a reading.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Trigger {
+    Configured,
     HangUp,
     Hint,
     Time,
@@ -47,22 +51,23 @@ enum Trigger {
 
 impl Reloader {
     pub(super) fn new(
-        config: &Config,
+        generations: Generations,
         certificates: Arc<CertificateStore>,
-        trust: Trust,
         metrics: ProcessMetrics,
     ) -> Self {
+        let trust = Trust::of(&generations.borrow());
         let reader = Reader::new(certificates, trust, metrics);
-        Self { reader: Arc::new(Mutex::new(reader)), settle: config.certificates.settle }
+        Self { reader: Arc::new(Mutex::new(reader)), generations }
     }
 
-    /// Reads again at each trigger until the drain.
+    /// Reads again at each trigger, among which is somebody who `asks`, until the drain.
     pub(super) async fn run(
-        self,
-        config: Certificates,
+        mut self,
+        asks: Arc<Notify>,
         mut hang_up: Option<Signal>,
         mut watch: DrainWatch,
     ) {
+        let mut config = self.config();
         let mut files = Watched::new(&config.paths);
         let mut trust_files = Watched::new(&locked(&self.reader).trust_paths());
         // What changed between the first reading and the beginning of the watch told nobody.
@@ -74,12 +79,25 @@ impl Reloader {
             let trigger = tokio::select! {
                 () = watch.finish() => return,
                 () = hung_up(hang_up.as_mut()) => Trigger::HangUp,
+                () = asks.notified() => Trigger::HangUp,
+                Ok(()) = self.generations.changed() => Trigger::Configured,
                 () = files.arrived() => Trigger::Hint,
                 () = trust_files.arrived() => Trigger::Hint,
                 () = sleep_until(now + next) => Trigger::Time,
             };
-            if trigger == Trigger::Hint {
-                tokio::join!(files.settle(self.settle), trust_files.settle(self.settle));
+            match trigger {
+                Trigger::Hint => {
+                    let settle = config.settle;
+                    tokio::join!(files.settle(settle), trust_files.settle(settle));
+                }
+                Trigger::Configured => {
+                    let before = std::mem::replace(&mut config, self.config());
+                    if before.paths != config.paths {
+                        files = Watched::new(&config.paths);
+                    }
+                    trust_files = Watched::new(&self.trust_paths());
+                }
+                Trigger::HangUp | Trigger::Time => {}
             }
             let anew = trigger != Trigger::Hint;
             let (hinted, trust_hinted) = (files.take(anew), trust_files.take(anew));
@@ -89,14 +107,26 @@ impl Reloader {
             let look = match trigger {
                 Trigger::HangUp => Some(Look::Closely),
                 Trigger::Hint => hinted.look(),
-                Trigger::Time => Some(Look::Around),
+                Trigger::Configured | Trigger::Time => Some(Look::Around),
             };
             due = self.read(look, trust_changed, trigger).await;
             tokio::select! {
                 () = watch.finish() => return,
-                () = sleep(self.settle * PAUSE_SETTLES) => {}
+                () = sleep(config.settle * PAUSE_SETTLES) => {}
             }
         }
+    }
+
+    /// Where certificates come from now.
+    fn config(&mut self) -> Certificates {
+        self.generations.borrow_and_update().config.certificates.clone()
+    }
+
+    /// The files that trust depends on now.
+    fn trust_paths(&self) -> Vec<PathBuf> {
+        let mut reader = locked(&self.reader);
+        reader.trust(Trust::of(&self.generations.borrow()));
+        reader.trust_paths()
     }
 
     /// Has everything read on a thread of its own. Returns when time alone will change something,

@@ -13,6 +13,7 @@ use rustls::pki_types::UnixTime;
 
 use crate::backend::Backend;
 use crate::metrics::ProcessMetrics;
+use crate::runtime::generation::Generation;
 
 use super::Trigger;
 use super::tidings::Tidings;
@@ -28,11 +29,19 @@ pub(super) struct Reader {
 }
 
 /// Whoever is trusted by what stands in files.
-#[derive(Debug)]
-pub(in crate::runtime) struct Trust {
-    pub(in crate::runtime) client_auths: Vec<Arc<ClientAuth>>,
+#[derive(Clone, Debug)]
+pub(super) struct Trust {
+    pub(super) client_auths: Vec<Arc<ClientAuth>>,
     /// Their endpoints are.
-    pub(in crate::runtime) backends: Vec<Arc<Backend>>,
+    pub(super) backends: Vec<Arc<Backend>>,
+}
+
+impl Trust {
+    /// What `generation` trusts.
+    pub(super) fn of(generation: &Generation) -> Self {
+        let Generation { client_auths, backends, .. } = generation;
+        Self { client_auths: client_auths.clone(), backends: backends.clone() }
+    }
 }
 
 impl Reader {
@@ -80,6 +89,11 @@ impl Reader {
     pub(super) fn say_first(&mut self, report: &ReloadReport) {
         self.tidings.count(report, &self.certificates);
         self.tidings.say(report, &self.certificates);
+    }
+
+    /// From now on, this is what is trusted.
+    pub(super) fn trust(&mut self, trust: Trust) {
+        self.trust = trust;
     }
 
     /// The files that decide which clients are let in, and which endpoints are believed.

@@ -62,7 +62,8 @@ impl Tidings {
         info!(loaded, kept, pending, skipped, "certificates read");
         // Without a place to look for them, none are needed.
         if report.is_empty() && !store.options().paths.is_empty() {
-            let paths: Vec<_> = store.options().paths.iter().map(|path| path.display()).collect();
+            let options = store.options();
+            let paths: Vec<_> = options.paths.iter().map(|path| path.display()).collect();
             error!(?paths, "{NOTHING_LOADED}");
         }
     }

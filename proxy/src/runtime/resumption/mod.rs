@@ -6,18 +6,19 @@
 //! clients would be served otherwise than the operator said; a store that is away never is. Refuses
 //! to know handshakes. Read next: `key_files`, and `handshake::resume` for who uses it.
 
+mod numbers;
+
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use portunus_certs::session::engine::{Engine, ErrorKind};
+use portunus_certs::session::engine::Engine;
 use portunus_certs::session::local::{LaterEngine, LocalEngine, LocalOptions, Start};
 use portunus_certs::session::memory::{Options, SessionCache};
 use portunus_certs::session::redis::{RedisEngine, RedisOptions};
 use portunus_certs::session::seal::SealingKeys;
 use portunus_certs::session::shared::{self, Change, SharedTier};
-use portunus_certs::session::trace::{LookupResult, Tier};
 use portunus_certs::tickets::{FileKeys, RingOptions, TicketKeys};
 use rustls::time_provider::DefaultTimeProvider;
 use tokio::time::sleep;
@@ -27,39 +28,58 @@ use crate::config::{self, Config, ResumptionMode, Secret, SharedEngine, TicketKe
 use crate::drain::DrainWatch;
 use crate::handshake::resume::Resumption;
 use crate::log::Chain;
-use crate::metrics::{Metrics, ProcessMetrics};
 
 use super::key_files::{KeyFileError, KeyFiles, read};
+use numbers::Shown;
 
 /// Every session of the process, and the keys of those that clients carry.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Sessions {
     memory: Arc<SessionCache>,
-    shared: Option<Arc<SharedTier>>,
+    store: Option<Arc<Store>>,
     tickets: Option<Arc<TicketKeys>>,
+    shown: Arc<Shown>,
+}
+
+/// The store that processes share, and what it was opened as.
+#[derive(Debug)]
+struct Store {
+    tier: Arc<SharedTier>,
+    engine: Arc<dyn Engine>,
+    config: config::SharedTier,
+    shown: Shown,
 }
 
 impl Sessions {
-    /// Opens what `config` asks for; the store itself is not asked yet.
-    pub(super) fn open(config: &Config) -> Result<Self, ResumptionError> {
+    /// Opens what `config` asks for; the store itself is not asked yet. What `before` has is kept,
+    /// as far as that is possible: whatever is kept keeps its sessions and its keys.
+    pub(super) fn open(config: &Config, before: Option<&Self>) -> Result<Self, ResumptionError> {
         let resumption = &config.resumption;
         for path in exposed(config) {
             let file = path.display();
             warn!(%file, "others than its owner can read these keys: chmod 600 it");
         }
-        let memory = Arc::new(SessionCache::new(Options {
-            bytes_max: resumption.memory,
-            entry_bytes_max: resumption.session_bytes_max,
-            lifetime: resumption.lifetime,
-        }));
-        let shared = resumption.shared.as_ref();
-        let shared = shared.map(|shared| open_tier(shared, &memory).map(Arc::new)).transpose()?;
+        let (memory, shown) = match before {
+            Some(before) => (Arc::clone(&before.memory), Arc::clone(&before.shown)),
+            None => (Arc::new(SessionCache::new(memory_options(resumption))), Arc::default()),
+        };
+        let open = |shared: &config::SharedTier| {
+            let before = before.and_then(|before| before.store.as_ref());
+            match before.filter(|before| before.config == *shared) {
+                Some(before) => Ok(Arc::clone(before)),
+                None => open_store(shared, &memory, before.map(Arc::as_ref)).map(Arc::new),
+            }
+        };
+        let store = resumption.shared.as_ref().map(open).transpose()?;
         let carries = |listener: &config::Listener| {
             matches!(listener.resumption, ResumptionMode::Both | ResumptionMode::Tickets)
         };
         let are_carried = config.listeners.iter().any(carries);
-        let tickets = are_carried.then(|| open_tickets(resumption).map(Arc::new)).transpose()?;
-        Ok(Self { memory, shared, tickets })
+        let tickets = match before.and_then(|before| before.tickets.as_ref()) {
+            Some(tickets) => Some(Arc::clone(tickets)),
+            None => are_carried.then(|| open_tickets(resumption).map(Arc::new)).transpose()?,
+        };
+        Ok(Self { memory, store, tickets, shown })
     }
 
     /// What a listener with this mode resumes from.
@@ -67,53 +87,86 @@ impl Sessions {
         Resumption {
             mode,
             sessions: Arc::clone(&self.memory),
-            shared: self.shared.clone(),
+            shared: self.shared(),
             tickets: self.tickets.clone(),
         }
     }
 
-    /// Has the numbers read before each scrape.
-    pub(super) fn show(&self, metrics: &Metrics) {
-        let process = metrics.process();
-        let (memory, shared, tickets) =
-            (Arc::clone(&self.memory), self.shared.clone(), self.tickets.clone());
-        metrics.on_scrape(move || {
-            show_memory(&process, &memory);
-            if let Some(shared) = &shared {
-                show_shared(&process, shared);
-            }
-            if let Some(tickets) = &tickets {
-                show_tickets(&process, tickets);
-            }
-        });
+    fn shared(&self) -> Option<Arc<SharedTier>> {
+        self.store.as_ref().map(|store| Arc::clone(&store.tier))
+    }
+
+    /// Whether a listener with this mode resumes from the same as with `other`.
+    pub(super) fn is_same_for(&self, other: &Self, mode: ResumptionMode) -> bool {
+        let is_same_store = is_same(self.store.as_ref(), other.store.as_ref());
+        let is_same_keys = is_same(self.tickets.as_ref(), other.tickets.as_ref());
+        match mode {
+            ResumptionMode::Off => true,
+            ResumptionMode::Stateful => is_same_store,
+            ResumptionMode::Both | ResumptionMode::Tickets => is_same_store && is_same_keys,
+        }
+    }
+
+    /// Whether the same has to be done to keep it current, as `config` and `other` say.
+    pub(super) fn is_maintained_like(&self, config: &Config, other: &Self, of: &Config) -> bool {
+        let files = |config: &Config| (config.resumption.clone(), config.certificates.clone());
+        self.is_same_for(other, ResumptionMode::Both) && files(config) == files(of)
+    }
+
+    /// From now on, the memory is as large as `config` says.
+    pub(super) fn resize(&self, config: &Config) {
+        let options = memory_options(&config.resumption);
+        if self.memory.options() != options {
+            self.memory.reconfigure(options);
+        }
     }
 
     /// Keeps all of it current until the drain, and then hands over what waits.
     pub(super) fn maintain(&self, config: &Config, watch: &DrainWatch) {
-        if let Some(shared) = &self.shared {
+        let shared = self.shared();
+        if let Some(shared) = &shared {
             watch.spawn(hand_over(Arc::clone(shared), watch.clone()));
         }
         if let Some(tickets) = &self.tickets {
-            watch.spawn(renew(Arc::clone(tickets), self.shared.clone(), watch.clone()));
+            watch.spawn(renew(Arc::clone(tickets), shared.clone(), watch.clone()));
         }
-        let files = KeyFiles::new(config, self.shared.clone(), self.tickets.clone());
-        if let Some(files) = files {
+        if let Some(files) = KeyFiles::new(config, shared, self.tickets.clone()) {
             watch.spawn(files.follow(config.certificates.clone(), watch.clone()));
         }
     }
 }
 
-fn open_tier(
+fn is_same<T>(one: Option<&Arc<T>>, other: Option<&Arc<T>>) -> bool {
+    match (one, other) {
+        (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+        (None, None) => true,
+        _ => false,
+    }
+}
+
+fn memory_options(config: &config::Resumption) -> Options {
+    Options {
+        bytes_max: config.memory,
+        entry_bytes_max: config.session_bytes_max,
+        lifetime: config.lifetime,
+    }
+}
+
+/// Opens the store; what it lies in is not opened a second time.
+fn open_store(
     config: &config::SharedTier,
     memory: &Arc<SessionCache>,
-) -> Result<SharedTier, ResumptionError> {
+    before: Option<&Store>,
+) -> Result<Store, ResumptionError> {
     let keys = read(&config.sealing_key, SealingKeys::parse)?;
-    let engine: Arc<dyn Engine> = match &config.engine {
-        SharedEngine::Local { path, bytes_max } => {
+    let opened = before.filter(|before| before.config.engine.is_in_one_place_with(&config.engine));
+    let engine: Arc<dyn Engine> = match (opened, &config.engine) {
+        (Some(opened), _) => Arc::clone(&opened.engine),
+        (None, SharedEngine::Local { path, bytes_max }) => {
             let options = LocalOptions { bytes_max: *bytes_max, ..LocalOptions::new(path) };
             open_local(options)?
         }
-        SharedEngine::Redis { url, ca, prefix } => {
+        (None, SharedEngine::Redis { url, ca, prefix }) => {
             Arc::new(open_redis(url, ca.as_deref(), prefix)?)
         }
     };
@@ -122,8 +175,9 @@ fn open_tier(
         in_flight_max: config.in_flight_max,
         queue_max: config.queue_max,
     };
-    let memory = Arc::clone(memory);
-    Ok(SharedTier::new(engine, keys, memory, options, Arc::new(DefaultTimeProvider)))
+    let (memory, clock) = (Arc::clone(memory), Arc::new(DefaultTimeProvider));
+    let tier = Arc::new(SharedTier::new(Arc::clone(&engine), keys, memory, options, clock));
+    Ok(Store { tier, engine, config: config.clone(), shown: Shown::default() })
 }
 
 fn open_redis(
@@ -257,60 +311,6 @@ async fn renew(tickets: Arc<TicketKeys>, shared: Option<Arc<SharedTier>>, mut wa
             () = watch.finish() => return,
         }
     }
-}
-
-fn show_memory(process: &ProcessMetrics, memory: &SessionCache) {
-    let stats = memory.stats();
-    process.sessions.set(stats.sessions as i64);
-    process.session_bytes.set(stats.bytes as i64);
-    let evictions = &process.session_evictions;
-    evictions.inc_by(stats.evictions.saturating_sub(evictions.get()));
-    let results = [
-        (LookupResult::Hit, stats.hits),
-        (LookupResult::Miss, stats.misses),
-        (LookupResult::Expired, stats.expired),
-        (LookupResult::Policy, stats.policy),
-    ];
-    for (result, total) in results {
-        show_lookups(process, Tier::Memory, result, total);
-    }
-}
-
-fn show_shared(process: &ProcessMetrics, shared: &SharedTier) {
-    let stats = shared.stats();
-    process.resumption_shared_up.set(i64::from(!stats.is_open));
-    let (stored, dropped) = (&process.resumption_shared_stored, &process.resumption_shared_dropped);
-    let lost = &process.resumption_shared_lost;
-    lost.inc_by(stats.unknown.saturating_sub(lost.get()));
-    stored.inc_by(stats.stored.saturating_sub(stored.get()));
-    dropped.inc_by(stats.queue_dropped.saturating_sub(dropped.get()));
-    for result in LookupResult::ALL {
-        show_lookups(process, Tier::Shared, result, stats.lookups(result));
-    }
-    for kind in ErrorKind::ALL {
-        let errors = process.resumption_shared_errors.with_label_values(&[kind.label()]);
-        errors.inc_by(stats.errors(kind).saturating_sub(errors.get()));
-    }
-}
-
-fn show_tickets(process: &ProcessMetrics, tickets: &TicketKeys) {
-    let stats = tickets.stats();
-    process.ticket_key_age.set(stats.age.unwrap_or_default().as_secs_f64());
-    let results = [
-        (LookupResult::Hit, stats.hit),
-        (LookupResult::Miss, stats.miss),
-        (LookupResult::Expired, stats.expired),
-        (LookupResult::Policy, stats.policy),
-    ];
-    for (result, total) in results {
-        show_lookups(process, Tier::Ticket, result, total);
-    }
-}
-
-fn show_lookups(process: &ProcessMetrics, tier: Tier, result: LookupResult, total: u64) {
-    let labels = [tier.label(), result.label()];
-    let lookups = process.resumption_lookups.with_label_values(&labels);
-    lookups.inc_by(total.saturating_sub(lookups.get()));
 }
 
 /// Why sessions cannot be kept as the configuration says.

@@ -1,0 +1,273 @@
+//! When the configuration is read again, and what is answered to whoever asked for it.
+//!
+//! Owns the triggers: an order, SIGHUP, and a change of the file or of one that it refers to, which
+//! is noticed by an event or, without one, by the regular look. They are one queue, at most one
+//! reading a second comes of it, and whoever asks meanwhile is answered by the next. What is wrong
+//! with a configuration is told whole, and changes nothing. Refuses to know how a configuration
+//! takes effect: that is `world`. Read next: `told`.
+
+mod told;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_lc_rs::digest::{self, SHA256};
+use tokio::signal::unix::Signal;
+use tokio::sync::{Notify, mpsc};
+use tokio::task::spawn_blocking;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tracing::{error, info, warn};
+
+use crate::config::{self, Config};
+use crate::control::{Order, Pending};
+use crate::drain::DrainWatch;
+
+use super::hints::Watched;
+use super::world::World;
+use told::{Outcome, Told};
+
+/// Where orders wait that are about the configuration.
+#[derive(Clone, Debug)]
+pub(super) struct Asks(mpsc::Sender<Pending>);
+
+impl Asks {
+    /// Has the order carried out, or answers that there is no room for it.
+    pub(super) fn give(&self, pending: Pending) {
+        if let Err(error) = self.0.try_send(pending) {
+            let why = "too many have asked, or the process is ending";
+            error.into_inner().answer(Told::refused(why).verdict());
+        }
+    }
+}
+
+/// Reads the configuration again.
+pub(super) struct Configure {
+    world: Arc<World>,
+    asks: mpsc::Receiver<Pending>,
+    /// Tells whoever reads certificates that somebody asked.
+    look: Arc<Notify>,
+    seen: Option<Seen>,
+}
+
+/// What the files held when they were last read; nothing for one that could not be.
+type Seen = Vec<(PathBuf, Option<[u8; 32]>)>;
+
+/// What asks for a reading.
+enum Trigger {
+    Ask(Pending),
+    HangUp,
+    Look,
+}
+
+impl Configure {
+    /// One who has the configuration read again, and where that is asked for.
+    pub(super) fn new(world: Arc<World>, look: Arc<Notify>) -> (Self, Asks) {
+        let (sender, asks) = mpsc::channel(ASKS_MAX);
+        (Self { world, asks, look, seen: None }, Asks(sender))
+    }
+
+    /// Reads again at each trigger, until the process is leaving.
+    pub(super) async fn run(mut self, mut hang_up: Option<Signal>, mut watch: DrainWatch) {
+        let mut paths = self.paths();
+        let mut watched = Watched::new(&paths);
+        self.seen = Some(self.look_at_files().await);
+        loop {
+            let (poll, settle) = self.rhythm();
+            let trigger = tokio::select! {
+                () = watch.leaving() => return,
+                Some(pending) = self.asks.recv() => Trigger::Ask(pending),
+                () = hung_up(hang_up.as_mut()) => Trigger::HangUp,
+                () = watched.arrived() => {
+                    watched.settle(settle).await;
+                    Trigger::Look
+                }
+                () = sleep(poll) => Trigger::Look,
+            };
+            drop(watched.take(true));
+            let begun = Instant::now();
+            if !self.act(trigger).await {
+                continue;
+            }
+            if paths != self.paths() {
+                paths = self.paths();
+                watched = Watched::new(&paths);
+            }
+            tokio::select! {
+                () = watch.leaving() => return,
+                () = sleep_until(begun + PAUSE) => {}
+            }
+        }
+    }
+
+    /// Does what the trigger asks for, and returns whether anything was read for it.
+    async fn act(&mut self, trigger: Trigger) -> bool {
+        let mut asked = match trigger {
+            Trigger::Ask(pending) => vec![pending],
+            Trigger::HangUp => Vec::new(),
+            Trigger::Look => {
+                let seen = self.look_at_files().await;
+                if self.seen.as_ref() == Some(&seen) {
+                    return false;
+                }
+                Vec::new()
+            }
+        };
+        while let Ok(pending) = self.asks.try_recv() {
+            asked.push(pending);
+        }
+        let (rehearsals, reloads): (Vec<_>, Vec<_>) =
+            asked.into_iter().partition(|pending| pending.order == Order::Rehearse);
+        if reloads.is_empty() && !rehearsals.is_empty() {
+            answer(rehearsals, &self.rehearse().await);
+            return false;
+        }
+        let is_asked = !reloads.is_empty();
+        self.seen = Some(self.look_at_files().await);
+        let told = self.reload().await;
+        if is_asked {
+            self.look.notify_one();
+        }
+        answer(reloads, &told);
+        if !rehearsals.is_empty() {
+            answer(rehearsals, &self.rehearse().await);
+        }
+        true
+    }
+
+    /// Has the configuration take effect.
+    async fn reload(&self) -> Told {
+        let world = Arc::clone(&self.world);
+        let from = world.current().number;
+        let mut told = Told::new(from);
+        let read = spawn_blocking(move || read(&world).map(|(new, told)| (world, new, told))).await;
+        match read {
+            Err(panicked) => told.reject(vec![panicked.to_string()]),
+            Ok(Err(errors)) => told.reject(errors),
+            Ok(Ok((_, None, read))) => told = read,
+            Ok(Ok((world, Some(draft), read))) => {
+                told = read;
+                // Names that do not resolve keep nobody from anything.
+                let _ = timeout(RESOLVE_MAX, world.resolve(&draft)).await;
+                let serving = Arc::clone(&world);
+                match spawn_blocking(move || serving.serve(draft)).await {
+                    Ok(()) => told.generation = world.current().number,
+                    Err(panicked) => told.reject(vec![panicked.to_string()]),
+                }
+            }
+        }
+        self.say(from, &told);
+        told
+    }
+
+    /// Says what a reload would do.
+    async fn rehearse(&self) -> Told {
+        let world = Arc::clone(&self.world);
+        let mut told = Told::new(world.current().number);
+        let rehearsed = spawn_blocking(move || {
+            let (config, told) = load(&world)?;
+            if told.outcome == Outcome::Changed {
+                world.rehearse(config).map_err(told::lines)?;
+            }
+            Ok(told)
+        });
+        match rehearsed.await {
+            Err(panicked) => told.reject(vec![panicked.to_string()]),
+            Ok(Err(errors)) => told.reject(errors),
+            Ok(Ok(read)) => told = read,
+        }
+        told
+    }
+
+    /// Counts a reading, and says what came of it.
+    fn say(&self, from: u64, told: &Told) {
+        let process = self.world.common().metrics.process();
+        let result = told.outcome.label();
+        process.config_reloads.with_label_values(&[result]).inc();
+        if told.outcome == Outcome::Rejected {
+            for why in &told.errors {
+                error!(error = why, "the configuration is rejected");
+            }
+            let errors = told.errors.len();
+            error!(generation = from, errors, "the configuration of before stays in use");
+            return;
+        }
+        process.config_reload_success.set(told::now());
+        for warning in &told.warnings {
+            warn!("{warning}");
+        }
+        if told.outcome == Outcome::Changed {
+            for change in &told.changes {
+                info!(change, "the configuration changes");
+            }
+        }
+        info!(from, to = told.generation, result, "configuration read");
+    }
+
+    /// The files that the configuration stands in.
+    fn paths(&self) -> Vec<PathBuf> {
+        let config = Arc::clone(&self.world.current().config);
+        config.path.iter().chain(&config.files).cloned().collect()
+    }
+
+    /// How often the files are looked at, and how long they must have been quiet.
+    fn rhythm(&self) -> (Duration, Duration) {
+        let certificates = &self.world.current().config.certificates;
+        (certificates.poll_interval, certificates.settle)
+    }
+
+    async fn look_at_files(&self) -> Seen {
+        let paths = self.paths();
+        spawn_blocking(move || paths.into_iter().map(seen).collect()).await.unwrap_or_default()
+    }
+}
+
+fn answer(asked: Vec<Pending>, told: &Told) {
+    asked.into_iter().for_each(|pending| pending.answer(told.verdict()));
+}
+
+/// What the file at `path` holds.
+fn seen(path: PathBuf) -> (PathBuf, Option<[u8; 32]>) {
+    let digest = config::read_file(&path).ok().map(|text| {
+        let mut sum = [0; 32];
+        sum.copy_from_slice(digest::digest(&SHA256, text.as_bytes()).as_ref());
+        sum
+    });
+    (path, digest)
+}
+
+/// Reads the configuration, and builds what it says if that is anything else than what is served.
+fn read(world: &World) -> Result<(Option<super::world::Draft>, Told), Vec<String>> {
+    let (config, told) = load(world)?;
+    let draft = match told.outcome {
+        Outcome::Changed => Some(world.draft(config).map_err(told::lines)?),
+        Outcome::Rejected | Outcome::Unchanged => None,
+    };
+    Ok((draft, told))
+}
+
+/// Reads the configuration, and says what differs from what is served.
+fn load(world: &World) -> Result<(Config, Told), Vec<String>> {
+    let now = world.current();
+    let Some(path) = &now.config.path else {
+        return Err(vec!["the configuration was not read from a file".to_owned()]);
+    };
+    let config = Config::load(Some(path)).map_err(|error| told::load_errors(&error))?;
+    let told = Told::of(now.number, &now.config, &config);
+    Ok((config, told))
+}
+
+/// Waits for the signal, if there is one to wait for.
+async fn hung_up(signal: Option<&mut Signal>) {
+    match signal {
+        Some(signal) => drop(signal.recv().await),
+        None => std::future::pending().await,
+    }
+}
+
+/// Orders that may wait.
+const ASKS_MAX: usize = 16;
+/// From the beginning of one reading to that of the next.
+const PAUSE: Duration = Duration::from_secs(1);
+/// What a reload waits for names that are new: what does not resolve by then does so later.
+const RESOLVE_MAX: Duration = Duration::from_secs(10);

@@ -1,0 +1,143 @@
+//! What is told of a reading of the configuration.
+//!
+//! Owns [`Told`], the answer to an order in the form that programs read, and the words for what has
+//! to wait for a new process. What changed, in the operator's words, is `config::changes`. Refuses
+//! to know who asked.
+
+use rustls::pki_types::UnixTime;
+use serde_json::json;
+
+use crate::config::{Config, LoadError, changes};
+use crate::control::Verdict;
+use crate::log::Chain;
+use crate::runtime::RunError;
+
+/// What came of a reading.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Outcome {
+    /// Something is, or would be, served otherwise.
+    Changed,
+    /// Something is wrong, so nothing is.
+    Rejected,
+    /// It says what it said before.
+    Unchanged,
+}
+
+impl Outcome {
+    /// The word in metrics, logs and answers.
+    pub(super) fn label(self) -> &'static str {
+        match self {
+            Self::Changed => "changed",
+            Self::Rejected => "rejected",
+            Self::Unchanged => "unchanged",
+        }
+    }
+}
+
+/// What is told of a reading.
+#[derive(Clone, Debug)]
+pub(super) struct Told {
+    pub(super) outcome: Outcome,
+    /// The one that is served then.
+    pub(super) generation: u64,
+    pub(super) changes: Vec<String>,
+    pub(super) errors: Vec<String>,
+    pub(super) warnings: Vec<String>,
+}
+
+impl Told {
+    /// Nothing changed.
+    pub(super) fn new(generation: u64) -> Self {
+        let (changes, errors, warnings) = (Vec::new(), Vec::new(), Vec::new());
+        Self { outcome: Outcome::Unchanged, generation, changes, errors, warnings }
+    }
+
+    /// What it takes to get from `old` to `new`.
+    pub(super) fn of(generation: u64, old: &Config, new: &Config) -> Self {
+        let changes = changes(old, new).lines();
+        let outcome = if changes.is_empty() { Outcome::Unchanged } else { Outcome::Changed };
+        Self { outcome, changes, warnings: later(old, new), ..Self::new(generation) }
+    }
+
+    /// The order was not even tried.
+    pub(super) fn refused(why: &str) -> Self {
+        let mut told = Self::new(0);
+        told.reject(vec![why.to_owned()]);
+        told
+    }
+
+    /// Nothing changes, for these reasons.
+    pub(super) fn reject(&mut self, errors: Vec<String>) {
+        (self.outcome, self.errors) = (Outcome::Rejected, errors);
+        self.changes.clear();
+        self.warnings.clear();
+    }
+
+    /// The answer to whoever asked.
+    pub(super) fn verdict(&self) -> Verdict {
+        let told = json!({
+            "result": self.outcome.label(),
+            "generation": self.generation,
+            "changes": self.changes,
+            "errors": self.errors,
+            "warnings": self.warnings,
+        });
+        match self.outcome {
+            Outcome::Changed | Outcome::Unchanged => Verdict::Done(told),
+            Outcome::Rejected => Verdict::Refused(told),
+        }
+    }
+}
+
+/// What is configured otherwise and cannot be had without a new process.
+fn later(old: &Config, new: &Config) -> Vec<String> {
+    let listen = |config: &Config| config.admin.as_ref().map(|admin| admin.listen.clone());
+    let store = |config: &Config| config.resumption.shared.as_ref().map(|it| it.engine.clone());
+    let is_stuck = match (store(old), store(new)) {
+        (Some(old), Some(new)) => old != new && old.is_in_one_place_with(&new),
+        _ => false,
+    };
+    let differences = [
+        ("admin.listen", listen(old) != listen(new)),
+        ("resumption.shared.size", is_stuck),
+        ("resumption.ticket_keys", old.resumption.tickets.keys != new.resumption.tickets.keys),
+        (
+            "resumption.ticket_rotation",
+            old.resumption.tickets.rotation != new.resumption.tickets.rotation,
+        ),
+        ("server.memory_max", old.server.memory_max != new.server.memory_max),
+        ("server.sandbox", old.server.sandbox != new.server.sandbox),
+        ("server.user", old.server.user != new.server.user),
+        ("server.watchdog", old.server.watchdog != new.server.watchdog),
+        ("server.workers", old.server.workers != new.server.workers),
+    ];
+    let differences = differences.into_iter().filter(|(_, differs)| *differs);
+    differences.map(|(key, _)| format!("{key} takes effect with an upgrade")).collect()
+}
+
+/// Why nothing can be built of a configuration, a line each.
+pub(super) fn lines(errors: Vec<RunError>) -> Vec<String> {
+    let line = |error: &RunError| match error.hint() {
+        Some(hint) => format!("{}; {hint}", Chain(error)),
+        None => Chain(error).to_string(),
+    };
+    errors.iter().map(line).collect()
+}
+
+/// Why there is no configuration, a line each.
+pub(super) fn load_errors(error: &LoadError) -> Vec<String> {
+    match error {
+        LoadError::Invalid(errors) => {
+            let mut lines: Vec<_> = errors.iter().map(ToString::to_string).collect();
+            let more = errors.count() - lines.len();
+            lines.extend((more > 0).then(|| format!("and {more} more")));
+            lines
+        }
+        LoadError::Read(_) => vec![Chain(error).to_string()],
+    }
+}
+
+/// Seconds since 1970.
+pub(super) fn now() -> f64 {
+    UnixTime::now().as_secs() as f64
+}

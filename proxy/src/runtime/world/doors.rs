@@ -1,0 +1,201 @@
+//! The sockets that are accepted on, and what becomes of connections that come in by each.
+//!
+//! Owns [`Doors`]. A door is opened once and stays open for as long as its address is configured,
+//! for whatever listener: what its connections are served as is swapped under it. It closes when
+//! nothing is accepted any more, whoever still knows of it. What a reload
+//! needs besides is opened before anything is swapped, so that an address that cannot be had
+//! changes nothing. Refuses to know how connections are served.
+
+use std::convert::Infallible;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use arc_swap::ArcSwap;
+use tokio::sync::oneshot;
+use tracing::debug;
+
+use crate::config::{Config, Mode};
+use crate::drain::DrainWatch;
+use crate::limit::Slots;
+use crate::listener::{self, Serving};
+use crate::net::listen::{ListenSocket, OpenSocket};
+use crate::net::{Keepalive, ListenAddr};
+use crate::phase::{Phase, PhaseWatch};
+use crate::runtime::RunError;
+use crate::runtime::sockets::{Sockets, entrances};
+use crate::snapshot::Snapshot;
+
+/// Every socket that is accepted on.
+#[derive(Debug, Default)]
+pub(super) struct Doors(Mutex<Vec<Door>>);
+
+/// A socket that is accepted on.
+#[derive(Debug)]
+struct Door {
+    /// The address as it is configured.
+    addr: ListenAddr,
+    /// Held by the one who accepts.
+    socket: Weak<ListenSocket>,
+    /// The address as it was bound.
+    bound: ListenAddr,
+    listener: Arc<str>,
+    /// Held by the one who accepts, who lets go of it when nothing is accepted any more.
+    serving: Weak<ArcSwap<Serving>>,
+    /// Accepting ends when this is dropped.
+    _open: oneshot::Sender<Infallible>,
+}
+
+/// Sockets that are open and on which nobody accepts yet.
+#[derive(Debug, Default)]
+pub(super) struct Opened(Vec<(Sign, ListenSocket)>);
+
+/// What a socket is found again by.
+type Sign = (ListenAddr, Option<Arc<str>>);
+
+/// What the connections of one listener are served as.
+#[derive(Debug)]
+pub(super) struct Served {
+    pub(super) snapshot: Arc<Snapshot>,
+    pub(super) watch: DrainWatch,
+}
+
+impl Doors {
+    /// Opens what `config` has and is not open; of `sockets` first, which are open already.
+    pub(super) fn open(
+        &self,
+        config: &Config,
+        mut sockets: Sockets,
+    ) -> Result<Opened, Vec<RunError>> {
+        let mut have: Vec<_> = self.doors().iter().map(Door::sign).collect();
+        let (mut opened, mut errors) = (Opened::default(), Vec::new());
+        for listener in &config.listeners {
+            for (addr, _) in entrances(listener) {
+                let sign = sign(addr, &listener.name);
+                if let Some(place) = have.iter().position(|one| *one == sign) {
+                    have.remove(place);
+                    continue;
+                }
+                let open = match sockets.take(addr) {
+                    Some(open) => Ok(open),
+                    None => OpenSocket::bind(addr, &config.limits.keepalive),
+                };
+                match open.and_then(ListenSocket::new) {
+                    Ok(socket) => opened.0.push((sign, socket)),
+                    Err(cause) => {
+                        let listener = Arc::clone(&listener.name);
+                        errors.push(RunError::Bind { listener, cause });
+                    }
+                }
+            }
+        }
+        if errors.is_empty() { Ok(opened) } else { Err(errors) }
+    }
+
+    /// From now on, connections are served as `served` says, which is in the order of `config`;
+    /// what is not configured any more is closed.
+    pub(super) fn serve(
+        &self,
+        config: &Config,
+        served: &[Served],
+        mut opened: Opened,
+        means: (&PhaseWatch, &DrainWatch, &Arc<Slots>),
+    ) {
+        let mut doors = self.doors();
+        let mut before = std::mem::take(&mut *doors);
+        for (listener, served) in config.listeners.iter().zip(served) {
+            for (addr, entrance) in entrances(listener) {
+                let Served { snapshot, watch } = served;
+                let (snapshot, watch) = (Arc::clone(snapshot), watch.clone());
+                let serving = Serving { snapshot, entrance, watch };
+                let name = Arc::clone(&listener.name);
+                let sign = sign(addr, &name);
+                let door = if let Some(place) = before.iter().position(|door| door.sign() == sign) {
+                    let door = before.remove(place);
+                    if let Some(cell) = door.serving.upgrade() {
+                        cell.store(Arc::new(serving));
+                    }
+                    Door { listener: name, ..door }
+                } else if let Some(place) = opened.0.iter().position(|(one, _)| *one == sign) {
+                    let (_, socket) = opened.0.remove(place);
+                    Door::new(addr.clone(), socket, name, serving, means)
+                } else {
+                    continue;
+                };
+                door.set_options(listener.mode, &config.limits.keepalive);
+                doors.push(door);
+            }
+        }
+    }
+
+    /// Every address, with the name of its listener and the port that was really bound.
+    pub(super) fn addresses(&self) -> Vec<(Arc<str>, ListenAddr)> {
+        let door = |door: &Door| (Arc::clone(&door.listener), door.bound.clone());
+        self.doors().iter().map(door).collect()
+    }
+
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        self.doors().len()
+    }
+
+    fn doors(&self) -> MutexGuard<'_, Vec<Door>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A port that the system chose belongs to its listener, another one to whoever is configured.
+fn sign(addr: &ListenAddr, listener: &Arc<str>) -> Sign {
+    let is_chosen = matches!(addr, ListenAddr::Tcp(addr) if addr.port() == 0);
+    (addr.clone(), is_chosen.then(|| Arc::clone(listener)))
+}
+
+impl Door {
+    fn sign(&self) -> Sign {
+        sign(&self.addr, &self.listener)
+    }
+
+    /// Accepts on `socket` until it is closed, or the phase is one in which nothing new is.
+    fn new(
+        addr: ListenAddr,
+        socket: ListenSocket,
+        listener: Arc<str>,
+        serving: Serving,
+        (phase, watch, slots): (&PhaseWatch, &DrainWatch, &Arc<Slots>),
+    ) -> Self {
+        let serving = Arc::new(ArcSwap::from_pointee(serving));
+        let socket = Arc::new(socket);
+        let (open, closed) = oneshot::channel();
+        let door = Self {
+            addr,
+            socket: Arc::downgrade(&socket),
+            bound: socket.addr().clone(),
+            listener,
+            serving: Arc::downgrade(&serving),
+            _open: open,
+        };
+        let (mut phase, slots) = (phase.clone(), Arc::clone(slots));
+        watch.spawn(async move {
+            tokio::select! {
+                () = listener::accept(&socket, &serving, &slots) => {}
+                () = phase.reached(Phase::Draining) => {}
+                _ = closed => {}
+            }
+        });
+        door
+    }
+
+    fn set_options(&self, mode: Mode, keepalive: &Keepalive) {
+        let Some(socket) = self.socket.upgrade() else { return };
+        let little = match mode {
+            Mode::Http => socket.keep_little_unsent(),
+            Mode::Tcp => Ok(()),
+        };
+        let set = |set: io::Result<()>, what: &str| {
+            if let Err(error) = set {
+                debug!(listener = &*self.listener, %error, what, "an option of the socket is not set");
+            }
+        };
+        set(little, "a limit on unsent bytes");
+        set(socket.keep_alive(keepalive), "keepalive");
+    }
+}

@@ -1,0 +1,296 @@
+//! What is served now, and how that becomes something else while it is served.
+//!
+//! Owns [`World`]: the generation that is served, the doors that it is served at, and what of
+//! earlier generations is still in use. A reload builds the next generation aside and then puts it
+//! in place in one go, in which nothing can fail and nothing waits. A connection is served to its
+//! end by what it began with. Refuses to know signals, and when to reload: that is `configure`.
+//! Read next: `generation`, then `doors` and `retire`.
+
+mod doors;
+mod retire;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+use futures_util::future::join_all;
+use portunus_certs::store::{CertificateStore, ReloadReport, StoreOptions};
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::UnixTime;
+use tokio::sync::watch;
+
+use crate::access::{AccessLog, Writer};
+use crate::admin::View;
+use crate::admin::status::{Resumption, client_policies};
+use crate::backend::{Backend, Resolver};
+use crate::config::Config;
+use crate::drain::{Drain, DrainWatch, WeakWatch};
+use crate::limit::{HandshakeLimit, Slots};
+use crate::metrics::Metrics;
+use crate::net::ListenAddr;
+use crate::phase::PhaseWatch;
+
+use super::generation::{Common, Generation};
+use super::sockets::Sockets;
+use super::{RunError, logs};
+use doors::{Doors, Opened};
+use retire::Retired;
+
+/// What is served now.
+pub(super) struct World {
+    common: Common,
+    current: watch::Sender<Arc<Generation>>,
+    view: Arc<ArcSwap<View>>,
+    doors: Doors,
+    phase: PhaseWatch,
+    /// Runs what goes on in the background, for as long as anything does.
+    watch: WeakWatch,
+    held: Mutex<Held>,
+    retired: Arc<Retired>,
+}
+
+/// What ends when its configuration does.
+#[derive(Default)]
+struct Held {
+    /// For each listener, in the order of the configuration.
+    listeners: Vec<HeldListener>,
+    /// For each backend, by its name.
+    backends: Vec<(Arc<str>, Drain)>,
+    sessions: Option<Drain>,
+    log: Option<Writer>,
+}
+
+/// The connections of one listener, as it is configured.
+struct HeldListener {
+    name: Arc<str>,
+    drain: Drain,
+    /// For connections that come in.
+    watch: WeakWatch,
+}
+
+/// The next generation, complete and not yet served.
+pub(super) struct Draft {
+    generation: Generation,
+    opened: Opened,
+    certificates: Option<CertificateStore>,
+    log: Option<(AccessLog, Option<Writer>)>,
+    resolver: Arc<Resolver>,
+}
+
+impl World {
+    /// Reads the certificates and what decides which clients are let in, and resolves the names of
+    /// endpoints; then it is complete, and nothing is served yet. Neither a missing certificate nor
+    /// a name that does not resolve keeps the process from starting; a file that clients are
+    /// authenticated by does.
+    pub(super) async fn build(
+        config: &Config,
+        metrics: &Arc<Metrics>,
+        sockets: Sockets,
+        phase: &PhaseWatch,
+        watch: &DrainWatch,
+    ) -> Result<(Self, Draft, ReloadReport), RunError> {
+        let process = metrics.process();
+        process.build_info.with_label_values(&[env!("CARGO_PKG_VERSION"), "rustls+aws-lc"]).set(1);
+        let (access, writer) = logs::open(config, metrics)?;
+        let (certificates, report) = CertificateStore::open(store_options(config), UnixTime::now());
+        let limits = &config.limits;
+        let handshakes = |gauge| {
+            HandshakeLimit::new(limits.handshakes_max, limits.handshakes_per_source_max, gauge)
+        };
+        let common = Common {
+            metrics: Arc::clone(metrics),
+            certificates: Arc::new(certificates),
+            handshakes: handshakes(process.handshakes_pending.clone()),
+            dialogues: handshakes(process.dialogues_pending.clone()),
+            slots: Slots::new(0),
+            access,
+        };
+        let config = Arc::new(config.clone());
+        let first = |errors: Vec<RunError>| errors.into_iter().next().expect("who fails says why");
+        let generation = Generation::build(Arc::clone(&config), None, &common).map_err(first)?;
+        let doors = Doors::default();
+        let opened = doors.open(&config, sockets).map_err(first)?;
+        let resolver = Arc::new(Resolver::new(config.nameservers.clone()));
+        resolve(&generation.backends, &resolver).await;
+        let nothing = generation.nothing();
+        let view = Arc::new(ArcSwap::from_pointee(view_of(&nothing, metrics)));
+        let held = Mutex::new(Held { log: writer, ..Held::default() });
+        let world = Self {
+            common,
+            current: watch::Sender::new(Arc::new(nothing)),
+            view,
+            doors,
+            phase: phase.clone(),
+            watch: watch.downgrade(),
+            held,
+            retired: Arc::default(),
+        };
+        let draft = Draft { generation, opened, certificates: None, log: None, resolver };
+        Ok((world, draft, report))
+    }
+
+    /// What is served now, and whatever will be.
+    pub(super) fn generations(&self) -> watch::Receiver<Arc<Generation>> {
+        self.current.subscribe()
+    }
+
+    /// What is served now.
+    pub(super) fn current(&self) -> Arc<Generation> {
+        Arc::clone(&self.current.borrow())
+    }
+
+    /// What is told of it.
+    pub(super) fn view(&self) -> Arc<ArcSwap<View>> {
+        Arc::clone(&self.view)
+    }
+
+    /// What all generations share.
+    pub(super) fn common(&self) -> &Common {
+        &self.common
+    }
+
+    /// Every address, with the name of its listener and the port that was really bound.
+    pub(super) fn addresses(&self) -> Vec<(Arc<str>, ListenAddr)> {
+        self.doors.addresses()
+    }
+
+    /// Builds what `config` says, beside what is served. It may block. Nothing that is served
+    /// changes by it, whatever comes of it.
+    pub(super) fn draft(&self, config: Config) -> Result<Draft, Vec<RunError>> {
+        let before = self.current();
+        let config = Arc::new(config);
+        let mut errors = Vec::new();
+        let certificates = self.other_certificates(&before.config, &config, &mut errors);
+        let log = match before.config.log.access == config.log.access
+            && before.config.log.format == config.log.format
+        {
+            true => None,
+            false => {
+                logs::open(&config, &self.common.metrics).map_err(|error| errors.push(error)).ok()
+            }
+        };
+        let generation = Generation::build(Arc::clone(&config), Some(&before), &self.common);
+        let generation = generation.map_err(|more| errors.extend(more)).ok();
+        let opened = self.doors.open(&config, Sockets::default());
+        let opened = opened.map_err(|more| errors.extend(more)).ok();
+        match (generation, opened) {
+            (Some(generation), Some(opened)) if errors.is_empty() => {
+                let resolver = Arc::new(Resolver::new(config.nameservers.clone()));
+                Ok(Draft { generation, opened, certificates, log, resolver })
+            }
+            _ => {
+                self.forget_what_never_was(&config);
+                Err(errors)
+            }
+        }
+    }
+
+    /// Finds out whether what `config` says could be served. Addresses are not tried, and no log is
+    /// opened, since both could be seen from outside.
+    pub(super) fn rehearse(&self, config: Config) -> Result<(), Vec<RunError>> {
+        let before = self.current();
+        let config = Arc::new(config);
+        let mut errors = Vec::new();
+        drop(self.other_certificates(&before.config, &config, &mut errors));
+        let built = Generation::build(Arc::clone(&config), Some(&before), &self.common);
+        errors.extend(built.err().unwrap_or_default());
+        self.forget_what_never_was(&config);
+        if errors.is_empty() { Ok(()) } else { Err(errors) }
+    }
+
+    /// The certificates of other places, if `config` names others. Where there are none, those of
+    /// before are better.
+    fn other_certificates(
+        &self,
+        before: &Config,
+        config: &Config,
+        errors: &mut Vec<RunError>,
+    ) -> Option<CertificateStore> {
+        let (old, new) = (&before.certificates, &config.certificates);
+        if old.paths == new.paths && old.strict_permissions == new.strict_permissions {
+            return None;
+        }
+        let (store, report) = CertificateStore::open(store_options(config), UnixTime::now());
+        if report.is_empty() && !new.paths.is_empty() && !self.common.certificates.load().is_empty()
+        {
+            let skipped = report.skipped.iter();
+            let why = skipped.map(|skipped| skipped.path.display().to_string()).collect();
+            errors.push(RunError::NoCertificates { skipped: why });
+            return None;
+        }
+        Some(store)
+    }
+
+    /// Puts `draft` in place of what is served, in one go. It may block for a moment.
+    pub(super) fn serve(&self, draft: Draft) {
+        // Without anything that runs, the process has ended.
+        let Some(watch) = self.watch.upgrade() else { return };
+        let Draft { generation, opened, certificates, log, resolver } = draft;
+        let (before, now) = (self.current(), Arc::new(generation));
+        let config = &now.config;
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(certificates) = certificates {
+            self.common.certificates.become_other(certificates);
+        }
+        if let Some((access, writer)) = log {
+            self.common.access.become_other(&access);
+            // Whatever was told to the one before is still written.
+            held.log = writer;
+        }
+        now.sessions.resize(config);
+        let limits = &config.limits;
+        for handshakes in [&self.common.handshakes, &self.common.dialogues] {
+            handshakes.resize(limits.handshakes_max, limits.handshakes_per_source_max);
+        }
+        if before.config.limits != *limits {
+            now.backends.iter().for_each(|backend| backend.set_limits(limits));
+        }
+        let served = self.begin_listeners(&mut held, &before, &now, &watch);
+        self.doors.serve(config, &served, opened, (&self.phase, &watch, &self.common.slots));
+        drop(served);
+        // Each accept loop holds a slot while it waits, and must not keep it from the others.
+        let loops = self.doors.count().saturating_sub(1);
+        self.common.slots.resize(config.server.connections_max.saturating_add(loops));
+        self.view.store(Arc::new(view_of(&now, &self.common.metrics)));
+        self.current.send_replace(Arc::clone(&now));
+        self.common.metrics.process().config_generation.set(now.number as i64);
+        self.forget_crls(&before.config, config);
+        self.begin_backends(&mut held, &now, &resolver, &watch);
+        self.begin_sessions(&mut held, &before, &now, &watch);
+    }
+
+    /// Resolves the names of what is new in `draft`.
+    pub(super) async fn resolve(&self, draft: &Draft) {
+        let before = self.current();
+        let is_new = |new: &&Arc<Backend>| !before.backends.iter().any(|old| Arc::ptr_eq(old, new));
+        let new: Vec<_> = draft.generation.backends.iter().filter(is_new).cloned().collect();
+        resolve(&new, &draft.resolver).await;
+    }
+
+    /// Writes the last lines of the access log.
+    pub(super) fn close_log(&self) {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).log = None;
+    }
+}
+
+async fn resolve(backends: &[Arc<Backend>], resolver: &Arc<Resolver>) {
+    join_all(backends.iter().map(|backend| backend.resolve_now(resolver))).await;
+}
+
+fn store_options(config: &Config) -> StoreOptions {
+    StoreOptions {
+        paths: config.certificates.paths.clone(),
+        strict_permissions: config.certificates.strict_permissions,
+        provider: Arc::new(aws_lc_rs::default_provider()),
+    }
+}
+
+fn view_of(generation: &Generation, metrics: &Metrics) -> View {
+    let config = &generation.config;
+    View {
+        generation: generation.number,
+        token: config.admin.as_ref().and_then(|admin| admin.token.clone()),
+        client_policies: client_policies(generation.client_auths.clone(), config),
+        resumption: Resumption::new(config, metrics),
+        backends: generation.backends.clone(),
+    }
+}
