@@ -9,7 +9,8 @@ use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
 
 use http_body_util::{BodyExt as _, Full};
-use hyper::body::Incoming;
+use hyper::body::{Bytes as Content, Incoming};
+use hyper::header::{CONNECTION, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::upgrade::OnUpgrade;
@@ -123,30 +124,31 @@ fn run(listener: TcpListener, kind: Kind) -> watch::Sender<bool> {
     leave
 }
 
-/// Serves pages until the connection ends, or, once it is told to leave, to the next answer.
-async fn serve(stream: TcpStream, mut leaving: watch::Receiver<bool>) {
-    let connection = http1::Builder::new()
-        .serve_connection(TokioIo::new(stream), service_fn(answer))
-        .with_upgrades();
-    tokio::pin!(connection);
+/// Serves pages until the connection ends. Once it is told to leave, every answer is the last one
+/// of its connection and says so; a connection on which nothing is asked just stays, since to end
+/// it would cut off whoever is asking at that moment.
+async fn serve(stream: TcpStream, leaving: watch::Receiver<bool>) {
+    let service = service_fn(|request| {
+        let leaving = leaving.clone();
+        async move {
+            let mut answer = answer(request).await;
+            if *leaving.borrow() && answer.status() == 200 {
+                let close = HeaderValue::from_static("close");
+                answer.headers_mut().insert(CONNECTION, close);
+            }
+            Ok::<_, Infallible>(answer)
+        }
+    });
+    let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
     // A proxy that breaks off is noticed by the client.
-    let over = tokio::select! {
-        _ = &mut connection => true,
-        _ = leaving.wait_for(|leaving| *leaving) => false,
-    };
-    if !over {
-        connection.as_mut().graceful_shutdown();
-        let _ = connection.await;
-    }
+    let _ = connection.with_upgrades().await;
 }
 
-async fn answer(
-    mut request: Request<Incoming>,
-) -> Result<Response<Full<hyper::body::Bytes>>, Infallible> {
+async fn answer(mut request: Request<Incoming>) -> Response<Full<Content>> {
     let path = request.uri().path().to_owned();
     let mut segments = path.split('/').skip(1);
-    let whole = |bytes: hyper::body::Bytes| Response::new(Full::new(bytes));
-    Ok(match segments.next() {
+    let whole = |bytes: Content| Response::new(Full::new(bytes));
+    match segments.next() {
         Some("bytes") => {
             let size = segments.next().and_then(|size| size.parse().ok()).unwrap_or(0);
             whole(filler(size))
@@ -155,7 +157,7 @@ async fn answer(
             tokio::spawn(talk(hyper::upgrade::on(&mut request)));
             let answer = Response::builder()
                 .status(101)
-                .header("connection", "upgrade")
+                .header(CONNECTION, "upgrade")
                 .header("upgrade", "websocket")
                 .header("sec-websocket-accept", ACCEPT);
             answer.body(Full::default()).expect("an answer is one")
@@ -164,7 +166,7 @@ async fn answer(
             Ok(body) => whole(body.to_bytes()),
             Err(_) => Response::builder().status(400).body(Full::default()).expect("it is one"),
         },
-    })
+    }
 }
 
 async fn talk(upgrade: OnUpgrade) {
