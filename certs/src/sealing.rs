@@ -44,6 +44,11 @@ impl SealKey {
         Ok(Self(bytes))
     }
 
+    /// The bytes, for a process that goes on with the key. They are secret.
+    pub(crate) fn expose(&self) -> &[u8; KEY_BYTES] {
+        &self.0
+    }
+
     /// The key for one purpose, from which this one cannot be told.
     #[must_use]
     pub fn derive(&self, purpose: &[u8]) -> Self {

@@ -76,6 +76,29 @@ impl TicketKey {
         Self { name: name_of(&secret), secret, origin, since: now.steady, limits }
     }
 
+    /// A key of a period that another process had before, with its limits, none of which is later
+    /// than that of a key of now: from when to when it opens, until when it seals and lives, and
+    /// since when there is one.
+    pub(super) fn inherited(
+        secret: SealKey,
+        origin: Origin,
+        [opens_from, opens_until, seals_until, dies, since]: [Duration; 5],
+        now: Moment,
+        options: &RingOptions,
+    ) -> Self {
+        let dies = dies.min(now.steady.saturating_add(options.life_max()));
+        let seals_until = seals_until.min(dies);
+        let limits = Limits { opens: [opens_from, opens_until], seals_until, dies };
+        let since = since.min(now.steady);
+        Self { name: name_of(&secret), secret, origin, since, limits: Some(limits) }
+    }
+
+    /// What [`Self::inherited`] takes; none for a key that has no limits.
+    pub(super) fn times(&self) -> Option<[Duration; 5]> {
+        let Limits { opens: [from, until], seals_until, dies } = self.limits?;
+        Some([from, until, seals_until, dies, self.since])
+    }
+
     /// The same key, with all its limits, as one that nobody else seals with.
     pub(super) fn as_local(&self) -> Self {
         let origin = match self.origin.period() {

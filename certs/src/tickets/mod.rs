@@ -10,9 +10,10 @@
 //! 1. Where it comes from: made here; [`file`](FileKeys), out of a file; [`agreed`](Agree), by
 //!    agreement of processes through a store.
 //! 2. `key`: its name, its secret, and the limits of its life.
-//! 3. `ring`: which keys open and which one seals, as a function of the moment.
-//! 4. [`TicketKeys`], here: the ring in use, and how one ring follows another.
-//! 5. [`ScopedTicketer`]: what one connection gets of it, in its context.
+//! 3. `heritage`: how it goes on in the process that follows this one.
+//! 4. `ring`: which keys open and which one seals, as a function of the moment.
+//! 5. [`TicketKeys`], here: the ring in use, and how one ring follows another.
+//! 6. [`ScopedTicketer`]: what one connection gets of it, in its context.
 //!
 //! **Time.** A [`Moment`] is read from two clocks: the wall clock, which processes share, and the
 //! steady one, which nobody can set: the wall time at which this object was made, and what has gone
@@ -34,6 +35,7 @@
 mod agreed;
 mod counts;
 mod file;
+mod heritage;
 mod key;
 mod ring;
 mod ticketer;
@@ -52,6 +54,7 @@ pub use agreed::{Agree, AgreementError};
 use counts::Counts;
 pub use counts::TicketStats;
 pub use file::{FileKeys, FileKeysError, KEYS_MAX, Place};
+pub use heritage::{HERITAGE_BYTES_MAX, HeritageError};
 use key::{Origin, TicketKey};
 use ring::Ring;
 pub use ring::{RingOptions, RingOptionsError};

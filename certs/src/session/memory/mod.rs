@@ -5,8 +5,10 @@
 //! go above it. It knows contexts as opaque bytes; what they mean is [`super`]. Sessions leave it
 //! and come back with their age, as `Exported`; where they go is nothing to it.
 //!
-//! `shard` is where sessions lie; this file is what the shards have in common.
+//! `shard` is where sessions lie, `parcel` how they go to another process; this file is what the
+//! shards have in common.
 
+mod parcel;
 mod shard;
 
 use std::fmt;
@@ -20,6 +22,7 @@ use zeroize::Zeroizing;
 use super::ContextId;
 use super::id::{SessionId, Use};
 use super::trace::LookupResult;
+pub use parcel::ParcelError;
 use shard::{Entry, Limits, Shard};
 
 /// How much is remembered, and for how long.

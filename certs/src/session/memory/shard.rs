@@ -66,6 +66,29 @@ impl Shard {
         Some(exported)
     }
 
+    /// The session that came first, with its age, which is there no longer; none if it is longer
+    /// than `room`.
+    pub(super) fn depart(&mut self, room: usize, now: Duration) -> Option<(SessionId, Exported)> {
+        loop {
+            let (key, ticket) = *self.queue.front()?;
+            let entry = self.entries.get(&key).filter(|entry| entry.ticket == ticket);
+            let living = entry.filter(|entry| !entry.is_expired(self.limits, now));
+            if living.is_some_and(|entry| entry.value.len() > room) {
+                return None;
+            }
+            let (is_own, is_living) = (entry.is_some(), living.is_some());
+            self.queue.pop_front();
+            let Some(entry) = is_own.then(|| self.remove(&key)).flatten() else { continue };
+            if is_living {
+                self.exported += 1;
+                let age = now.saturating_sub(entry.stored_at);
+                let Entry { value, context, usage, .. } = entry;
+                let session = Zeroizing::new(value.to_vec());
+                return Some((key, Exported { context, usage, session, age }));
+            }
+        }
+    }
+
     fn insert(&mut self, key: SessionId, mut entry: Entry, now: Duration) -> bool {
         let bytes = entry.bytes();
         let Limits { bytes_max, entry_bytes_max, .. } = self.limits;
@@ -144,7 +167,7 @@ impl Shard {
     }
 
     /// Drops the oldest session; false if there is none.
-    fn evict(&mut self) -> bool {
+    pub(super) fn evict(&mut self) -> bool {
         while let Some((key, ticket)) = self.queue.pop_front() {
             if self.entries.get(&key).is_some_and(|entry| entry.ticket == ticket) {
                 self.remove(&key);

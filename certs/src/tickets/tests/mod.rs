@@ -2,6 +2,7 @@
 
 mod agreement;
 mod files;
+mod heritage;
 mod rotation;
 mod tickets;
 

@@ -14,7 +14,7 @@ use crate::{CertificateStore, DevelopmentCa, StoreOptions};
 const TLS_1_3: &[u8] = &[0, 3, 4, 0x13, 1];
 const TLS_1_2: &[u8] = &[0, 3, 3, 0xc0, 0x2b];
 
-fn context(site: &str) -> ContextId {
+pub(super) fn context(site: &str) -> ContextId {
     static CREDENTIAL: OnceLock<Arc<crate::Credential>> = OnceLock::new();
     let credential = CREDENTIAL.get_or_init(|| {
         let folder = tempfile::tempdir().unwrap();
