@@ -54,3 +54,5 @@ mod tcp;
 mod telemetry;
 #[cfg(test)]
 mod tidy;
+#[cfg(test)]
+mod upgrade;

@@ -104,7 +104,7 @@ pub fn start(socket: OpenSocket, about: About) -> Result<Admin, AdminError> {
         }
     };
     let place = match socket.addr() {
-        ListenAddr::Tcp(_) => Place::Port,
+        ListenAddr::Tcp(_) | ListenAddr::Given(_) => Place::Port,
         ListenAddr::Unix(_) => Place::File,
     };
     let pages = Arc::new(Pages::new(about, place));

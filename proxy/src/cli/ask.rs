@@ -74,6 +74,8 @@ fn exchange(admin: &Admin, method: &str, target: &str, timeout: Duration) -> io:
             stream.write_all(request.as_bytes())?;
             stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer)?;
         }
+        // The configuration allows no such address here.
+        ListenAddr::Given(_) => return Err(io::ErrorKind::Unsupported.into()),
         ListenAddr::Unix(path) => {
             let mut stream = UnixStream::connect(path)?;
             stream.set_read_timeout(Some(timeout))?;

@@ -4,6 +4,7 @@
 
 use crate::config::{Config, LogFormat};
 use crate::log::{self, Format};
+use crate::runtime::activation;
 use crate::runtime::{Addresses, End, HangUp, RunError, Runtime, Sockets};
 
 use super::{ConfigFile, DONE, FAILED, USAGE, fail};
@@ -22,7 +23,7 @@ pub(super) fn run(file: &ConfigFile) -> u8 {
 
 /// Opens what needs the rank that the process was started with, then serves.
 fn start(config: &Config) -> Result<End, RunError> {
-    let sockets = Sockets::open(config)?;
+    let sockets = Sockets::open(config, activation::take()?)?;
     let runtime = Runtime::new(config.server.workers, HangUp::Reload)?;
     runtime.run(config, sockets, |_| {})
 }
@@ -44,7 +45,7 @@ pub(super) fn serve(runtime: Runtime, config: &Config, ready: impl FnOnce(&Addre
     if let Err(code) = start_log(config) {
         return code;
     }
-    ended(Sockets::open(config).and_then(|sockets| runtime.run(config, sockets, ready)))
+    ended(Sockets::open(config, Vec::new()).and_then(|sockets| runtime.run(config, sockets, ready)))
 }
 
 /// The exit code for this end.

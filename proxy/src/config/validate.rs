@@ -15,7 +15,7 @@ use toml::de::DeTable;
 
 use super::backends::backend;
 use super::error::{Collector, ConfigErrors, Place, Problem};
-use super::listeners::{Shared, listen_addr, listener};
+use super::listeners::{Shared, admin_addr, listener};
 use super::reference::Surroundings;
 use super::resumption::resumption;
 use super::schema::{
@@ -91,7 +91,7 @@ fn resolve(root: Root, reader: &mut Reader<'_>) -> Config {
     };
     let admin = match root.admin.listen.text.as_str() {
         "off" => None,
-        _ => listen_addr(&root.admin.listen, &mut shared.taken, reader)
+        _ => admin_addr(&root.admin.listen, &mut shared.taken, reader)
             .map(|listen| Admin { listen, token: root.admin.token }),
     };
     check_token(admin.as_ref(), &root.admin.listen, reader);

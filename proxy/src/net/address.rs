@@ -8,13 +8,15 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
-/// Where a listener waits: `host:port` with a literal IP address, or `unix:/path`.
+/// Where a listener waits: `host:port` with a literal IP address, `unix:/path`, or `fd:name`.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub enum ListenAddr {
     /// An IPv4 or IPv6 address with a port; `[::]` is dual stack.
     Tcp(SocketAddr),
     /// The path of a unix socket.
     Unix(PathBuf),
+    /// Wherever the sockets of this name wait that a supervisor opened.
+    Given(Arc<str>),
 }
 
 impl ListenAddr {
@@ -23,6 +25,8 @@ impl ListenAddr {
         match self {
             Self::Tcp(addr) => addr.ip().to_canonical().is_loopback(),
             Self::Unix(_) => true,
+            // Nobody knows before it is open.
+            Self::Given(_) => false,
         }
     }
 
@@ -30,7 +34,7 @@ impl ListenAddr {
     pub fn port(&self) -> Option<u16> {
         match self {
             Self::Tcp(addr) => Some(addr.port()),
-            Self::Unix(_) => None,
+            Self::Unix(_) | Self::Given(_) => None,
         }
     }
 }
@@ -45,15 +49,29 @@ impl FromStr for ListenAddr {
                 path => Ok(Self::Unix(PathBuf::from(path))),
             };
         }
+        if let Some(name) = text.strip_prefix("fd:") {
+            // As systemd allows them (sd_pid_notify_with_fds(3)).
+            let is_good = |byte: u8| (b' '..=b'~').contains(&byte) && byte != b':';
+            return match name.len() {
+                1..=GIVEN_NAME_BYTES_MAX if name.bytes().all(is_good) => {
+                    Ok(Self::Given(name.into()))
+                }
+                _ => Err(AddressError::BadGivenName),
+            };
+        }
         text.parse().map(Self::Tcp).map_err(|_| AddressError::NotAnAddress)
     }
 }
+
+/// What systemd allows.
+const GIVEN_NAME_BYTES_MAX: usize = 255;
 
 impl fmt::Display for ListenAddr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp(addr) => addr.fmt(f),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Given(name) => write!(f, "fd:{name}"),
         }
     }
 }
@@ -145,6 +163,9 @@ impl fmt::Display for EndpointAddr {
 /// Why a text is not an address.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum AddressError {
+    /// The name behind `fd:` is none that a supervisor gives.
+    #[error("`fd:` needs the name of a socket, without `:`")]
+    BadGivenName,
     /// The host part has a character that no host name has.
     #[error("the host is not a name or an IP address")]
     BadHost,

@@ -1,19 +1,24 @@
 //! Listening sockets: bound once, each with an error that names its address.
 //!
 //! Owns binding, for TCP over IPv4, IPv6 and both, and for unix sockets, whose file is removed at
-//! the end. An [`OpenSocket`] needs no runtime, so it can be bound before there are threads; a
-//! [`ListenSocket`] is one that is accepted on. Refuses to know who accepts.
+//! the end, and taking over what others bound. An [`OpenSocket`] needs no runtime, so it can be bound
+//! before there are threads; a [`ListenSocket`] is one that is accepted on; a [`Hold`] is a second
+//! hand on it, for whoever gives it to another process. Refuses to know who accepts.
 
 use std::fs::Permissions;
 use std::io;
 use std::net::{self, SocketAddr};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use socket2::{Domain, Protocol, SockRef, Type};
 use tokio::net::{TcpListener, UnixListener};
 
+use super::gate::Gate;
 use super::{Keepalive, ListenAddr, PeerAddr, Socket};
 
 /// A bound socket on which nobody accepts yet; connections wait in the kernel.
@@ -21,6 +26,8 @@ use super::{Keepalive, ListenAddr, PeerAddr, Socket};
 pub struct OpenSocket {
     addr: ListenAddr,
     bound: OpenBound,
+    gate: Gate,
+    hold: Arc<Hold>,
 }
 
 /// A bound socket that is accepted on.
@@ -28,16 +35,14 @@ pub struct OpenSocket {
 pub struct ListenSocket {
     addr: ListenAddr,
     bound: Bound<TcpListener, UnixListener>,
+    gate: Gate,
+    _hold: Arc<Hold>,
 }
 
 #[derive(Debug)]
 enum Bound<T, U> {
     Tcp(T),
-    Unix {
-        socket: U,
-        /// Goes when the socket does.
-        file: SocketFile,
-    },
+    Unix(U),
 }
 
 impl OpenSocket {
@@ -45,31 +50,91 @@ impl OpenSocket {
     /// the options of their listening socket, which are those of `keepalive`.
     pub fn bind(addr: &ListenAddr, keepalive: &Keepalive) -> Result<Self, BindError> {
         let bound = match addr {
-            ListenAddr::Tcp(addr) => bind_tcp(*addr, keepalive),
-            ListenAddr::Unix(path) => bind_unix(path).map(|bound| (addr.clone(), bound)),
+            ListenAddr::Tcp(addr) => bind_tcp(*addr, keepalive).map(|bound| (bound, None)),
+            ListenAddr::Unix(path) => bind_unix(path).map(|(bound, file)| (bound, Some(file))),
+            ListenAddr::Given(_) => Err(io::ErrorKind::NotFound.into()),
         };
-        let (addr, bound) = bound.map_err(|cause| BindError { addr: addr.clone(), cause })?;
-        Ok(Self { addr, bound })
+        let opened = bound.and_then(|(bound, file)| Self::of(bound, file));
+        opened.map_err(|cause| BindError { addr: addr.clone(), cause })
+    }
+
+    /// Takes over what another process bound as `addr`. Whose file it is, decides who removes it.
+    pub fn adopt(
+        descriptor: OwnedFd,
+        addr: &ListenAddr,
+        file: FileOwner,
+        keepalive: &Keepalive,
+    ) -> Result<Self, BindError> {
+        let adopted = adopt(descriptor, file, keepalive);
+        adopted.map_err(|cause| BindError { addr: addr.clone(), cause })
+    }
+
+    fn of(bound: OpenBound, file: Option<SocketFile>) -> io::Result<Self> {
+        let (addr, descriptor) = match &bound {
+            Bound::Tcp(socket) => (ListenAddr::Tcp(socket.local_addr()?), socket.as_fd()),
+            Bound::Unix(socket) => {
+                let path = socket.local_addr()?.as_pathname().map(Path::to_owned);
+                (ListenAddr::Unix(path.unwrap_or_default()), socket.as_fd())
+            }
+        };
+        let hold = Arc::new(Hold { descriptor: descriptor.try_clone_to_owned()?, file });
+        Ok(Self { addr, bound, gate: Gate::default(), hold })
+    }
+
+    /// The same socket, behind `gate`.
+    pub fn behind(self, gate: Gate) -> Self {
+        Self { gate, ..self }
     }
 
     /// The address with the port that was really bound.
     pub fn addr(&self) -> &ListenAddr {
         &self.addr
     }
+
+    /// A second hand on the socket, for as long as the first one has it.
+    pub fn hold(&self) -> &Arc<Hold> {
+        &self.hold
+    }
+}
+
+/// Who removes the file of a unix socket that was taken over.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum FileOwner {
+    /// This process, when it closes the socket.
+    Us,
+    /// Whoever made it.
+    Others,
+}
+
+/// A second hand on a socket. The socket is closed when nobody holds it.
+#[derive(Debug)]
+pub struct Hold {
+    descriptor: OwnedFd,
+    file: Option<SocketFile>,
+}
+
+impl Hold {
+    /// The socket.
+    pub fn descriptor(&self) -> BorrowedFd<'_> {
+        self.descriptor.as_fd()
+    }
+
+    /// Leaves the file of a unix socket to another process, which has the socket as well.
+    pub fn leave_file(&self) {
+        self.file.iter().for_each(|file| file.is_left.store(true, Ordering::Relaxed));
+    }
 }
 
 impl ListenSocket {
     /// Takes an open socket over, within a runtime.
     pub fn new(open: OpenSocket) -> Result<Self, BindError> {
-        let OpenSocket { addr, bound } = open;
+        let OpenSocket { addr, bound, gate, hold } = open;
         let bound = match bound {
             Bound::Tcp(socket) => TcpListener::from_std(socket).map(Bound::Tcp),
-            Bound::Unix { socket, file } => {
-                UnixListener::from_std(socket).map(|socket| Bound::Unix { socket, file })
-            }
+            Bound::Unix(socket) => UnixListener::from_std(socket).map(Bound::Unix),
         };
         match bound {
-            Ok(bound) => Ok(Self { addr, bound }),
+            Ok(bound) => Ok(Self { addr, bound, gate, _hold: hold }),
             Err(cause) => Err(BindError { addr, cause }),
         }
     }
@@ -94,18 +159,29 @@ impl ListenSocket {
     pub fn keep_alive(&self, keepalive: &Keepalive) -> io::Result<()> {
         match &self.bound {
             Bound::Tcp(socket) => keepalive.apply(&SockRef::from(socket)),
-            Bound::Unix { .. } => Ok(()),
+            Bound::Unix(_) => Ok(()),
         }
     }
 
-    /// Waits for a connection and says who opened it.
+    /// Waits for a connection, while the gate is open, and says who opened it.
     pub async fn accept(&self) -> io::Result<(Socket, PeerAddr)> {
+        loop {
+            self.gate.opened().await;
+            tokio::select! {
+                biased;
+                accepted = self.accept_behind() => return accepted,
+                () = self.gate.shut() => {}
+            }
+        }
+    }
+
+    async fn accept_behind(&self) -> io::Result<(Socket, PeerAddr)> {
         match &self.bound {
             Bound::Tcp(socket) => {
                 let (stream, peer) = socket.accept().await?;
                 Ok((Socket::Tcp(stream), PeerAddr::new(peer)))
             }
-            Bound::Unix { socket, .. } => {
+            Bound::Unix(socket) => {
                 let (stream, _) = socket.accept().await?;
                 Ok((Socket::Unix(stream), PeerAddr::UNIX))
             }
@@ -115,7 +191,7 @@ impl ListenSocket {
 
 type OpenBound = Bound<net::TcpListener, unix::net::UnixListener>;
 
-fn bind_tcp(addr: SocketAddr, keepalive: &Keepalive) -> io::Result<(ListenAddr, OpenBound)> {
+fn bind_tcp(addr: SocketAddr, keepalive: &Keepalive) -> io::Result<OpenBound> {
     let socket =
         socket2::Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
@@ -127,11 +203,10 @@ fn bind_tcp(addr: SocketAddr, keepalive: &Keepalive) -> io::Result<(ListenAddr, 
     socket.bind(&addr.into())?;
     keepalive.apply(&SockRef::from(&socket))?;
     socket.listen(BACKLOG)?;
-    let socket = net::TcpListener::from(socket);
-    Ok((ListenAddr::Tcp(socket.local_addr()?), Bound::Tcp(socket)))
+    Ok(Bound::Tcp(net::TcpListener::from(socket)))
 }
 
-fn bind_unix(path: &Path) -> io::Result<OpenBound> {
+fn bind_unix(path: &Path) -> io::Result<(OpenBound, SocketFile)> {
     use unix::net::UnixListener;
     let socket = match UnixListener::bind(path) {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse && is_abandoned(path) => {
@@ -140,10 +215,23 @@ fn bind_unix(path: &Path) -> io::Result<OpenBound> {
         }
         bound => bound,
     }?;
-    let file = SocketFile(path.to_owned());
+    let file = SocketFile::new(path.to_owned());
     socket.set_nonblocking(true)?;
     std::fs::set_permissions(path, Permissions::from_mode(SOCKET_MODE))?;
-    Ok(Bound::Unix { socket, file })
+    Ok((Bound::Unix(socket), file))
+}
+
+fn adopt(descriptor: OwnedFd, owner: FileOwner, keepalive: &Keepalive) -> io::Result<OpenSocket> {
+    let socket = socket2::Socket::from(descriptor);
+    socket.set_nonblocking(true)?;
+    if socket.domain()? == Domain::UNIX {
+        let bound = unix::net::UnixListener::from(OwnedFd::from(socket));
+        let path = bound.local_addr()?.as_pathname().map(Path::to_owned);
+        let file = path.filter(|_| owner == FileOwner::Us).map(SocketFile::new);
+        return OpenSocket::of(Bound::Unix(bound), file);
+    }
+    keepalive.apply(&SockRef::from(&socket))?;
+    OpenSocket::of(Bound::Tcp(net::TcpListener::from(socket)), None)
 }
 
 /// Whether `path` is a socket that nobody listens on, left behind by a process that was killed.
@@ -153,14 +241,25 @@ fn is_abandoned(path: &Path) -> bool {
     is_socket && unix::net::UnixStream::connect(path).err().is_some_and(refused)
 }
 
-/// The file of a unix socket; removed when the socket is closed.
+/// The file of a unix socket; removed when nobody holds the socket, unless it was left to others.
 #[derive(Debug)]
-struct SocketFile(PathBuf);
+struct SocketFile {
+    path: PathBuf,
+    is_left: AtomicBool,
+}
+
+impl SocketFile {
+    fn new(path: PathBuf) -> Self {
+        Self { path, is_left: AtomicBool::new(false) }
+    }
+}
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        // A file that somebody else removed is gone, which is all that is wanted.
-        let _ = std::fs::remove_file(&self.0);
+        if !*self.is_left.get_mut() {
+            // A file that somebody else removed is gone, which is all that is wanted.
+            let _ = std::fs::remove_file(&self.path);
+        }
     }
 }
 
@@ -183,6 +282,10 @@ impl BindError {
             io::ErrorKind::PermissionDenied => Some(
                 "ports below 1024 need the capability CAP_NET_BIND_SERVICE; a unix socket needs \
                  write access to its folder",
+            ),
+            io::ErrorKind::NotFound if matches!(self.addr, ListenAddr::Given(_)) => Some(
+                "the supervisor gave no socket of this name: with systemd it is `FileDescriptorName=` \
+                 of a socket unit that is `Requires=` and `After=` of the service",
             ),
             io::ErrorKind::AddrNotAvailable => {
                 Some("no interface of this machine has the address; `ip addr` shows those it has")

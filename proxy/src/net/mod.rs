@@ -7,6 +7,7 @@
 mod address;
 mod chunk;
 mod cut;
+pub mod gate;
 pub mod listen;
 mod name;
 mod peek;

@@ -4,6 +4,7 @@
 //! built and every address bound before anything is served, so a start fails whole or not at all.
 //! Refuses to know what a connection does. Read next: `listener`.
 
+pub mod activation;
 pub mod clients;
 mod configure;
 mod generation;
@@ -37,12 +38,13 @@ use crate::control::{Order, OrderQueue, Orders, Verdict};
 use crate::drain::{Drain, DrainWatch};
 use crate::metrics::Metrics;
 use crate::net::ListenAddr;
-use crate::net::listen::{BindError, OpenSocket};
+use crate::net::listen::BindError;
 use crate::phase::{Phase, PhaseTeller};
 
 pub use signals::HangUp;
-pub use sockets::Sockets;
+pub use sockets::{Sockets, Spare};
 
+use activation::ActivationError;
 use configure::{Asks, Configure};
 use reload::Reloader;
 use resumption::ResumptionError;
@@ -122,14 +124,14 @@ impl Addresses {
     pub fn port(&self, listener: &str) -> Option<u16> {
         self.0.iter().find_map(|(name, addr)| match addr {
             ListenAddr::Tcp(addr) if **name == *listener => Some(addr.port()),
-            ListenAddr::Tcp(_) | ListenAddr::Unix(_) => None,
+            ListenAddr::Tcp(_) | ListenAddr::Unix(_) | ListenAddr::Given(_) => None,
         })
     }
 }
 
 async fn live(
     config: &Config,
-    mut sockets: Sockets,
+    sockets: Sockets,
     mut signals: Signals,
     ready: impl FnOnce(&Addresses),
 ) -> Result<End, RunError> {
@@ -140,10 +142,7 @@ async fn live(
     let mut addresses = Addresses::default();
     let admin = match &config.admin {
         Some(admin) => {
-            let socket = match sockets.take(&admin.listen) {
-                Some(open) => Ok(open),
-                None => OpenSocket::bind(&admin.listen, &config.limits.keepalive),
-            };
+            let socket = sockets.take_admin(&admin.listen, &config.limits.keepalive);
             let socket = socket.map_err(|cause| RunError::Admin(AdminError::Bind(cause)))?;
             addresses.0.push(("admin".into(), socket.addr().clone()));
             Some(socket)
@@ -262,6 +261,9 @@ pub enum RunError {
     /// Requests could not be logged.
     #[error("no access log")]
     AccessLog(#[from] AccessLogError),
+    /// What a supervisor gave cannot be used.
+    #[error("sockets of the supervisor")]
+    Activation(#[from] ActivationError),
     /// The admin listener could not be started.
     #[error("the admin listener could not start")]
     Admin(#[source] AdminError),

@@ -1,50 +1,241 @@
-//! The listening sockets of the process, opened before it has threads.
+//! The listening sockets of the process, opened before it has threads, and the book of them.
 //!
-//! Owns where each socket comes from: it is bound, and all of them are or none. Opened this early, a
-//! process may give up afterwards what it needed for that. Refuses to know what is served on them.
-//! Read next: `net::listen`.
+//! Owns where each socket comes from: a process that this one follows, a supervisor, or it is bound;
+//! all of the first ones are open or none. Opened this early, a process may give up afterwards what
+//! it needed for that. Knows every socket that is open at any time, so that all of them can be
+//! handed over, and has one gate before them all. Refuses to know what is served on them. Read next:
+//! `net::listen`, and `handoff` for how sockets come and go.
 
-use std::sync::Arc;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use socket2::SockRef;
 
 use crate::admin::AdminError;
 use crate::config::{Config, Listener};
 use crate::connection::Entrance;
-use crate::net::ListenAddr;
-use crate::net::listen::OpenSocket;
+use crate::net::gate::{Gate, Gatekeeper};
+use crate::net::listen::{BindError, FileOwner, Hold, OpenSocket};
+use crate::net::{Keepalive, ListenAddr};
 
 use super::RunError;
 
-/// Sockets that are open and not yet served, each with the address of the configuration that it is
-/// for.
+/// Every listening socket of the process.
+#[derive(Clone, Debug)]
+pub struct Sockets(Arc<Book>);
+
+#[derive(Debug)]
+struct Book {
+    gate: Gate,
+    keeper: Gatekeeper,
+    lists: Mutex<Lists>,
+}
+
 #[derive(Debug, Default)]
-pub struct Sockets(Vec<(ListenAddr, OpenSocket)>);
+struct Lists {
+    /// Nobody has asked for them.
+    spare: Vec<Spare>,
+    /// Open, and not yet served on.
+    waiting: Vec<(SocketName, OpenSocket)>,
+    /// Open, whoever has them.
+    held: Vec<(SocketName, Weak<Hold>)>,
+    /// Which of those that came from a process before were asked for.
+    taken: Vec<u32>,
+}
+
+/// What tells a listening socket from others, beside the address that the kernel knows.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub(super) struct SocketName {
+    /// The name of its listener.
+    pub owner: String,
+    /// The address as the configuration has it.
+    pub configured: String,
+}
+
+/// A socket that somebody else opened.
+#[derive(Debug)]
+pub struct Spare {
+    name: SocketName,
+    descriptor: OwnedFd,
+    /// Its place among those of the process before, if it comes from one.
+    place: Option<u32>,
+}
+
+impl Spare {
+    /// A socket of a supervisor.
+    pub fn given(name: &str, descriptor: OwnedFd) -> Self {
+        let name = SocketName { owner: String::new(), configured: format!("{GIVEN}{name}") };
+        Self { name, descriptor, place: None }
+    }
+
+    /// A socket of the process before, at this place in the order in which they came.
+    pub(super) fn inherited(name: SocketName, descriptor: OwnedFd, place: u32) -> Self {
+        Self { name, descriptor, place: Some(place) }
+    }
+
+    /// Whether this is the socket for `addr` of `owner`.
+    fn is_for(&self, owner: &str, addr: &ListenAddr) -> bool {
+        let SocketName { owner: had_by, configured } = &self.name;
+        let bound = SockRef::from(&self.descriptor).local_addr().ok();
+        match addr {
+            ListenAddr::Given(name) => configured.strip_prefix(GIVEN) == Some(&**name),
+            // Each port that the system chose is another one.
+            ListenAddr::Tcp(tcp) if tcp.port() == 0 => {
+                had_by == owner && *configured == addr.to_string()
+            }
+            ListenAddr::Tcp(tcp) => {
+                bound.and_then(|bound| bound.as_socket()).is_some_and(|bound| same(bound, *tcp))
+            }
+            ListenAddr::Unix(path) => {
+                bound.is_some_and(|bound| bound.as_pathname() == Some(path.as_path()))
+            }
+        }
+    }
+
+    fn adopt(self, addr: &ListenAddr, keepalive: &Keepalive) -> Result<OpenSocket, BindError> {
+        let file = match self.name.configured.starts_with(GIVEN) {
+            true => FileOwner::Others,
+            false => FileOwner::Us,
+        };
+        OpenSocket::adopt(self.descriptor, addr, file, keepalive)
+    }
+}
+
+fn same(one: SocketAddr, other: SocketAddr) -> bool {
+    (one.ip(), one.port()) == (other.ip(), other.port())
+}
 
 impl Sockets {
-    /// Opens every address of every listener, and that of the admin listener.
-    pub fn open(config: &Config) -> Result<Self, RunError> {
+    /// Opens every address of every listener, and that of the admin listener, from among `spare`
+    /// where it is there.
+    pub fn open(config: &Config, spare: Vec<Spare>) -> Result<Self, RunError> {
+        let (keeper, gate) = Gatekeeper::new();
+        let lists = Mutex::new(Lists { spare, ..Lists::default() });
+        let sockets = Self(Arc::new(Book { gate, keeper, lists }));
         let keepalive = &config.limits.keepalive;
-        let mut sockets = Self::default();
         if let Some(admin) = &config.admin {
-            let socket = OpenSocket::bind(&admin.listen, keepalive)
+            sockets
+                .prepare(ADMIN, &admin.listen, keepalive)
                 .map_err(|cause| RunError::Admin(AdminError::Bind(cause)))?;
-            sockets.0.push((admin.listen.clone(), socket));
         }
         for listener in &config.listeners {
+            let name = &listener.name;
             for (addr, _) in entrances(listener) {
-                let socket = OpenSocket::bind(addr, keepalive).map_err(|cause| RunError::Bind {
-                    listener: Arc::clone(&listener.name),
-                    cause,
-                })?;
-                sockets.0.push((addr.clone(), socket));
+                sockets
+                    .prepare(name, addr, keepalive)
+                    .map_err(|cause| RunError::Bind { listener: Arc::clone(name), cause })?;
             }
+        }
+        // What the process before had is served on no more. What a supervisor gave may be asked for
+        // by a later configuration.
+        sockets.lists().spare.retain(|spare| spare.place.is_none());
+        Ok(sockets)
+    }
+
+    fn prepare(
+        &self,
+        owner: &str,
+        addr: &ListenAddr,
+        keepalive: &Keepalive,
+    ) -> Result<(), BindError> {
+        let opened = self.open_now(owner, addr, keepalive)?;
+        self.lists().waiting.extend(opened);
+        Ok(())
+    }
+
+    /// The sockets for this address of a listener: those that wait for it, or else opened now. It
+    /// is one, unless a supervisor gave several of one name.
+    pub(super) fn take(
+        &self,
+        owner: &str,
+        addr: &ListenAddr,
+        keepalive: &Keepalive,
+    ) -> Result<Vec<OpenSocket>, BindError> {
+        let (wanted, is_given) = (addr.to_string(), matches!(addr, ListenAddr::Given(_)));
+        let mut found = Vec::new();
+        let mut lists = self.lists();
+        let is_wanted = |name: &SocketName| name.owner == owner && name.configured == wanted;
+        while let Some(place) = lists.waiting.iter().position(|(name, _)| is_wanted(name)) {
+            found.push(lists.waiting.remove(place).1);
+            if !is_given {
+                break;
+            }
+        }
+        drop(lists);
+        if found.is_empty() {
+            let opened = self.open_now(owner, addr, keepalive)?;
+            found.extend(opened.into_iter().map(|(_, socket)| socket));
+        }
+        Ok(found)
+    }
+
+    /// The same for the admin listener.
+    pub(super) fn take_admin(
+        &self,
+        addr: &ListenAddr,
+        keepalive: &Keepalive,
+    ) -> Result<OpenSocket, BindError> {
+        match self.take(ADMIN, addr, keepalive)?.pop() {
+            Some(socket) => Ok(socket),
+            None => OpenSocket::bind(addr, keepalive),
+        }
+    }
+
+    fn open_now(
+        &self,
+        owner: &str,
+        addr: &ListenAddr,
+        keepalive: &Keepalive,
+    ) -> Result<Vec<(SocketName, OpenSocket)>, BindError> {
+        let mut lists = self.lists();
+        let mut opened = Vec::new();
+        while let Some(place) = lists.spare.iter().position(|spare| spare.is_for(owner, addr)) {
+            let spare = lists.spare.remove(place);
+            lists.taken.extend(spare.place);
+            let is_given = spare.name.configured.starts_with(GIVEN);
+            opened.push((is_given, spare.adopt(addr, keepalive)?));
+            if !matches!(addr, ListenAddr::Given(_)) {
+                break;
+            }
+        }
+        if opened.is_empty() {
+            opened.push((false, OpenSocket::bind(addr, keepalive)?));
+        }
+        lists.held.retain(|(_, hold)| hold.strong_count() > 0);
+        let name = |configured| SocketName { owner: owner.to_owned(), configured };
+        let mut sockets = Vec::with_capacity(opened.len());
+        for (is_given, socket) in opened {
+            // Whose file it is goes along with the name, whatever it was asked for as.
+            let known_as = match addr {
+                ListenAddr::Unix(_) if is_given => format!("{GIVEN}{addr}"),
+                _ => addr.to_string(),
+            };
+            lists.held.push((name(known_as), Arc::downgrade(socket.hold())));
+            sockets.push((name(addr.to_string()), socket.behind(self.0.gate.clone())));
         }
         Ok(sockets)
     }
 
-    /// The socket for this address, if it is open and was not taken.
-    pub(super) fn take(&mut self, addr: &ListenAddr) -> Option<OpenSocket> {
-        let place = self.0.iter().position(|(of, _)| of == addr)?;
-        Some(self.0.swap_remove(place).1)
+    /// The gate before all of them.
+    pub fn keeper(&self) -> &Gatekeeper {
+        &self.0.keeper
+    }
+
+    /// Every socket that is open now.
+    pub(super) fn held(&self) -> Vec<(SocketName, Arc<Hold>)> {
+        let lists = self.lists();
+        let held = lists.held.iter();
+        held.filter_map(|(name, hold)| Some((name.clone(), hold.upgrade()?))).collect()
+    }
+
+    /// Which of those of the process before are in use.
+    pub(super) fn taken(&self) -> Vec<u32> {
+        self.lists().taken.clone()
+    }
+
+    fn lists(&self) -> MutexGuard<'_, Lists> {
+        self.0.lists.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -53,4 +244,108 @@ pub(super) fn entrances(listener: &Listener) -> impl Iterator<Item = (&ListenAdd
     let redirect = listener.http.redirect.iter().flat_map(|redirect| &redirect.addresses);
     let main = listener.addresses.iter().map(|addr| (addr, Entrance::Main));
     main.chain(redirect.map(|addr| (addr, Entrance::Redirect)))
+}
+
+/// Who has the socket of the admin listener; no listener can be called so.
+const ADMIN: &str = "admin listener";
+/// Before the name of a socket that a supervisor opened.
+const GIVEN: &str = "fd:";
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::os::unix::net::UnixListener;
+    use std::path::Path;
+
+    use super::*;
+
+    fn config(listen: &str) -> Config {
+        let text = format!(
+            "admin.listen = 'off'\n[listener.web]\nlisten = {listen}\nbackend = 'b'\nmode = 'tcp'\n\
+             [backend.b]\nendpoints = ['h:1']\n"
+        );
+        Config::parse(&text, "config.toml", Path::new("/nowhere")).unwrap()
+    }
+
+    fn taken(sockets: &Sockets, config: &Config) -> Vec<ListenAddr> {
+        let keepalive = &config.limits.keepalive;
+        let mut taken = Vec::new();
+        for addr in &config.listeners[0].addresses {
+            let sockets = sockets.take("web", addr, keepalive).unwrap();
+            taken.extend(sockets.iter().map(|socket| socket.addr().clone()));
+        }
+        taken
+    }
+
+    fn name(owner: &str, configured: &str) -> SocketName {
+        SocketName { owner: owner.to_owned(), configured: configured.to_owned() }
+    }
+
+    #[test]
+    fn all_sockets_of_one_name_are_served_on_and_those_of_others_kept_for_later() {
+        let [one, two, other] = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+        let [a, b, c] = [&one, &two, &other].map(|it| ListenAddr::Tcp(it.local_addr().unwrap()));
+        let spare = vec![
+            Spare::given("web", one.into()),
+            Spare::given("other", other.into()),
+            Spare::given("web", two.into()),
+        ];
+        let first = config("['fd:web']");
+        let sockets = Sockets::open(&first, spare).unwrap();
+        assert_eq!(taken(&sockets, &first), [a, b]);
+        assert_eq!(taken(&sockets, &config("['fd:other']")), [c]);
+        let missing = Sockets::open(&config("['fd:none']"), Vec::new()).unwrap_err();
+        assert!(missing.hint().unwrap().contains("FileDescriptorName="), "{missing:?}");
+    }
+
+    #[test]
+    fn a_socket_of_the_process_before_is_found_by_where_it_is_bound() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("socket");
+        let [tcp, chosen] = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+        let (tcp_addr, chosen_addr) = (tcp.local_addr().unwrap(), chosen.local_addr().unwrap());
+        let unix = UnixListener::bind(&path).unwrap();
+        let left = TcpListener::bind("127.0.0.1:0").unwrap();
+        let spare = vec![
+            Spare::inherited(name("web", "127.0.0.1:1"), left.into(), 0),
+            Spare::inherited(name("before", &tcp_addr.to_string()), tcp.into(), 1),
+            Spare::inherited(name("web", "127.0.0.1:0"), chosen.into(), 2),
+            Spare::inherited(name("web", "unix:x"), unix.into(), 3),
+        ];
+        let listen = format!("['127.0.0.1:0', 'unix:{}', '{tcp_addr}']", path.display());
+        let config = config(&listen);
+        let sockets = Sockets::open(&config, spare).unwrap();
+        assert_eq!(sockets.taken(), [2, 3, 1]);
+        let wanted = [
+            ListenAddr::Tcp(chosen_addr),
+            ListenAddr::Unix(path.clone()),
+            ListenAddr::Tcp(tcp_addr),
+        ];
+        let held = sockets.held();
+        assert_eq!(held.len(), 3);
+        assert_eq!(taken(&sockets, &config), wanted);
+        assert!(!path.exists() || held.len() == 3);
+        drop(held);
+        assert!(sockets.held().is_empty(), "who has taken them has dropped them");
+        assert!(!path.exists(), "the file of our own goes with the socket");
+    }
+
+    #[test]
+    fn the_file_of_a_socket_that_a_supervisor_opened_stays_through_every_upgrade() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("socket");
+        let mut descriptor = OwnedFd::from(UnixListener::bind(&path).unwrap());
+        let mut spare = |name: &SocketName| {
+            let copy = descriptor.try_clone().unwrap();
+            Spare::inherited(name.clone(), std::mem::replace(&mut descriptor, copy), 0)
+        };
+        let config = config(&format!("['unix:{}']", path.display()));
+        let mut known_as = name("", "fd:web");
+        for _ in 0..3 {
+            let sockets = Sockets::open(&config, vec![spare(&known_as)]).unwrap();
+            known_as = sockets.held().pop().unwrap().0;
+            drop(sockets);
+            assert!(path.exists(), "{known_as:?}");
+        }
+    }
 }

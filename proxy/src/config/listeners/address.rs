@@ -44,6 +44,21 @@ pub(in crate::config) fn listen_addr(
     Some(addr)
 }
 
+/// The address of the admin listener, which commands have to find.
+pub(in crate::config) fn admin_addr(
+    written: &Written,
+    taken: &mut Taken,
+    reader: &mut Reader<'_>,
+) -> Option<ListenAddr> {
+    match listen_addr(written, taken, reader)? {
+        ListenAddr::Given(_) => {
+            report_address(written, AddressError::NotAnAddress, reader);
+            None
+        }
+        addr => Some(addr),
+    }
+}
+
 fn wide() -> String {
     "`[::]` is every address of IPv4 too, and `0.0.0.0` every one of those".to_owned()
 }

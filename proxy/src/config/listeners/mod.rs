@@ -17,7 +17,8 @@ use std::sync::Arc;
 
 use portunus_certs::name::NamePattern;
 
-pub(super) use self::address::{Taken, listen_addr, networks, report_address, socket_path};
+use self::address::listen_addr;
+pub(super) use self::address::{Taken, admin_addr, networks, report_address, socket_path};
 pub(super) use self::before::alpn;
 use self::routes::{Beyond, behind};
 use super::client_auth::{Surrounding, client_auth};

@@ -22,7 +22,8 @@ use super::{RESUMPTION_MODE, within};
 section! {
     /// `[listener.NAME]`
     ListenerSection {
-        /// IP address with port ([::] is IPv4 as well), or unix:PATH; several are possible.
+        /// IP address with port ([::] is IPv4 as well), unix:PATH, or fd:NAME for sockets of a
+        /// supervisor; several are possible.
         listen: Option<Vec<Written>> = Texts(64).required();
         /// http (HTTP/1.1 and HTTP/2 by ALPN) or tcp (bytes).
         mode: Mode = Choice(&[("http", Mode::Http), ("tcp", Mode::Tcp)]).or(Mode::Http);
@@ -121,7 +122,7 @@ section! {
 section! {
     /// `redirect_http` of a listener
     RedirectHttpSection {
-        /// IP address with port, or unix:PATH; several are possible.
+        /// IP address with port, unix:PATH, or fd:NAME; several are possible.
         listen: Option<Vec<Written>> = Texts(64).required();
         /// The port of the URL that clients are sent to.
         port: u16 = Count(1, 65_535).or(443);

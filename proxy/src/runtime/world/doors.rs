@@ -18,7 +18,7 @@ use crate::config::{Config, Mode};
 use crate::drain::DrainWatch;
 use crate::limit::Slots;
 use crate::listener::{self, Serving};
-use crate::net::listen::{ListenSocket, OpenSocket};
+use crate::net::listen::ListenSocket;
 use crate::net::{Keepalive, ListenAddr};
 use crate::phase::{Phase, PhaseWatch};
 use crate::runtime::RunError;
@@ -26,8 +26,11 @@ use crate::runtime::sockets::{Sockets, entrances};
 use crate::snapshot::Snapshot;
 
 /// Every socket that is accepted on.
-#[derive(Debug, Default)]
-pub(super) struct Doors(Mutex<Vec<Door>>);
+#[derive(Debug)]
+pub(super) struct Doors {
+    sockets: Sockets,
+    doors: Mutex<Vec<Door>>,
+}
 
 /// A socket that is accepted on.
 #[derive(Debug)]
@@ -60,27 +63,29 @@ pub(super) struct Served {
 }
 
 impl Doors {
-    /// Opens what `config` has and is not open; of `sockets` first, which are open already.
-    pub(super) fn open(
-        &self,
-        config: &Config,
-        mut sockets: Sockets,
-    ) -> Result<Opened, Vec<RunError>> {
+    /// No doors yet; those to come have their sockets from `sockets`.
+    pub(super) fn new(sockets: Sockets) -> Self {
+        Self { sockets, doors: Mutex::default() }
+    }
+
+    /// Opens what `config` has and is not open.
+    pub(super) fn open(&self, config: &Config) -> Result<Opened, Vec<RunError>> {
         let mut have: Vec<_> = self.doors().iter().map(Door::sign).collect();
         let (mut opened, mut errors) = (Opened::default(), Vec::new());
         for listener in &config.listeners {
             for (addr, _) in entrances(listener) {
                 let sign = sign(addr, &listener.name);
-                if let Some(place) = have.iter().position(|one| *one == sign) {
-                    have.remove(place);
+                if !take(&mut have, addr, |one| *one == sign).is_empty() {
                     continue;
                 }
-                let open = match sockets.take(addr) {
-                    Some(open) => Ok(open),
-                    None => OpenSocket::bind(addr, &config.limits.keepalive),
-                };
-                match open.and_then(ListenSocket::new) {
-                    Ok(socket) => opened.0.push((sign, socket)),
+                let open = self.sockets.take(&listener.name, addr, &config.limits.keepalive);
+                let sockets = open.and_then(|open| {
+                    open.into_iter().map(ListenSocket::new).collect::<Result<Vec<_>, _>>()
+                });
+                match sockets {
+                    Ok(sockets) => {
+                        opened.0.extend(sockets.into_iter().map(|one| (sign.clone(), one)));
+                    }
                     Err(cause) => {
                         let listener = Arc::clone(&listener.name);
                         errors.push(RunError::Bind { listener, cause });
@@ -106,23 +111,26 @@ impl Doors {
             for (addr, entrance) in entrances(listener) {
                 let Served { snapshot, watch } = served;
                 let (snapshot, watch) = (Arc::clone(snapshot), watch.clone());
-                let serving = Serving { snapshot, entrance, watch };
-                let name = Arc::clone(&listener.name);
-                let sign = sign(addr, &name);
-                let door = if let Some(place) = before.iter().position(|door| door.sign() == sign) {
-                    let door = before.remove(place);
+                let serving = Arc::new(Serving { snapshot, entrance, watch });
+                let name = &listener.name;
+                let sign = sign(addr, name);
+                let mut these = take(&mut before, addr, |door| door.sign() == sign);
+                for door in &mut these {
                     if let Some(cell) = door.serving.upgrade() {
-                        cell.store(Arc::new(serving));
+                        cell.store(Arc::clone(&serving));
                     }
-                    Door { listener: name, ..door }
-                } else if let Some(place) = opened.0.iter().position(|(one, _)| *one == sign) {
-                    let (_, socket) = opened.0.remove(place);
-                    Door::new(addr.clone(), socket, name, serving, means)
-                } else {
-                    continue;
-                };
-                door.set_options(listener.mode, &config.limits.keepalive);
-                doors.push(door);
+                    door.listener = Arc::clone(name);
+                }
+                if these.is_empty() {
+                    let sockets = take(&mut opened.0, addr, |(one, _)| *one == sign);
+                    these.extend(sockets.into_iter().map(|(_, socket)| {
+                        Door::new(addr.clone(), socket, Arc::clone(name), &serving, means)
+                    }));
+                }
+                for door in these {
+                    door.set_options(listener.mode, &config.limits.keepalive);
+                    doors.push(door);
+                }
             }
         }
     }
@@ -139,8 +147,21 @@ impl Doors {
     }
 
     fn doors(&self) -> MutexGuard<'_, Vec<Door>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.doors.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Takes out the first that is meant; where a supervisor opened them, it is all of them.
+fn take<T>(of: &mut Vec<T>, addr: &ListenAddr, is_meant: impl Fn(&T) -> bool) -> Vec<T> {
+    let most = match addr {
+        ListenAddr::Given(_) => usize::MAX,
+        ListenAddr::Tcp(_) | ListenAddr::Unix(_) => 1,
+    };
+    let mut taken = Vec::new();
+    while let Some(place) = of.iter().position(&is_meant).filter(|_| taken.len() < most) {
+        taken.push(of.remove(place));
+    }
+    taken
 }
 
 /// A port that the system chose belongs to its listener, another one to whoever is configured.
@@ -159,10 +180,10 @@ impl Door {
         addr: ListenAddr,
         socket: ListenSocket,
         listener: Arc<str>,
-        serving: Serving,
+        serving: &Arc<Serving>,
         (phase, watch, slots): (&PhaseWatch, &DrainWatch, &Arc<Slots>),
     ) -> Self {
-        let serving = Arc::new(ArcSwap::from_pointee(serving));
+        let serving = Arc::new(ArcSwap::new(Arc::clone(serving)));
         let socket = Arc::new(socket);
         let (open, closed) = oneshot::channel();
         let door = Self {

@@ -107,8 +107,8 @@ impl World {
         let config = Arc::new(config.clone());
         let first = |errors: Vec<RunError>| errors.into_iter().next().expect("who fails says why");
         let generation = Generation::build(Arc::clone(&config), None, &common).map_err(first)?;
-        let doors = Doors::default();
-        let opened = doors.open(&config, sockets).map_err(first)?;
+        let doors = Doors::new(sockets);
+        let opened = doors.open(&config).map_err(first)?;
         let resolver = Arc::new(Resolver::new(config.nameservers.clone()));
         resolve(&generation.backends, &resolver).await;
         let nothing = generation.nothing();
@@ -170,7 +170,7 @@ impl World {
         };
         let generation = Generation::build(Arc::clone(&config), Some(&before), &self.common);
         let generation = generation.map_err(|more| errors.extend(more)).ok();
-        let opened = self.doors.open(&config, Sockets::default());
+        let opened = self.doors.open(&config);
         let opened = opened.map_err(|more| errors.extend(more)).ok();
         match (generation, opened) {
             (Some(generation), Some(opened)) if errors.is_empty() => {

@@ -1,0 +1,99 @@
+//! Sockets that a supervisor opened: served as its own, left as they were.
+
+use std::net::TcpListener;
+use std::path::Path;
+
+use portunus_tests::wait::eventually;
+use portunus_tests::{Client, Process, Proxy, echo, tls};
+use tokio::net::{TcpStream, UnixStream};
+
+const NAME: &str = "app.example";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_socket_of_a_name_is_served_whoever_opened_it() {
+    if !is_here() {
+        return;
+    }
+    let [one, two] = free_addresses();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("socket");
+    let (_folder, process) = Proxy::builder()
+        .listener(tls(NAME).at(&["fd:web", "fd:other"]))
+        .backend(echo())
+        .under(&[
+            PROGRAM,
+            &format!("--listen={one}"),
+            &format!("--listen={two}"),
+            &format!("--listen={}", path.display()),
+            "--fdname=web:web:other",
+        ])
+        .spawn();
+    // The first who connects has the process started, and is served by it.
+    wake(&one).await;
+    for address in [&one, &two] {
+        let mut client = Client::new(address.parse().unwrap(), NAME).connect().await;
+        client.send(b"hello").await;
+        client.expect(b"hello").await;
+    }
+    UnixStream::connect(&path).await.unwrap();
+    process.signal("TERM");
+    assert_eq!(process.exit().await.code(), Some(0));
+    assert!(path.exists(), "the file is the supervisor's");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_socket_that_nobody_gave_is_named_with_a_hint() {
+    let (_folder, process) =
+        Proxy::builder().listener(tls(NAME).at(&["fd:web"])).backend(echo()).spawn();
+    let (code, words) = words(&process).await;
+    assert_eq!(code, Some(1), "{words}");
+    for word in ["fd:web", "hint: ", "FileDescriptorName="] {
+        assert!(words.contains(word), "{word}: {words}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_meant_for_another_process_is_not_taken() {
+    let (_folder, process) = Proxy::builder()
+        .listener(tls(NAME).at(&["fd:web"]))
+        .backend(echo())
+        .under(&["env", "LISTEN_PID=1", "LISTEN_FDS=1", "LISTEN_FDNAMES=web"])
+        .spawn();
+    let (code, words) = words(&process).await;
+    assert_eq!(code, Some(1), "{words}");
+    assert!(words.contains("fd:web"), "{words}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_promise_that_is_not_kept_ends_the_start_in_words() {
+    let script = "export LISTEN_PID=$$ LISTEN_FDS=200; exec \"$0\" \"$@\"";
+    let (_folder, process) =
+        Proxy::builder().listener(tls(NAME)).backend(echo()).under(&["sh", "-c", script]).spawn();
+    let (code, words) = words(&process).await;
+    assert_eq!(code, Some(1), "{words}");
+    assert!(words.contains("`LISTEN_FDS` promises the descriptor"), "{words}");
+}
+
+async fn words(process: &Process) -> (Option<i32>, String) {
+    let code = process.exit().await.code();
+    (code, process.text().join("\n"))
+}
+
+async fn wake(address: &str) {
+    eventually("the supervisor to listen", async || TcpStream::connect(address).await.ok()).await;
+}
+
+/// Addresses that nobody has at this moment.
+fn free_addresses() -> [String; 2] {
+    let sockets = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    sockets.map(|socket| socket.local_addr().unwrap().to_string())
+}
+
+fn is_here() -> bool {
+    let is_here = Path::new(PROGRAM).exists();
+    let is_required = std::env::var_os("PORTUNUS_TEST_FOREIGN").is_some_and(|it| it == "require");
+    assert!(is_here || !is_required, "{PROGRAM} is not on this machine");
+    is_here
+}
+
+const PROGRAM: &str = "/usr/bin/systemd-socket-activate";

@@ -1,0 +1,5 @@
+//! The upgrade of the binary, and sockets that somebody else opened: nobody who connects notices.
+//!
+//! `activation` is about sockets of a supervisor.
+
+mod activation;
