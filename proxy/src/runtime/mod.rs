@@ -16,6 +16,8 @@ pub mod reload;
 pub mod resumption;
 mod signals;
 mod sockets;
+mod supervisor;
+mod watchdog;
 mod world;
 
 use std::fmt;
