@@ -8,6 +8,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -41,7 +42,31 @@ pub struct Drain {
 #[derive(Debug)]
 struct Line {
     notice: watch::Sender<Notice>,
+    /// The same, for those who only look.
+    told: Arc<Told>,
     children: Mutex<Vec<Weak<Self>>>,
+}
+
+/// The latest notice, which is looked at with every request and must not make workers wait for one
+/// another.
+#[derive(Debug)]
+struct Told(AtomicU8);
+
+impl Told {
+    fn tell(&self, notice: Notice) {
+        self.0.fetch_max(notice as u8, Ordering::Release);
+    }
+
+    fn has(&self, notice: Notice) -> bool {
+        self.0.load(Ordering::Acquire) >= notice as u8
+    }
+}
+
+impl Drop for Line {
+    /// Nobody is there any more to give notices: it is as if all were given.
+    fn drop(&mut self) {
+        self.told.tell(Notice::Cut);
+    }
 }
 
 /// What tasks hold, so that those who wait know of them.
@@ -54,13 +79,16 @@ struct Guard {
 
 impl Line {
     fn new(notice: Notice) -> Arc<Self> {
+        let told = Arc::new(Told(AtomicU8::new(notice as u8)));
         let (notice, _) = watch::channel(notice);
-        Arc::new(Self { notice, children: Mutex::default() })
+        Arc::new(Self { notice, told, children: Mutex::default() })
     }
 
     /// Gives a notice to everybody, unless a later one was given already.
     fn tell(&self, notice: Notice) {
         let mut children = self.children.lock().unwrap_or_else(PoisonError::into_inner);
+        // First, so that who is woken by the other sees it.
+        self.told.tell(notice);
         self.notice.send_if_modified(|told| {
             let is_later = notice > *told;
             *told = notice.max(*told);
@@ -106,7 +134,8 @@ impl Drain {
         let (guard, alive) = mpsc::channel(1);
         let guard = Arc::new(Guard { _alive: guard, tasks: tasks.clone(), parent });
         let heard = line.notice.subscribe();
-        let watch = DrainWatch { heard, line: Arc::downgrade(&line), guard };
+        let told = Arc::clone(&line.told);
+        let watch = DrainWatch { heard, told, line: Arc::downgrade(&line), guard };
         (Self { line, alive, tasks }, watch)
     }
 
@@ -126,16 +155,26 @@ impl Drain {
         let _ = self.alive.recv().await;
     }
 
-    /// Tells everybody to finish, waits up to `grace` for the last one to be gone, and tells those
-    /// who are left to break off. Returns how many these were.
-    pub async fn drain(mut self, grace: Duration) -> usize {
+    /// Tells everybody to finish, and waits up to `grace` for the last one to be gone.
+    pub async fn finish(&mut self, grace: Duration) {
         self.line.tell(Notice::Finish);
-        // Nothing is ever sent: the channel ends when the last guard is dropped.
-        let _ = tokio::time::timeout(grace, self.alive.recv()).await;
+        let _ = tokio::time::timeout(grace, self.over()).await;
+    }
+
+    /// Tells those who are left to break off, and gives them the moment that this takes. Returns
+    /// how many they were.
+    pub async fn cut(mut self) -> usize {
         let left = usize::try_from(self.tasks.get()).unwrap_or(0);
         self.line.tell(Notice::Cut);
-        let _ = tokio::time::timeout(CUT_GRACE, self.alive.recv()).await;
+        let _ = tokio::time::timeout(CUT_GRACE, self.over()).await;
         left
+    }
+
+    /// All of it: tells everybody to finish, waits up to `grace`, and tells those who are left to
+    /// break off. Returns how many these were.
+    pub async fn drain(mut self, grace: Duration) -> usize {
+        self.finish(grace).await;
+        self.cut().await
     }
 }
 
@@ -148,14 +187,51 @@ fn count() -> IntGauge {
 #[derive(Clone, Debug)]
 pub struct DrainWatch {
     heard: watch::Receiver<Notice>,
+    told: Arc<Told>,
     line: Weak<Line>,
     guard: Arc<Guard>,
+}
+
+pin_project! {
+    /// Hears notices for one task, at next to no cost as long as there are none.
+    #[derive(Debug)]
+    pub struct Ear<F> {
+        told: Arc<Told>,
+        // Whether the first notice wakes the task.
+        listens: bool,
+        #[pin]
+        woken: F,
+    }
+}
+
+impl<F: Future<Output = ()>> Ear<F> {
+    /// Whether `notice`, or a later one, was given; if not, the task is woken by the next.
+    pub fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>, notice: Notice) -> bool {
+        let this = self.project();
+        if this.told.has(notice) {
+            return true;
+        }
+        // Until the first notice one poll is enough; from then on it is not known which of them was
+        // the last to wake the task.
+        if !*this.listens || this.told.has(Notice::Leaving) {
+            *this.listens = true;
+            // Ready means that nobody is there any more, which is told as well.
+            let _ = this.woken.poll(cx);
+        }
+        this.told.has(notice)
+    }
+
+    /// Whether `notice`, or a later one, was given.
+    pub fn has_heard(&self, notice: Notice) -> bool {
+        self.told.has(notice)
+    }
 }
 
 /// A watch that nothing waits for, for what outlives tasks and starts them now and then.
 #[derive(Clone, Debug)]
 pub struct WeakWatch {
     heard: watch::Receiver<Notice>,
+    told: Arc<Told>,
     line: Weak<Line>,
     guard: Weak<Guard>,
 }
@@ -163,9 +239,9 @@ pub struct WeakWatch {
 impl WeakWatch {
     /// A watch, unless everything that the drain waits for has ended.
     pub fn upgrade(&self) -> Option<DrainWatch> {
-        let Self { heard, line, guard } = self;
-        let guard = guard.upgrade()?;
-        Some(DrainWatch { heard: heard.clone(), line: Weak::clone(line), guard })
+        let Self { heard, told, line, guard } = self;
+        let (told, guard) = (Arc::clone(told), guard.upgrade()?);
+        Some(DrainWatch { heard: heard.clone(), told, line: Weak::clone(line), guard })
     }
 }
 
@@ -214,14 +290,22 @@ impl DrainWatch {
 
     /// The same, without making the drain wait.
     pub fn downgrade(&self) -> WeakWatch {
-        let Self { heard, line, guard } = self;
-        let guard = Arc::downgrade(guard);
-        WeakWatch { heard: heard.clone(), line: Weak::clone(line), guard }
+        let Self { heard, told, line, guard } = self;
+        let (told, guard) = (Arc::clone(told), Arc::downgrade(guard));
+        WeakWatch { heard: heard.clone(), told, line: Weak::clone(line), guard }
     }
 
     /// What was told last.
     pub fn notice(&self) -> Notice {
         *self.heard.borrow()
+    }
+
+    /// An ear for one task, which has other things to wait for as well.
+    pub fn ear(&self) -> Ear<impl Future<Output = ()> + use<>> {
+        let mut heard = self.heard.clone();
+        // It only ever wakes: what there is to hear is looked up.
+        let woken = async move { while heard.changed().await.is_ok() {} };
+        Ear { told: Arc::clone(&self.told), listens: false, woken }
     }
 
     /// Waits until clients should come anew; returns at once if it was already said.
@@ -260,6 +344,32 @@ mod tests {
         watch.spawn(async move { heard.finish().await });
         drop(watch);
         assert_eq!(drain.drain(Duration::from_secs(3600)).await, 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_ear_hears_every_notice_and_the_end_of_whoever_gives_them() {
+        let (drain, watch) = Drain::new();
+        let mut ear = Box::pin(watch.ear());
+        let (heard, mut hears) = mpsc::channel(8);
+        watch.spawn(async move {
+            for notice in [Notice::Leaving, Notice::Finish, Notice::Cut] {
+                let wait = std::future::poll_fn(|cx| match ear.as_mut().poll(cx, notice) {
+                    true => Poll::Ready(()),
+                    false => Poll::Pending,
+                });
+                wait.await;
+                heard.send(notice).await.unwrap();
+            }
+        });
+        assert!(!watch.ear().has_heard(Notice::Leaving));
+        drain.leave();
+        assert_eq!(hears.recv().await, Some(Notice::Leaving));
+        hears.try_recv().unwrap_err();
+        assert!(watch.ear().has_heard(Notice::Leaving));
+        // Nobody is there any more.
+        drop(drain);
+        assert_eq!(hears.recv().await, Some(Notice::Finish));
+        assert_eq!(hears.recv().await, Some(Notice::Cut));
     }
 
     #[tokio::test(start_paused = true)]

@@ -8,14 +8,15 @@ mod prelude;
 mod report;
 mod tunnel;
 
-use std::future::Future;
-use std::pin::Pin;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::Poll;
 
 use tokio::time::Instant;
 
 use crate::config::{self, ProxyProtocol};
-use crate::drain::DrainWatch;
+use crate::drain::{DrainWatch, Ear, Notice};
 use crate::forward::clear::ClearStream;
 use crate::forward::header::TlsFacts;
 use crate::forward::http::{self, HttpService};
@@ -24,7 +25,7 @@ use crate::handshake::sites::SiteId;
 use crate::handshake::{self, Arrival, Established, PassedThrough, Protocol, Start};
 use crate::limit::{HandshakeLimit, HandshakePermit, Slot};
 use crate::metrics::{HttpVersion, Limit};
-use crate::net::{ClientAddr, PeerAddr, Socket};
+use crate::net::{self, ClientAddr, PeerAddr, Socket};
 use crate::outcome::{CloseReason, HandshakeFailure};
 use crate::proxy_protocol::Introduction;
 use crate::snapshot::{Service, Snapshot};
@@ -78,11 +79,38 @@ pub async fn serve(accepted: Accepted, snapshot: Arc<Snapshot>, watch: DrainWatc
     let Accepted { socket, peer, port, at, slot: _slot, entrance } = accepted;
     let origin = Origin { peer, client: ClientAddr::from(peer), introduction: None, port, at };
     let mut report = Report::open(&snapshot, peer, origin.client, at);
-    let begun = Box::pin(begin(socket, origin, entrance, &snapshot, &mut report, watch)).await;
-    if let Some(forwarding) = begun {
-        let reason = forwarding.await;
-        report.close(reason);
+    let mut ear = pin!(watch.ear());
+    let begun = Box::pin(begin(socket, origin, entrance, &snapshot, &mut report, watch));
+    let ended = match unless_cut(begun, ear.as_mut()).await {
+        Some(Some(forwarding)) => unless_cut(forwarding, ear).await.map(Some),
+        ended => ended.map(|_| None),
+    };
+    match ended {
+        Some(Some(reason)) => report.close(reason),
+        Some(None) => {}
+        None => snapshot.process.drain_forced.inc(),
     }
+}
+
+/// Does `work`, unless the time to finish it is over before: then it ends there, and so do its
+/// connections, in resets.
+async fn unless_cut<T>(
+    work: Pin<Box<impl Future<Output = T> + ?Sized>>,
+    mut ear: Pin<&mut Ear<impl Future<Output = ()>>>,
+) -> Option<T> {
+    let mut work = Some(work);
+    poll_fn(|cx| {
+        let done = work.as_mut().map(|work| work.as_mut().poll(cx));
+        if let Some(Poll::Ready(done)) = done {
+            return Poll::Ready(Some(done));
+        }
+        if ear.as_mut().poll(cx, Notice::Cut) {
+            net::cut(work.take());
+            return Poll::Ready(None);
+        }
+        Poll::Pending
+    })
+    .await
 }
 
 /// Brings a connection to where there is something to forward; one that has ended before is

@@ -106,6 +106,14 @@ families! {
         "Dialogues before TLS going on now.";
     tasks: IntGauge, Kind::Gauge, "portunus_tasks", [],
         "Tasks that run now: one for each connection, and a few for the process itself.";
+    drain_forced: IntCounter, Kind::Counter, "portunus_drain_forced_total", [],
+        "Connections that were cut, with a reset, since they had not finished when the time of a \
+        drain was over.";
+    worker_stalls: IntCounter, Kind::Counter, "portunus_worker_stalls_total", [],
+        "How often a worker got nowhere for a fifth of server.watchdog; at the whole of it the \
+        process ends itself.";
+    workers_stalled: IntGauge, Kind::Gauge, "portunus_workers_stalled", [],
+        "Workers that get nowhere now; /livez fails while there are any.";
     resumption_lookups: IntCounterVec, Kind::Counter, "portunus_resumption_lookups_total",
         ["tier", "result"], "Look-ups of sessions that clients offered, by tier and result.";
     resumption_shared_up: IntGauge, Kind::Gauge, "portunus_resumption_shared_up", [],
@@ -289,6 +297,9 @@ impl Families {
             handshakes_pending: self.handshakes_pending.clone(),
             dialogues_pending: self.dialogues_pending.clone(),
             tasks: self.tasks.clone(),
+            drain_forced: self.drain_forced.clone(),
+            worker_stalls: self.worker_stalls.clone(),
+            workers_stalled: self.workers_stalled.clone(),
             limit_hits: Counters::resolve_plain(&self.limit_hits),
             panics: self.panics.clone(),
             log_dropped: self.log_dropped.clone(),

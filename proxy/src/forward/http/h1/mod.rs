@@ -19,7 +19,7 @@ use std::future::{Future, poll_fn};
 use std::mem::MaybeUninit;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -32,7 +32,7 @@ use super::io::ClientIo;
 use super::page::{raw_page, unreadable};
 use super::state::Connection;
 use crate::backend::Alarm;
-use crate::drain::DrainWatch;
+use crate::drain::{DrainWatch, Ear, Notice};
 use crate::forward::upgrade;
 use crate::metrics::{CodeClass, HttpReject};
 use crate::net::Progress;
@@ -42,16 +42,13 @@ use turn::Turn;
 use wire::Wire;
 
 /// Serves requests until there are no more.
-pub(super) async fn serve<I>(
-    io: I,
-    connection: Arc<Connection>,
-    mut watch: DrainWatch,
-) -> CloseReason
+pub(super) async fn serve<I>(io: I, connection: Arc<Connection>, watch: DrainWatch) -> CloseReason
 where
     I: Read + Write + Progress + Unpin + Send + 'static,
 {
     let mut wire = Wire::new(ClientIo::new(io, Arc::clone(&connection)));
-    let mut finish = Finish { heard: pin!(watch.finish()), is_due: false };
+    let mut ear = pin!(watch.ear());
+    drop(watch);
     let mut patience = Alarm::default();
     let start = Instant::now();
     // The space for an exchange is large: a connection at rest does not hold it, and one that is
@@ -59,13 +56,14 @@ where
     let mut space = None;
     let end = loop {
         let rest = || space = None;
-        let next = next(&mut wire, &mut patience, &mut finish, &connection, rest).await;
+        let next = next(&mut wire, &mut patience, ear.as_mut(), &connection, rest).await;
         let (head, since) = match next {
             Ok(head) => head,
             Err(end) => break end,
         };
         let is_old = since - start >= connection.service.limits.http.connection_age_max;
-        let is_last = |cx: &mut Context<'_>| is_old || finish.poll(cx);
+        // Asked when the answer begins.
+        let is_last = || is_old || ear.has_heard(Notice::Leaving);
         let (turn, request) = Turn::new(&mut wire, head, &connection);
         // RFC 9110 §15.2: a client of HTTP/1.0 has never heard of interim responses.
         let understands = request.version() > Version::HTTP_10;
@@ -88,7 +86,7 @@ where
 async fn next<I: Read + Unpin>(
     wire: &mut Wire<I>,
     patience: &mut Alarm,
-    finish: &mut Finish<'_, impl Future<Output = ()>>,
+    mut ear: Pin<&mut Ear<impl Future<Output = ()>>>,
     connection: &Connection,
     mut rest: impl FnMut(),
 ) -> Result<(Head, Instant), End> {
@@ -118,14 +116,14 @@ async fn next<I: Read + Unpin>(
             }
         }
         let is_silent = wire.buffer.is_empty();
-        // Only now, so that a request that has come already is answered.
-        if is_silent && finish.poll(cx) {
-            return Poll::Ready(Err(End::Done));
-        }
-        let (limit, end) = if is_silent && !is_first {
-            (limits.keepalive_timeout, End::Idle)
-        } else {
-            (limits.request_head_timeout, End::Late)
+        // Only now, so that a request that has come already is answered. The first one of a client
+        // that has only just come is on its way.
+        let is_over = is_silent && ear.as_mut().poll(cx, Notice::Finish);
+        let (limit, end) = match (is_silent, is_first) {
+            (true, true) if is_over => (limits.request_head_timeout.min(FIRST_GRACE), End::Done),
+            (true, false) if is_over => return Poll::Ready(Err(End::Done)),
+            (true, false) => (limits.keepalive_timeout, End::Idle),
+            _ => (limits.request_head_timeout, End::Late),
         };
         if !is_at_rest {
             ready!(patience.poll_at(cx, since + limit.min(REST_AFTER)));
@@ -136,19 +134,6 @@ async fn next<I: Read + Unpin>(
         patience.poll_at(cx, since + limit).map(|()| Err(end))
     })
     .await
-}
-
-/// The word that everything comes to its end.
-struct Finish<'a, F> {
-    heard: Pin<&'a mut F>,
-    is_due: bool,
-}
-
-impl<F: Future<Output = ()>> Finish<'_, F> {
-    fn poll(&mut self, cx: &mut Context<'_>) -> bool {
-        self.is_due = self.is_due || self.heard.as_mut().poll(cx).is_ready();
-        self.is_due
-    }
 }
 
 /// How a connection ends.
@@ -251,6 +236,8 @@ async fn linger<I: Read + Unpin>(stream: &mut I) -> std::io::Result<()> {
 
 /// How long space is kept for the next request.
 const REST_AFTER: Duration = Duration::from_secs(1);
+/// What a client that has only just come gets for its first request, when nobody new may.
+const FIRST_GRACE: Duration = Duration::from_secs(1);
 /// What is read at once of what nobody wants.
 const LINGER_READ_BYTES: usize = 2048;
 /// For the last words and the farewell of the client.

@@ -6,7 +6,7 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
-use std::task::{Context, Poll};
+use std::task::Poll;
 
 use bytes::Bytes;
 use http::header::CONNECTION;
@@ -55,11 +55,11 @@ where
     pub(super) async fn run(
         mut self,
         exchange: Pin<&mut Option<impl Future<Output = Response<Download>>>>,
-        is_last: impl FnMut(&mut Context<'_>) -> bool,
+        is_last: impl Fn() -> bool,
     ) -> Result<(), End> {
-        let (response, is_last) = self.wait(exchange, is_last).await?;
+        let response = self.wait(exchange).await?;
         let is_tunnel = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-        let (sequel, framing, body) = self.begin(response, is_last);
+        let (sequel, framing, body) = self.begin(response, is_last());
         self.relay(pin!(body), framing).await?;
         if !self.supply.is_complete() {
             self.connection.leave_unread();
@@ -71,8 +71,7 @@ where
     async fn wait(
         &mut self,
         mut exchange: Pin<&mut Option<impl Future<Output = Response<Download>>>>,
-        mut is_last: impl FnMut(&mut Context<'_>) -> bool,
-    ) -> Result<(Response<Download>, bool), End> {
+    ) -> Result<Response<Download>, End> {
         poll_fn(|cx| {
             loop {
                 let Some(asked) = exchange.as_mut().as_pin_mut() else { return Poll::Pending };
@@ -82,7 +81,7 @@ where
                 }
                 if let Poll::Ready(response) = response {
                     exchange.set(None);
-                    return Poll::Ready(Ok((response, is_last(cx))));
+                    return Poll::Ready(Ok(response));
                 }
                 let moved = match self.supply.poll(cx, self.wire) {
                     Ok(moved) => moved,

@@ -28,7 +28,7 @@ use http::Request;
 use hyper::rt::{Read, Write};
 
 use super::state::Connection;
-use crate::drain::DrainWatch;
+use crate::drain::{DrainWatch, Ear, Notice};
 use crate::metrics::Http2Defence;
 use crate::net::Progress;
 use crate::outcome::CloseReason;
@@ -42,11 +42,7 @@ use slots::Slots;
 use wire::Wire;
 
 /// Serves streams until there are no more.
-pub(super) async fn serve<I>(
-    io: I,
-    connection: Arc<Connection>,
-    mut watch: DrainWatch,
-) -> CloseReason
+pub(super) async fn serve<I>(io: I, connection: Arc<Connection>, watch: DrainWatch) -> CloseReason
 where
     I: Read + Write + Progress + Unpin + Send + 'static,
 {
@@ -59,8 +55,9 @@ where
     };
     let answer = |request, respond| stream::answer(&connection, &link, request, respond);
     let mut server = Server::new(http2, &connection, &link, clock, answer);
-    let mut finish = pin!(watch.finish());
-    poll_fn(|cx| server.poll(cx, finish.as_mut())).await
+    let mut ear = pin!(watch.ear());
+    drop(watch);
+    poll_fn(|cx| server.poll(cx, ear.as_mut())).await
 }
 
 /// Exchanges settings, within the time that a first request may take.
@@ -172,13 +169,13 @@ where
     fn poll(
         &mut self,
         cx: &mut Context<'_>,
-        mut finish: Pin<&mut impl Future<Output = ()>>,
+        mut ear: Pin<&mut Ear<impl Future<Output = ()>>>,
     ) -> Poll<CloseReason> {
         self.hall.enter(cx.waker());
-        if !self.clock.has_said_farewell() && finish.as_mut().poll(cx).is_ready() {
-            self.say_farewell();
-        }
         for _ in 0..TURNS_MAX {
+            if !self.clock.has_said_farewell() && ear.as_mut().poll(cx, self.last_notice()) {
+                self.say_farewell();
+            }
             if self.at_http2.0.answer()
                 && let Poll::Ready(end) = self.poll_http2()
             {
@@ -212,6 +209,12 @@ where
         self.hall.leave();
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// The notice that is a reason to take leave: a client that waits for something is told at
+    /// once, one that does not with its next request.
+    fn last_notice(&self) -> Notice {
+        if self.exchanges.len() > 0 { Notice::Leaving } else { Notice::Finish }
     }
 
     fn has_more(&self) -> bool {

@@ -250,7 +250,7 @@ const TRICKLE_GRACE: Duration = Duration::from_secs(10);
 mod tests {
     use std::collections::HashSet;
     use std::convert::Infallible;
-    use std::future::{pending, poll_fn};
+    use std::future::poll_fn;
     use std::pin::pin;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -265,6 +265,7 @@ mod tests {
     use super::super::wire::Wire;
     use super::super::{Server, shake_hands};
     use super::*;
+    use crate::drain::Drain;
     use crate::forward::http::state::Connection;
     use crate::forward::http::tests::frames::{
         DATA, END_STREAM, SETTINGS, WINDOW_UPDATE, frame, get,
@@ -340,8 +341,9 @@ mod tests {
             async move { poll_fn(|cx| outflow.poll(cx)).await }
         };
         let mut server = Server::new(http2, &connection, &link, clock, answer);
-        let mut finish = pin!(pending());
-        let mut serving = pin!(poll_fn(|cx| server.poll(cx, finish.as_mut())));
+        let (_drain, watch) = Drain::new();
+        let mut ear = pin!(watch.ear());
+        let mut serving = pin!(poll_fn(|cx| server.poll(cx, ear.as_mut())));
         timeout(Duration::from_secs(20), &mut serving).await.unwrap_err();
         let waiting = asked.load(Ordering::Relaxed);
         assert!((256 * 1024..2 * 1024 * 1024).contains(&waiting), "{waiting}");

@@ -38,6 +38,65 @@ async fn a_drain_loses_no_request() {
     assert_eq!(client.closed.await.unwrap(), CloseReason::Done);
 }
 
+#[tokio::test(start_paused = true)]
+async fn who_waits_is_told_at_once_that_we_leave_and_who_does_not_with_the_next_request() {
+    let mut client = Raw::new(vec![vec![say(OK); 9]], |_| {}).await;
+    client.send(&get(1)).await;
+    client.next_of(DATA).await;
+    client.drain.leave();
+    // It may stay where it is, for a while.
+    let silence = timeout(Duration::from_secs(60), client.next_of(GOAWAY)).await;
+    silence.unwrap_err();
+    client.send(&get(3)).await;
+    part(&mut client, 5).await;
+    assert_eq!(client.closed.await.unwrap(), CloseReason::Done);
+
+    let mut client = Raw::new(vec![vec![say("")]], |_| {}).await;
+    client.send(&get(1)).await;
+    while client.mock.open() == 0 {
+        tokio::task::yield_now().await;
+    }
+    client.drain.leave();
+    let first = client.next_of(GOAWAY).await;
+    assert_eq!((first.last_stream(), first.code()), (0x7fff_ffff, NO_ERROR));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_says_close_from_the_moment_that_we_leave() {
+    let mut client = Client::new(vec![say(OK); 9]).await;
+    let request = "GET / HTTP/1.1\r\nhost: app.example\r\n\r\n";
+    client.send(request).await;
+    assert!(!client.read_until("ok").await.contains("connection: close"));
+    client.drain.leave();
+    // What waits for a request is not taken by surprise.
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    client.send(request).await;
+    assert!(client.read_to_end().await.contains("connection: close"));
+    assert_eq!(client.closed.await.unwrap(), CloseReason::Done);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_has_only_just_come_may_ask_once_while_others_finish() {
+    for (asks, lasts) in [(true, 0), (false, 1)] {
+        let mut client = Client::new(vec![say(OK)]).await;
+        let (drain, tasks) = Drain::new();
+        let drain = std::mem::replace(&mut client.drain, drain);
+        tasks.spawn(async move {
+            drain.drain(PATIENCE).await;
+        });
+        let start = Instant::now();
+        if asks {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            client.send("GET / HTTP/1.1\r\nhost: app.example\r\n\r\n").await;
+            assert!(client.read_to_end().await.contains("connection: close"));
+        } else {
+            assert_eq!(client.read_to_end().await, "");
+        }
+        assert_eq!(start.elapsed().as_secs(), lasts);
+        assert_eq!(client.closed.await.unwrap(), CloseReason::Done);
+    }
+}
+
 #[tokio::test]
 async fn a_connection_has_a_number_of_requests() {
     let mut client =
