@@ -78,6 +78,11 @@ pub struct View {
 }
 
 impl About {
+    /// Whether every worker gets on, however much it has to do.
+    fn is_alive(&self) -> bool {
+        self.metrics.process().workers_stalled.get() == 0
+    }
+
     /// Whether new clients should come.
     fn is_ready(&self) -> bool {
         let certificates = &self.certificates;

@@ -107,7 +107,8 @@ impl Pages {
             _ => return text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n"),
         }
         match path {
-            "/livez" => text(StatusCode::OK, "alive\n"),
+            "/livez" if self.about.is_alive() => text(StatusCode::OK, "alive\n"),
+            "/livez" => text(StatusCode::SERVICE_UNAVAILABLE, "a worker has stalled\n"),
             "/readyz" if self.about.is_ready() => text(StatusCode::OK, "ready\n"),
             "/readyz" => text(StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
             _ if !self.has_token(headers) => unauthorized(),

@@ -10,7 +10,9 @@ mod configure;
 mod generation;
 mod hints;
 pub mod key_files;
+mod leave;
 mod logs;
+mod orphans;
 mod panics;
 pub mod reload;
 pub mod resumption;
@@ -30,12 +32,12 @@ use portunus_certs::client_auth::ClientAuthError;
 use portunus_certs::store::ReloadReport;
 use serde_json::json;
 use tokio::sync::Notify;
-use tracing::{info, warn};
+use tracing::info;
 
 use crate::access::AccessLogError;
 use crate::admin::{self, AdminError};
 use crate::backend::TrustError;
-use crate::config::{Config, Server};
+use crate::config::Config;
 use crate::control::{Order, OrderQueue, Orders, Verdict};
 use crate::drain::{Drain, DrainWatch};
 use crate::metrics::Metrics;
@@ -48,9 +50,12 @@ pub use sockets::{Sockets, Spare};
 
 use activation::ActivationError;
 use configure::{Asks, Configure};
+use leave::{Company, Plan};
 use reload::Reloader;
 use resumption::ResumptionError;
 use signals::{Heard, Signals};
+use supervisor::{Notice, Supervisor};
+use watchdog::{Beats, Watch, Watchdog};
 use world::World;
 
 /// The threads of the process and its signals, before anything runs on them.
@@ -58,25 +63,25 @@ use world::World;
 pub struct Runtime {
     threads: tokio::runtime::Runtime,
     signals: Signals,
+    beats: Beats,
 }
 
 impl Runtime {
     /// Starts `workers` threads, and from then on hears signals.
     pub fn new(workers: NonZeroUsize, hang_up: HangUp) -> Result<Self, RunError> {
-        let threads = match workers.get() {
-            1 => tokio::runtime::Builder::new_current_thread().enable_all().build(),
-            workers => tokio::runtime::Builder::new_multi_thread()
-                .worker_threads(workers)
-                .thread_name("worker")
-                .enable_all()
-                .build(),
+        let mut builder = match workers.get() {
+            1 => tokio::runtime::Builder::new_current_thread(),
+            _ => tokio::runtime::Builder::new_multi_thread(),
         };
-        let threads = threads.map_err(RunError::Threads)?;
+        builder.worker_threads(workers.get()).thread_name("worker").enable_all();
+        let beats = Beats::new(workers.get());
+        beats.attach(&mut builder);
+        let threads = builder.build().map_err(RunError::Threads)?;
         let signals = {
             let _entered = threads.enter();
             Signals::listen(hang_up).map_err(RunError::Signals)?
         };
-        Ok(Self { threads, signals })
+        Ok(Self { threads, signals, beats })
     }
 
     /// Runs `config` on `sockets` until it is asked to end, and calls `ready` once everything is
@@ -87,9 +92,10 @@ impl Runtime {
         sockets: Sockets,
         ready: impl FnOnce(&Addresses),
     ) -> Result<End, RunError> {
-        let end = self.threads.block_on(live(config, sockets, self.signals, ready));
+        let Self { threads, signals, beats } = self;
+        let end = threads.block_on(live(config, sockets, signals, beats, ready));
         // Whatever is still there was cut by the drain, or waits for a blocking call.
-        self.threads.shutdown_timeout(CUT_GRACE);
+        threads.shutdown_timeout(CUT_GRACE);
         end
     }
 }
@@ -122,6 +128,12 @@ impl End {
 pub struct Addresses(Vec<(Arc<str>, ListenAddr)>);
 
 impl Addresses {
+    fn tell(&self) {
+        for (listener, addr) in &self.0 {
+            info!(listener = &**listener, address = %addr, "listening");
+        }
+    }
+
     /// The port of the first TCP address of `listener`.
     pub fn port(&self, listener: &str) -> Option<u16> {
         self.0.iter().find_map(|(name, addr)| match addr {
@@ -135,8 +147,10 @@ async fn live(
     config: &Config,
     sockets: Sockets,
     mut signals: Signals,
+    beats: Beats,
     ready: impl FnOnce(&Addresses),
 ) -> Result<End, RunError> {
+    let supervisor = Arc::new(Supervisor::from_environment());
     let metrics = Arc::new(Metrics::new().map_err(RunError::Metrics)?);
     let panics = panics::hear(&metrics.process());
     let (teller, phase) = PhaseTeller::new();
@@ -169,22 +183,26 @@ async fn live(
         None => None,
     };
     world.serve(draft);
-    let asks = maintain(&world, &report, &mut signals, &watch);
+    let asks = maintain(&world, &report, &mut signals, &supervisor, &watch);
     addresses.0.extend(world.addresses());
     drop(watch);
-    for (listener, addr) in &addresses.0 {
-        info!(listener = &**listener, address = %addr, "listening");
-    }
+    addresses.tell();
     teller.enter(Phase::Running);
     info!(version = env!("CARGO_PKG_VERSION"), "ready");
     ready(&addresses);
+    let watchdog = watch_over(beats, config, &metrics, &supervisor);
+    supervisor.tell(&Notice::Ready("serving"));
 
     serve(&mut signals, &mut queue, &asks).await;
-    let server = world.current().config.server.clone();
-    let end = tokio::select! {
-        end = leave(&server, &teller, drain) => end,
-        () = signals.end() => End::Forced,
+    let plan = Plan::of(&world.current().config.server);
+    let company = Company {
+        teller: &teller,
+        signals: &mut signals,
+        orders: &mut queue,
+        supervisor: &supervisor,
     };
+    let end = leave::leave(plan, drain, company).await;
+    drop(watchdog);
     info!(end = end.label(), "stopped");
     drop(admin);
     // All requests are over: the last lines are written now.
@@ -197,6 +215,7 @@ fn maintain(
     world: &Arc<World>,
     report: &ReloadReport,
     signals: &mut Signals,
+    supervisor: &Arc<Supervisor>,
     watch: &DrainWatch,
 ) -> Asks {
     let common = world.common();
@@ -214,9 +233,28 @@ fn maintain(
     if let Some(hang_up) = signals.take_reopen() {
         watch.spawn(logs::reopen(common.access.clone(), hang_up, watch.clone()));
     }
-    let (configure, asks) = Configure::new(Arc::clone(world), look);
+    orphans::bury(watch);
+    let (configure, asks) = Configure::new(Arc::clone(world), look, Arc::clone(supervisor));
     watch.spawn(configure.run(signals.take_configure(), watch.clone()));
     asks
+}
+
+/// Watches over the workers from now on.
+fn watch_over(
+    beats: Beats,
+    config: &Config,
+    metrics: &Metrics,
+    supervisor: &Arc<Supervisor>,
+) -> Option<Watchdog> {
+    let process = metrics.process();
+    Watchdog::start(Watch {
+        beats,
+        runtime: tokio::runtime::Handle::current().metrics(),
+        limit: config.server.watchdog,
+        supervisor: Arc::clone(supervisor),
+        stalls: process.worker_stalls,
+        stalled: process.workers_stalled,
+    })
 }
 
 /// Carries out what signals and operators ask for, until one of them asks for the end.
@@ -225,7 +263,7 @@ async fn serve(signals: &mut Signals, queue: &mut OrderQueue, asks: &Asks) {
         let pending = tokio::select! {
             heard = signals.next() => match heard {
                 Heard::End => return,
-                Heard::Upgrade => continue,
+                Heard::HangUp | Heard::Upgrade => continue,
             },
             pending = queue.next() => pending,
         };
@@ -235,24 +273,6 @@ async fn serve(signals: &mut Signals, queue: &mut OrderQueue, asks: &Asks) {
             Order::Upgrade => {
                 pending.answer(Verdict::Refused(json!({ "errors": [] })));
             }
-        }
-    }
-}
-
-/// Goes on accepting for the delay, then lets everything finish.
-async fn leave(server: &Server, teller: &PhaseTeller, drain: Drain) -> End {
-    teller.enter(Phase::Leaving);
-    drain.leave();
-    let delay = server.drain_delay;
-    info!(?delay, "leaving: not ready any more; another signal ends at once");
-    tokio::time::sleep(delay).await;
-    teller.enter(Phase::Draining);
-    info!(timeout = ?server.drain_timeout, "draining: listeners are closed");
-    match drain.drain(server.drain_timeout).await {
-        0 => End::Clean,
-        left => {
-            warn!(left, "the drain timeout ended connections that had not finished");
-            End::Cut
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Signals: who may end the process, have it replaced, or ask it to look at its files.
 //!
-//! Owns the handlers. SIGTERM and SIGINT end, a second one ends at once; SIGUSR2 asks for an upgrade;
+//! Owns the handlers. SIGTERM, SIGINT and SIGQUIT end, a second one of them ends at once; SIGUSR2 asks for an upgrade;
 //! what SIGHUP asks for is the caller's choice. SIGPIPE is ignored by Rust's runtime from the start. Refuses to know what
 //! follows.
 
@@ -13,7 +13,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 /// What SIGHUP asks for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum HangUp {
-    /// The end, as of a program at a terminal that was closed. So does SIGQUIT.
+    /// The end, as of a program at a terminal that was closed.
     End,
     /// A look at the certificates and a new file for the access log, as of a service.
     Reload,
@@ -24,14 +24,28 @@ pub enum HangUp {
 pub(super) enum Heard {
     /// The end.
     End,
+    /// A look at the files of a service, by those who wait for it, or the next who would.
+    HangUp,
     /// A new process that takes over.
     Upgrade,
+}
+
+impl Heard {
+    /// The signal that stands for it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::End => "SIGTERM",
+            Self::HangUp => "SIGHUP",
+            Self::Upgrade => "SIGUSR2",
+        }
+    }
 }
 
 /// The signals that the process listens to.
 #[derive(Debug)]
 pub(super) struct Signals {
     ends: Vec<Signal>,
+    hang_up: Option<Signal>,
     upgrade: Option<Signal>,
     reload: Option<Signal>,
     reopen: Option<Signal>,
@@ -42,21 +56,22 @@ impl Signals {
     /// Takes the signals over from their default actions. What comes before it is waited for is
     /// not lost.
     pub(super) fn listen(hang_up: HangUp) -> io::Result<Self> {
-        let mut ends = vec![signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?];
-        let hangs_up = signal(SignalKind::hangup())?;
-        let (reload, reopen, configure, upgrade) = match hang_up {
-            HangUp::End => {
-                ends.extend([hangs_up, signal(SignalKind::quit())?]);
-                (None, None, None, None)
-            }
-            HangUp::Reload => (
-                Some(hangs_up),
-                Some(signal(SignalKind::hangup())?),
-                Some(signal(SignalKind::hangup())?),
-                Some(signal(SignalKind::user_defined2())?),
-            ),
+        let ends = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::quit()];
+        let mut ends = ends.into_iter().map(signal).collect::<io::Result<Vec<Signal>>>()?;
+        let hang_ups = || match hang_up {
+            HangUp::End => Ok(None),
+            HangUp::Reload => signal(SignalKind::hangup()).map(Some),
         };
-        Ok(Self { ends, upgrade, reload, reopen, configure })
+        let (late, reload, reopen, configure) =
+            (hang_ups()?, hang_ups()?, hang_ups()?, hang_ups()?);
+        let upgrade = match hang_up {
+            HangUp::End => {
+                ends.push(signal(SignalKind::hangup())?);
+                None
+            }
+            HangUp::Reload => Some(signal(SignalKind::user_defined2())?),
+        };
+        Ok(Self { ends, hang_up: late, upgrade, reload, reopen, configure })
     }
 
     /// Waits for the next signal.
@@ -65,17 +80,15 @@ impl Signals {
             if self.ends.iter_mut().any(|signal| signal.poll_recv(cx).is_ready()) {
                 return Poll::Ready(Heard::End);
             }
+            if self.hang_up.iter_mut().any(|signal| signal.poll_recv(cx).is_ready()) {
+                return Poll::Ready(Heard::HangUp);
+            }
             if self.upgrade.iter_mut().any(|signal| signal.poll_recv(cx).is_ready()) {
                 return Poll::Ready(Heard::Upgrade);
             }
             Poll::Pending
         })
         .await
-    }
-
-    /// Waits for a signal that ends the process; what others ask for is too late.
-    pub(super) async fn end(&mut self) {
-        while self.next().await != Heard::End {}
     }
 
     /// The signal that asks for a look at the certificates, for the one who does that.

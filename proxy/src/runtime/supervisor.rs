@@ -8,6 +8,7 @@ use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
@@ -18,6 +19,7 @@ use tracing::{debug, warn};
 pub(super) struct Supervisor {
     ear: Option<(UnixDatagram, SocketAddr)>,
     watchdog: Option<Duration>,
+    is_stopping: AtomicBool,
 }
 
 /// Something that the supervisor wants to know.
@@ -46,7 +48,7 @@ impl Supervisor {
         let watchdog = std::env::var("WATCHDOG_USEC").ok().and_then(|text| watchdog(&text));
         let Some(name) = std::env::var_os("NOTIFY_SOCKET") else { return Self::default() };
         match Self::at(&name) {
-            Ok(ear) => Self { ear: Some(ear), watchdog },
+            Ok(ear) => Self { ear: Some(ear), watchdog, ..Self::default() },
             Err(error) => {
                 warn!(%error, "the supervisor's socket, NOTIFY_SOCKET, cannot be used");
                 Self::default()
@@ -69,6 +71,15 @@ impl Supervisor {
     /// Says it, if anybody listens.
     pub(super) fn tell(&self, notice: &Notice<'_>) {
         let Some((socket, addr)) = &self.ear else { return };
+        if let Notice::Stopping(_) = notice {
+            self.is_stopping.store(true, Ordering::Release);
+        }
+        // Who reloads while the end comes finishes that, but nothing is ready any more.
+        if let Notice::Ready(_) | Notice::Reloading = notice
+            && self.is_stopping.load(Ordering::Acquire)
+        {
+            return;
+        }
         let told = socket.send_to_addr(text(notice, monotonic()).as_bytes(), addr);
         match (told, notice) {
             (Ok(_), _) => debug!(?notice, "the supervisor was told"),
@@ -171,11 +182,18 @@ mod tests {
         let path = folder.path().join("notify");
         let ear = UnixDatagram::bind(&path).unwrap();
         let ear_of = |name: &OsStr| Some(Supervisor::at(name).unwrap());
-        let supervisor = Supervisor { ear: ear_of(path.as_os_str()), watchdog: None };
+        let supervisor = Supervisor { ear: ear_of(path.as_os_str()), ..Supervisor::default() };
         supervisor.tell(&Notice::Alive);
         let mut heard = [0; 64];
         let count = ear.recv(&mut heard).unwrap();
         assert_eq!(&heard[..count], b"WATCHDOG=1");
+        supervisor.tell(&Notice::Stopping(Duration::ZERO));
+        ear.recv(&mut heard).unwrap();
+        // A reload that ends meanwhile makes nothing ready.
+        supervisor.tell(&Notice::Ready("again"));
+        supervisor.tell(&Notice::Heir(7));
+        let count = ear.recv(&mut heard).unwrap();
+        assert_eq!(&heard[..count], b"MAINPID=7");
         drop(ear);
         supervisor.tell(&Notice::Ready("nobody hears"));
         Supervisor::default().tell(&Notice::Alive);

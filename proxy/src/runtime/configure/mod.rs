@@ -24,6 +24,7 @@ use crate::control::{Order, Pending};
 use crate::drain::DrainWatch;
 
 use super::hints::Watched;
+use super::supervisor::{Notice, Supervisor};
 use super::world::World;
 use told::{Outcome, Told};
 
@@ -47,6 +48,7 @@ pub(super) struct Configure {
     asks: mpsc::Receiver<Pending>,
     /// Tells whoever reads certificates that somebody asked.
     look: Arc<Notify>,
+    supervisor: Arc<Supervisor>,
     seen: Option<Seen>,
 }
 
@@ -62,9 +64,13 @@ enum Trigger {
 
 impl Configure {
     /// One who has the configuration read again, and where that is asked for.
-    pub(super) fn new(world: Arc<World>, look: Arc<Notify>) -> (Self, Asks) {
+    pub(super) fn new(
+        world: Arc<World>,
+        look: Arc<Notify>,
+        supervisor: Arc<Supervisor>,
+    ) -> (Self, Asks) {
         let (sender, asks) = mpsc::channel(ASKS_MAX);
-        (Self { world, asks, look, seen: None }, Asks(sender))
+        (Self { world, asks, look, supervisor, seen: None }, Asks(sender))
     }
 
     /// Reads again at each trigger, until the process is leaving.
@@ -124,7 +130,9 @@ impl Configure {
         }
         let is_asked = !reloads.is_empty();
         self.seen = Some(self.look_at_files().await);
+        self.supervisor.tell(&Notice::Reloading);
         let told = self.reload().await;
+        self.supervisor.tell(&Notice::Ready(told.outcome.status()));
         if is_asked {
             self.look.notify_one();
         }

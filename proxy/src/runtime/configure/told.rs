@@ -32,6 +32,14 @@ impl Outcome {
             Self::Unchanged => "unchanged",
         }
     }
+
+    /// What the supervisor shows to people.
+    pub(super) fn status(self) -> &'static str {
+        match self {
+            Self::Changed | Self::Unchanged => "serving",
+            Self::Rejected => "serving; the configuration that was read last is rejected",
+        }
+    }
 }
 
 /// What is told of a reading.

@@ -1,0 +1,107 @@
+//! The way out: from the first word of the end to the last connection.
+//!
+//! Owns its order. Clients and those who send them are told first; new connections are still
+//! accepted for a while, since not everybody hears at once; then what is going on may finish, and
+//! what does not in time is cut. Who asks a second time gets all of that at once. Refuses to know
+//! what connections do when they hear of it.
+
+use serde_json::json;
+use tokio::time::{Duration, sleep};
+use tracing::{info, warn};
+
+use super::End;
+use super::signals::{Heard, Signals};
+use super::supervisor::{self, Supervisor};
+use crate::config;
+use crate::control::{Order, OrderQueue, Pending, Verdict};
+use crate::drain::Drain;
+use crate::phase::{Phase, PhaseTeller};
+
+/// How long each part of the way takes at most.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Plan {
+    /// What comes after the first word is still accepted.
+    pub(super) delay: Duration,
+    /// What is going on may finish.
+    pub(super) timeout: Duration,
+}
+
+impl Plan {
+    /// What the operator wants.
+    pub(super) fn of(server: &config::Server) -> Self {
+        Self { delay: server.drain_delay, timeout: server.drain_timeout }
+    }
+}
+
+/// Whom the end is told to, and who may have it come sooner.
+pub(super) struct Company<'a> {
+    /// Readiness and accepting follow.
+    pub(super) teller: &'a PhaseTeller,
+    pub(super) signals: &'a mut Signals,
+    pub(super) orders: &'a mut OrderQueue,
+    pub(super) supervisor: &'a Supervisor,
+}
+
+/// Ends everything that `drain` waits for.
+pub(super) async fn leave(plan: Plan, mut drain: Drain, company: Company<'_>) -> End {
+    let Company { teller, signals, orders, supervisor } = company;
+    supervisor.tell(&supervisor::Notice::Stopping(plan.delay.saturating_add(plan.timeout)));
+    let is_forced = tokio::select! {
+        () = part(plan, teller, &mut drain) => false,
+        () = impatience(signals, orders) => true,
+    };
+    if is_forced {
+        // Nothing may be accepted from here on, and what has nothing to finish is not cut.
+        teller.enter(Phase::Draining);
+        drain.finish(LAST_MOMENT).await;
+    }
+    match (is_forced, drain.cut().await) {
+        (false, 0) => End::Clean,
+        (false, left) => {
+            warn!(left, "the drain timeout ended connections that had not finished");
+            End::Cut
+        }
+        (true, left) => {
+            warn!(left, "a second signal ended connections that had not finished");
+            End::Forced
+        }
+    }
+}
+
+/// Goes on accepting for the delay, then lets everything finish.
+async fn part(plan: Plan, teller: &PhaseTeller, drain: &mut Drain) {
+    let Plan { delay, timeout } = plan;
+    teller.enter(Phase::Leaving);
+    drain.leave();
+    info!(?delay, "leaving: not ready any more; another signal ends at once");
+    sleep(delay).await;
+    teller.enter(Phase::Draining);
+    info!(?timeout, "draining: listeners are closed");
+    drain.finish(timeout).await;
+}
+
+/// Waits for another signal to end, and says of everything else that it is too late for that.
+async fn impatience(signals: &mut Signals, orders: &mut OrderQueue) {
+    loop {
+        tokio::select! {
+            heard = signals.next() => match heard {
+                Heard::End => return,
+                heard => info!(signal = heard.name(), "ignored: the process is leaving"),
+            },
+            pending = orders.next() => decline(pending),
+        }
+    }
+}
+
+fn decline(pending: Pending) {
+    let verdict = match pending.order {
+        Order::Drain => Verdict::Done(json!({ "phase": "leaving" })),
+        Order::Rehearse | Order::Reload | Order::Upgrade => {
+            Verdict::Refused(json!({ "errors": ["the process is leaving"] }))
+        }
+    };
+    pending.answer(verdict);
+}
+
+/// What ends by itself gets this long when everything is to end at once.
+const LAST_MOMENT: Duration = Duration::from_millis(100);
