@@ -192,6 +192,7 @@ impl Pages {
                 Phase::Leaving => "leaving",
                 Phase::Draining => "draining",
             },
+            "ready": self.about.is_ready(),
             "certificates": status::certificates(&index, &report, now(), ENTRIES_SHOWN_MAX),
             "client_auth": status::client_auth(&view.client_policies),
             "resumption": view.resumption.facts(),

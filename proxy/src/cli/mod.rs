@@ -70,7 +70,7 @@ fn main_from(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Man => manual::man(Portunus::command()),
         Command::Reload { json, config } => order::run(Order::Reload, &config, json),
         Command::Run { config } => run::run(&config),
-        Command::Status { json, config } => status::run(json, &config),
+        Command::Status(question) => status::run(&question),
         Command::Upgrade { json, config } => order::run(Order::Upgrade, &config, json),
     })
 }
@@ -180,13 +180,7 @@ enum Command {
         config: ConfigFile,
     },
     /// Ask the running process how it is: certificates, and how many clients resume
-    Status {
-        /// Print JSON, as `/status` has it
-        #[arg(long)]
-        json: bool,
-        #[command(flatten)]
-        config: ConfigFile,
-    },
+    Status(status::Question),
     /// Have a new process of the program take over from the running one, which then ends
     Upgrade {
         /// Print JSON

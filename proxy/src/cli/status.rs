@@ -10,20 +10,47 @@ use serde_json::Value;
 use crate::admin::status::{counts, percent};
 
 use super::output::{count, plain};
-use super::{ConfigFile, ask, fail, output};
+use super::{ConfigFile, DONE, ask, fail, output};
+
+/// What is wanted to be known.
+#[derive(Debug, clap::Args)]
+pub(super) struct Question {
+    /// Print JSON, as `/status` has it
+    #[arg(long)]
+    json: bool,
+    /// Fail unless the process is ready for clients, as `/readyz` does; for health checks
+    #[arg(long)]
+    ready: bool,
+    #[command(flatten)]
+    config: ConfigFile,
+}
 
 /// Asks the running process, and prints what it says.
-pub(super) fn run(json: bool, file: &ConfigFile) -> u8 {
-    let config = match file.load() {
+pub(super) fn run(question: &Question) -> u8 {
+    let config = match question.config.load() {
         Ok(config) => config,
         Err(code) => return code,
     };
-    match ask::ask(&config, "GET", "/status") {
-        Ok(status) if json => output::print(status),
-        Ok(status) => output::print(text(&status).trim_end()),
-        Err(error) => fail(&error, error.hint()),
+    let status = match ask::ask(&config, "GET", "/status") {
+        Ok(status) => status,
+        Err(error) => return fail(&error, error.hint()),
+    };
+    let code = if question.json {
+        output::print(&status)
+    } else {
+        output::print(text(&status).trim_end())
+    };
+    let is_ready = status.pointer("/ready").and_then(Value::as_bool).unwrap_or_default();
+    if code == DONE && question.ready && !is_ready {
+        return fail(&NotReady, Some("it is ready once it runs and has a certificate to serve"));
     }
+    code
 }
+
+/// The process answers, but does not want clients.
+#[derive(Debug, thiserror::Error)]
+#[error("the running process is not ready")]
+struct NotReady;
 
 /// A backend in words: how many of its endpoints stand in which way, and which are not usable.
 fn backend_text(text: &mut String, backend: &Value) {
