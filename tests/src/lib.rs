@@ -27,6 +27,7 @@ mod authority;
 mod backend;
 mod client;
 mod client_authority;
+pub mod container;
 mod detour;
 pub mod dialogue;
 pub mod foreign;

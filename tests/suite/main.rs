@@ -33,6 +33,8 @@ mod handshake;
 #[cfg(test)]
 mod http;
 #[cfg(test)]
+mod image;
+#[cfg(test)]
 mod lifecycle;
 #[cfg(test)]
 mod peers;

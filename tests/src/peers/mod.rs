@@ -31,6 +31,7 @@ pub use directory::{ADMINISTRATOR, slapd};
 pub use mail::{dovecot, postfix};
 pub use messages::prosody;
 pub use program::client;
+pub(crate) use program::is_root;
 pub use proxies::{ForeignProxy, haproxy, nginx, stunnel};
 
 use crate::authority::{Credential, authority};
@@ -100,7 +101,7 @@ impl Draft {
     fn folder_of(&self, name: &str, user: u32) -> PathBuf {
         let path = self.path(name);
         std::fs::create_dir_all(&path).expect("the folder is ours");
-        if program::is_root() {
+        if is_root() {
             chown(&path, Some(user), None).expect("root may give away");
         }
         path
@@ -111,7 +112,7 @@ impl Draft {
         let chain = self.file("chain.pem", &credential.chain);
         let key = self.file("key.pem", &credential.key);
         std::fs::set_permissions(&key, Permissions::from_mode(0o600)).expect("it is ours");
-        if program::is_root() {
+        if is_root() {
             chown(&key, Some(user), None).expect("root may give away");
         }
         (chain, key)

@@ -48,7 +48,7 @@ pub(super) fn packaged(path: &str) -> PathBuf {
 }
 
 /// Whether this process may do everything.
-pub(super) fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     std::fs::metadata("/proc/self").expect("we are a process").uid() == 0
 }
 
