@@ -108,6 +108,16 @@ pub fn promtool() -> Option<Foreign> {
     find("promtool", "--version")
 }
 
+/// The Python that has the schemas of Kubernetes, if it is here: `.ci/run` makes it.
+pub fn python_of_manifests() -> Option<Foreign> {
+    find("python-of-manifests", "--version")
+}
+
+/// `docker-compose`, which judges compose files without a daemon, if it is here.
+pub fn docker_compose() -> Option<Foreign> {
+    find("docker-compose", "--version")
+}
+
 /// Whether `redis-server` is here; [`crate::redis`] runs it.
 pub fn redis() -> bool {
     find("redis-server", "--version").is_some()
