@@ -1,4 +1,4 @@
-//! `portunus reload`, `drain`, `upgrade` and `check --diff`: what the running process is asked to do.
+//! `portunus reload`, `drain`, `upgrade`, `check --diff`: what the running process is asked to do.
 //!
 //! Owns the words for what came of it: changes are data and go to standard output, what is wrong
 //! goes to standard error. Refuses to know how any of it is carried out. Read next: `ask`.
