@@ -1,0 +1,137 @@
+//! What the supervisor is told: the words of sd_notify(3), each when it is true.
+
+use std::path::Path;
+use std::time::Duration;
+
+use portunus_tests::wait::within;
+use portunus_tests::{Builder, Client, Proxy, echo, tls};
+use tempfile::TempDir;
+use tokio::net::{TcpStream, UnixDatagram};
+use tokio::time::Instant;
+
+const NAME: &str = "app.example";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ready_is_said_when_everything_is_served_and_stopping_when_it_ends() {
+    let ear = Ear::new();
+    let proxy = service(&ear, &[]).set("server.drain_delay", "\"7s\"").start().await;
+    assert!(ear.hears("READY=1").await.contains("\nSTATUS="));
+    TcpStream::connect(proxy.first_address()).await.unwrap();
+    proxy.process().signal("TERM");
+    // The delay, the drain timeout and some seconds more.
+    let stopping = ear.hears("STOPPING=1").await;
+    assert!(stopping.contains("\nEXTEND_TIMEOUT_USEC=32000000\n"), "{stopping}");
+    proxy.process().signal("TERM");
+    proxy.exit().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ready_is_not_said_of_a_start_that_fails() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap().to_string();
+    let ear = Ear::new();
+    let (_folder, process) =
+        service(&ear, &[]).listener(tls("b.example").named("b").at(&[&taken])).spawn();
+    assert!(!process.exit().await.success());
+    ear.heard_nothing();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_watchdog_of_the_supervisor_hears_twice_in_its_time_that_all_is_well() {
+    let ear = Ear::new();
+    let proxy = service(&ear, &["WATCHDOG_USEC=1000000"]).start().await;
+    let mut last = None;
+    for _ in 0..6 {
+        ear.hears("WATCHDOG=1").await;
+        let now = Instant::now();
+        if let Some(last) = last.replace(now) {
+            assert!(now - last < Duration::from_secs(1), "{:?}", now - last);
+        }
+    }
+    drop(proxy);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_watchdog_of_the_supervisor_hears_nothing_while_a_worker_has_stalled() {
+    let ear = Ear::new();
+    let proxy = service(&ear, &["WATCHDOG_USEC=1000000", "PORTUNUS_FAULTS=1"])
+        .set("server.watchdog", "\"5s\"")
+        .start()
+        .await;
+    ear.hears("WATCHDOG=1").await;
+    let fault = Client::new(proxy.first_address(), "block.fault.invalid");
+    let asked = tokio::spawn(async move { fault.try_connect().await.err() });
+    proxy.wait_for_metric("portunus_workers_stalled", &[], |count| count == 1.0).await;
+    ear.forget();
+    assert_eq!(proxy.admin("/livez").await.status, 503);
+    let exit = proxy.exit().await;
+    ear.heard_nothing();
+    assert_eq!(exit.code, None, "{:?}", exit.log);
+    asked.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_supervisor_that_is_not_there_is_no_trouble() {
+    for name in ["/nowhere/notify", "nonsense", ""] {
+        let variable = format!("NOTIFY_SOCKET={name}");
+        let proxy = Proxy::builder()
+            .listener(tls(NAME))
+            .backend(echo())
+            .under(&["env", &variable])
+            .start()
+            .await;
+        proxy.client(NAME).connect().await;
+        assert_eq!(proxy.drain().await.code, Some(0), "{name}");
+    }
+}
+
+fn service(ear: &Ear, variables: &[&str]) -> Builder {
+    let name = format!("NOTIFY_SOCKET={}", ear.path().display());
+    let command: Vec<&str> = ["env", &name].into_iter().chain(variables.iter().copied()).collect();
+    Proxy::builder().listener(tls(NAME)).backend(echo()).under(&command)
+}
+
+/// Where a supervisor listens.
+struct Ear {
+    folder: TempDir,
+    socket: UnixDatagram,
+}
+
+impl Ear {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = UnixDatagram::bind(folder.path().join("notify")).unwrap();
+        Self { folder, socket }
+    }
+
+    fn path(&self) -> std::path::PathBuf {
+        Path::new(self.folder.path()).join("notify")
+    }
+
+    /// The next notice that begins with `word`.
+    async fn hears(&self, word: &str) -> String {
+        let mut bytes = [0; 1024];
+        let heard = async {
+            loop {
+                let count = self.socket.recv(&mut bytes).await.unwrap();
+                let text = String::from_utf8_lossy(&bytes[..count]).into_owned();
+                if text.starts_with(word) {
+                    return text;
+                }
+            }
+        };
+        within(word, heard).await
+    }
+
+    /// What was heard so far does not count.
+    fn forget(&self) {
+        while self.socket.try_recv(&mut [0; 1024]).is_ok() {}
+    }
+
+    fn heard_nothing(&self) {
+        let mut bytes = [0; 1024];
+        if let Ok(count) = self.socket.try_recv(&mut bytes) {
+            panic!("heard {:?}", String::from_utf8_lossy(&bytes[..count]));
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! Workers that get nowhere: seen, told of, and in the end a reason to start anew.
+
+use std::time::Duration;
+
+use portunus_tests::wait::eventually;
+use portunus_tests::{Builder, Client, Proxy, echo, tls};
+use tokio::time::{Instant, timeout};
+
+const NAME: &str = "app.example";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_spins_or_blocks_is_told_of_and_ends_the_process() {
+    // One that spins is judged by the time that it ran, which may be little on a busy machine.
+    for (fault, workers, limit) in [("block", "2", "5s"), ("spin", "2", "1s"), ("block", "1", "5s")]
+    {
+        let proxy = service(limit).set("server.workers", workers).start().await;
+        let asked = Instant::now();
+        let stuck = hold_up(&proxy, fault);
+        let line = proxy.wait_for_log("a worker has stalled", &[]).await;
+        if fault == "block" {
+            assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
+        }
+        assert_ne!(line.field("place"), "");
+        assert_eq!(proxy.metric("portunus_worker_stalls_total", &[]).await, 1.0);
+        assert_eq!(proxy.admin("/livez").await.status, 503);
+        let exit = proxy.exit().await;
+        // By the signal of abort(3).
+        assert_eq!(exit.code, None, "{fault}: {:?}", exit.log);
+        let last = exit.log.iter().any(|line| line.contains("has stalled for good: aborting"));
+        assert!(last, "{fault}: {:?}", exit.log);
+        stuck.abort();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_limit_a_worker_is_waited_for() {
+    let proxy = service("0s").start().await;
+    let stuck = hold_up(&proxy, "block");
+    // The other worker serves on.
+    let client = proxy.client(NAME);
+    eventually("service by the other worker", async || client.try_connect().await.ok()).await;
+    assert_eq!(proxy.metric("portunus_worker_stalls_total", &[]).await, 0.0);
+    assert_eq!(proxy.admin("/livez").await.status, 200);
+    stuck.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_was_stopped_for_longer_than_the_limit_goes_on() {
+    let proxy = service("1s").start().await;
+    let mut client = proxy.client(NAME).connect().await;
+    for _ in 0..2 {
+        client.send(b"hello").await;
+        proxy.process().signal("STOP");
+        let answer = timeout(Duration::from_secs(3), proxy.admin("/livez"));
+        answer.await.expect_err("who is stopped answers nothing");
+        proxy.process().signal("CONT");
+        client.expect(b"hello").await;
+    }
+    assert_eq!(proxy.metric("portunus_worker_stalls_total", &[]).await, 0.0);
+    assert_eq!(proxy.admin("/livez").await.status, 200);
+    client.close_notify().await;
+    client.receive_all().await.unwrap();
+    assert_eq!(proxy.drain().await.code, Some(0));
+}
+
+fn service(limit: &str) -> Builder {
+    Proxy::builder()
+        .listener(tls(NAME))
+        .backend(echo())
+        .set("server.watchdog", &format!("\"{limit}\""))
+        .under(&["env", "PORTUNUS_FAULTS=1"])
+}
+
+/// Has a worker do what `fault` says, for longer than any of these tests.
+fn hold_up(proxy: &Proxy, fault: &str) -> tokio::task::JoinHandle<()> {
+    let client = Client::new(proxy.first_address(), &format!("{fault}.fault.invalid"));
+    tokio::spawn(async move { drop(client.try_connect().await) })
+}
