@@ -107,13 +107,11 @@ families! {
     tasks: IntGauge, Kind::Gauge, "portunus_tasks", [],
         "Tasks that run now: one for each connection, and a few for the process itself.";
     drain_forced: IntCounter, Kind::Counter, "portunus_drain_forced_total", [],
-        "Connections that were cut, with a reset, since they had not finished when the time of a \
-        drain was over.";
+        "Connections that a drain cut by a reset, since they had not finished in its time.";
     worker_stalls: IntCounter, Kind::Counter, "portunus_worker_stalls_total", [],
-        "How often a worker got nowhere for a fifth of server.watchdog; at the whole of it the \
-        process ends itself.";
+        "How often a worker got nowhere for a fifth of server.watchdog; all of it is the end.";
     workers_stalled: IntGauge, Kind::Gauge, "portunus_workers_stalled", [],
-        "Workers that get nowhere now; /livez fails while there are any.";
+        "Workers that get nowhere now.";
     resumption_lookups: IntCounterVec, Kind::Counter, "portunus_resumption_lookups_total",
         ["tier", "result"], "Look-ups of sessions that clients offered, by tier and result.";
     resumption_shared_up: IntGauge, Kind::Gauge, "portunus_resumption_shared_up", [],

@@ -1,8 +1,8 @@
 //! Signals: who may end the process, have it replaced, or ask it to look at its files.
 //!
-//! Owns the handlers. SIGTERM, SIGINT and SIGQUIT end, a second one of them ends at once; SIGUSR2 asks for an upgrade;
-//! what SIGHUP asks for is the caller's choice. SIGPIPE is ignored by Rust's runtime from the start. Refuses to know what
-//! follows.
+//! Owns the handlers. SIGTERM, SIGINT and SIGQUIT end, a second one of them ends at once; SIGUSR2
+//! asks for an upgrade; what SIGHUP asks for is the caller's choice. SIGPIPE is ignored by Rust's
+//! runtime from the start. Refuses to know what follows.
 
 use std::future::poll_fn;
 use std::io;

@@ -4,11 +4,13 @@
 //! who gives its notices one after the other; a [`DrainWatch`] is held by whatever runs, spawns
 //! with it and does what the notice asks for. A drain may have children, for what ends sooner than
 //! the process: they hear what it is told, and it waits for their tasks. What has not finished when
-//! the grace is over is told to break off. Refuses to know what the tasks do. Read next: `runtime`.
+//! the grace is over is told to break off. Refuses to know what the tasks do. Read next: `ear`, for
+//! tasks that wait for something else as well; `runtime`.
+
+mod ear;
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -16,6 +18,9 @@ use std::time::Duration;
 use pin_project_lite::pin_project;
 use prometheus::IntGauge;
 use tokio::sync::{mpsc, watch};
+
+pub use ear::Ear;
+use ear::Told;
 
 /// What everything that runs is told of its end; a later notice contains the earlier ones.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -47,21 +52,6 @@ struct Line {
     children: Mutex<Vec<Weak<Self>>>,
 }
 
-/// The latest notice, which is looked at with every request and must not make workers wait for one
-/// another.
-#[derive(Debug)]
-struct Told(AtomicU8);
-
-impl Told {
-    fn tell(&self, notice: Notice) {
-        self.0.fetch_max(notice as u8, Ordering::Release);
-    }
-
-    fn has(&self, notice: Notice) -> bool {
-        self.0.load(Ordering::Acquire) >= notice as u8
-    }
-}
-
 impl Drop for Line {
     /// Nobody is there any more to give notices: it is as if all were given.
     fn drop(&mut self) {
@@ -79,7 +69,7 @@ struct Guard {
 
 impl Line {
     fn new(notice: Notice) -> Arc<Self> {
-        let told = Arc::new(Told(AtomicU8::new(notice as u8)));
+        let told = Arc::new(Told::new(notice));
         let (notice, _) = watch::channel(notice);
         Arc::new(Self { notice, told, children: Mutex::default() })
     }
@@ -192,41 +182,6 @@ pub struct DrainWatch {
     guard: Arc<Guard>,
 }
 
-pin_project! {
-    /// Hears notices for one task, at next to no cost as long as there are none.
-    #[derive(Debug)]
-    pub struct Ear<F> {
-        told: Arc<Told>,
-        // Whether the first notice wakes the task.
-        listens: bool,
-        #[pin]
-        woken: F,
-    }
-}
-
-impl<F: Future<Output = ()>> Ear<F> {
-    /// Whether `notice`, or a later one, was given; if not, the task is woken by the next.
-    pub fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>, notice: Notice) -> bool {
-        let this = self.project();
-        if this.told.has(notice) {
-            return true;
-        }
-        // Until the first notice one poll is enough; from then on it is not known which of them was
-        // the last to wake the task.
-        if !*this.listens || this.told.has(Notice::Leaving) {
-            *this.listens = true;
-            // Ready means that nobody is there any more, which is told as well.
-            let _ = this.woken.poll(cx);
-        }
-        this.told.has(notice)
-    }
-
-    /// Whether `notice`, or a later one, was given.
-    pub fn has_heard(&self, notice: Notice) -> bool {
-        self.told.has(notice)
-    }
-}
-
 /// A watch that nothing waits for, for what outlives tasks and starts them now and then.
 #[derive(Clone, Debug)]
 pub struct WeakWatch {
@@ -304,8 +259,7 @@ impl DrainWatch {
     pub fn ear(&self) -> Ear<impl Future<Output = ()> + use<>> {
         let mut heard = self.heard.clone();
         // It only ever wakes: what there is to hear is looked up.
-        let woken = async move { while heard.changed().await.is_ok() {} };
-        Ear { told: Arc::clone(&self.told), listens: false, woken }
+        Ear::new(&self.told, async move { while heard.changed().await.is_ok() {} })
     }
 
     /// Waits until clients should come anew; returns at once if it was already said.
@@ -344,32 +298,6 @@ mod tests {
         watch.spawn(async move { heard.finish().await });
         drop(watch);
         assert_eq!(drain.drain(Duration::from_secs(3600)).await, 0);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn an_ear_hears_every_notice_and_the_end_of_whoever_gives_them() {
-        let (drain, watch) = Drain::new();
-        let mut ear = Box::pin(watch.ear());
-        let (heard, mut hears) = mpsc::channel(8);
-        watch.spawn(async move {
-            for notice in [Notice::Leaving, Notice::Finish, Notice::Cut] {
-                let wait = std::future::poll_fn(|cx| match ear.as_mut().poll(cx, notice) {
-                    true => Poll::Ready(()),
-                    false => Poll::Pending,
-                });
-                wait.await;
-                heard.send(notice).await.unwrap();
-            }
-        });
-        assert!(!watch.ear().has_heard(Notice::Leaving));
-        drain.leave();
-        assert_eq!(hears.recv().await, Some(Notice::Leaving));
-        hears.try_recv().unwrap_err();
-        assert!(watch.ear().has_heard(Notice::Leaving));
-        // Nobody is there any more.
-        drop(drain);
-        assert_eq!(hears.recv().await, Some(Notice::Finish));
-        assert_eq!(hears.recv().await, Some(Notice::Cut));
     }
 
     #[tokio::test(start_paused = true)]
