@@ -134,6 +134,8 @@ labels! {
         Shed => "shed",
         /// As many handshakes as one source may have were going on.
         SourceLimit => "source_limit",
+        /// One source had as many full and failed handshakes within a second as it may.
+        SourceRate => "source_rate",
         /// The handshake was not finished in time.
         Timeout => "timeout",
         /// The ClientHello was not complete in time.

@@ -5,6 +5,7 @@
 //! clients, which are swapped as a whole, sessions, pools and counters. Refuses to know sockets.
 //! Read next: `connection`.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use portunus_certs::client_auth::ClientAuth;
@@ -20,8 +21,8 @@ use crate::forward::http::HttpService;
 use crate::handshake::policy::{Means, Policy};
 use crate::handshake::resume::Resumption;
 use crate::handshake::sites::Sites;
-use crate::limit::HandshakeLimit;
-use crate::metrics::{ListenerMetrics, Metrics, ProcessMetrics};
+use crate::limit::{Admission, HandshakeLimit, SourceRates};
+use crate::metrics::{Limit, ListenerMetrics, Metrics, ProcessMetrics};
 use crate::route::{Routes, Site};
 
 /// What a connection of one listener needs.
@@ -33,6 +34,8 @@ pub struct Snapshot {
     pub limits: Arc<config::Limits>,
     /// Who may be in a handshake.
     pub handshakes: Arc<HandshakeLimit>,
+    /// What the handshakes of a source cost.
+    pub rates: Arc<SourceRates>,
     /// Who may be in a dialogue before one, which lasts longer.
     pub dialogues: Arc<HandshakeLimit>,
     /// The TLS half of the listener.
@@ -81,6 +84,8 @@ pub struct Shared<'a> {
     pub backends: &'a [Arc<Backend>],
     /// Every handshake.
     pub handshakes: &'a Arc<HandshakeLimit>,
+    /// What the handshakes of each source cost.
+    pub rates: &'a Arc<SourceRates>,
     /// Every dialogue before one.
     pub dialogues: &'a Arc<HandshakeLimit>,
     /// Where requests are told of.
@@ -88,6 +93,19 @@ pub struct Shared<'a> {
 }
 
 impl Snapshot {
+    /// Admits a handshake with a client from `source`.
+    pub fn admission(&self, source: Option<IpAddr>) -> Result<Admission, Limit> {
+        // A source that is not heard takes no place.
+        let bill = self.rates.open(source)?;
+        match self.handshakes.admit(source) {
+            Ok(permit) => Ok(Admission::new(permit, bill)),
+            Err(limit) => {
+                bill.forgive();
+                Err(limit)
+            }
+        }
+    }
+
     /// Builds what the connections of `listener` need.
     pub fn build(
         listener: &config::Listener,
@@ -125,6 +143,7 @@ impl Snapshot {
             listener: Arc::clone(&listener.name),
             limits,
             handshakes: Arc::clone(shared.handshakes),
+            rates: Arc::clone(shared.rates),
             dialogues: Arc::clone(shared.dialogues),
             policy,
             service,

@@ -23,7 +23,8 @@ use crate::forward::http::{self, HttpService};
 use crate::handshake::introduction::{self, IntroductionError};
 use crate::handshake::sites::SiteId;
 use crate::handshake::{self, Arrival, Established, PassedThrough, Protocol, Start};
-use crate::limit::{HandshakeLimit, HandshakePermit, Slot};
+use crate::limit::Slot;
+use crate::metrics::HandshakeKind::Full;
 use crate::metrics::{HttpVersion, Limit};
 use crate::net::{self, ClientAddr, PeerAddr, Socket};
 use crate::outcome::{CloseReason, HandshakeFailure};
@@ -206,7 +207,8 @@ async fn begin_tls<'s>(
         }
         Some(rule) => {
             let limit = &snapshot.dialogues;
-            let permit = report.admit(admit(limit, snapshot, origin.client, &socket))?;
+            let permit = admit(|| limit.admit(origin.client.ip()), snapshot, &socket);
+            let permit = report.admit(permit)?;
             let prelude = prelude::lead(socket, rule, snapshot, &origin, report);
             let prelude = Box::pin(prelude).await;
             drop(permit);
@@ -227,13 +229,18 @@ async fn begin_tls<'s>(
     };
     // Only now: what is said before, or a backend that has to be heard, takes longer, and costs the
     // handshakes of other listeners nothing.
-    let permit =
-        report.admit(admit(&snapshot.handshakes, snapshot, origin.client, &start.socket))?;
+    let mut admission =
+        report.admit(admit(|| snapshot.admission(origin.client.ip()), snapshot, &start.socket))?;
     let begin = start.at;
     let meter = Arc::clone(&report.meter);
-    let arrival = handshake::establish(start, &snapshot.policy, &snapshot.limits, meter);
+    let Snapshot { policy, limits, .. } = snapshot;
+    let arrival = handshake::establish(start, policy, limits, &mut admission, meter);
     let arrival = Box::pin(arrival).await;
-    drop(permit);
+    match &arrival {
+        Ok(Arrival::Established(established)) if established.facts.kind == Full => drop(admission),
+        Ok(_) => admission.forgive(),
+        Err(_) => drop(admission),
+    }
     match arrival {
         Ok(Arrival::Established(established)) => {
             report.establish(&established.facts, begin);
@@ -282,19 +289,22 @@ async fn forward_clear_text<'s>(
     Some(Box::pin(http::serve(stream, version, Arc::clone(service), facts, watch)))
 }
 
-/// Admits the connection to what `limit` is for, or sees to it that it ends in a reset.
-fn admit(
-    limit: &Arc<HandshakeLimit>,
+/// What `ask` admits the connection to; one that is not admitted ends in a reset.
+fn admit<A>(
+    ask: impl FnOnce() -> Result<A, Limit>,
     snapshot: &Snapshot,
-    client: ClientAddr,
     socket: &Socket,
-) -> Result<HandshakePermit, HandshakeFailure> {
-    limit.admit(client.ip()).map_err(|limit| {
-        snapshot.process.limit_hits.of(limit).inc();
+) -> Result<A, HandshakeFailure> {
+    ask().map_err(|limit| {
         socket.reset_on_close();
         match limit {
+            // Counted where the bill is.
+            Limit::HandshakeRatePerSource => return HandshakeFailure::SourceRate,
+            _ => snapshot.process.limit_hits.of(limit).inc(),
+        }
+        match limit {
             Limit::HandshakesPerSource => HandshakeFailure::SourceLimit,
-            Limit::Connections | Limit::Descriptors | Limit::Handshakes => HandshakeFailure::Shed,
+            _ => HandshakeFailure::Shed,
         }
     })
 }

@@ -28,6 +28,7 @@ use portunus_certs::name::HostName;
 use tokio::time::{Instant, timeout_at};
 
 use crate::config::Limits;
+use crate::limit::{Admission, Cost};
 use crate::metrics::Meter;
 use crate::net::Socket;
 use crate::outcome::HandshakeFailure;
@@ -36,6 +37,7 @@ pub use client::{Authentication, Unidentified};
 pub use facts::{Facts, OwnCertificate, Protocol};
 pub use refusal::tell;
 
+use hello::offer::OfferKind;
 use hello::{Hello, HelloError};
 use policy::{Choice, Policy, Refused, Terms};
 use resume::Attempt;
@@ -94,6 +96,7 @@ pub async fn establish(
     start: Start,
     policy: &Policy,
     limits: &Limits,
+    admission: &mut Admission,
     meter: Arc<Meter>,
 ) -> Result<Arrival, HandshakeError> {
     let Start { mut socket, early, protocol, at } = start;
@@ -131,10 +134,10 @@ pub async fn establish(
         }
     };
     let deadline = at + limits.handshake_timeout;
-    let finish = Box::pin(finish(socket, hello, terms, policy, name.clone(), meter));
+    let finish = Box::pin(finish(socket, hello, terms, policy, admission, meter));
     match timeout_at(deadline, finish).await {
         Ok(Ok(established)) => Ok(Arrival::Established(established)),
-        Ok(Err(error)) => Err(HandshakeError::new(name, Cause::Tls(error))),
+        Ok(Err(cause)) => Err(HandshakeError::new(name, cause)),
         Err(_) => {
             let cause = Cause::Timeout(HandshakeFailure::Timeout, at.elapsed());
             Err(HandshakeError::new(name, cause))
@@ -150,9 +153,9 @@ async fn finish(
     hello: Hello,
     terms: Terms,
     policy: &Policy,
-    name: Option<HostName>,
+    admission: &mut Admission,
     meter: Arc<Meter>,
-) -> Result<Established, tls::TlsError> {
+) -> Result<Established, Cause> {
     let Terms { site, authentication, context, certificate, mut config } = terms;
     let attempt = match context {
         Some(context) => {
@@ -161,18 +164,33 @@ async fn finish(
         }
         None => Attempt::none(hello.offer()),
     };
-    let connection = match hello.into_connection(Arc::new(config)) {
+    let name = hello.server_name();
+    let cost = match hello.offer().kind {
+        OfferKind::None => Cost::Full,
+        OfferKind::Psk | OfferKind::SessionId | OfferKind::Ticket => Cost::Resumed,
+    };
+    let turn = match admission.turn(cost).await {
+        Ok(turn) => turn,
+        Err(_) => {
+            socket.reset_on_close();
+            return Err(Cause::SourceRate);
+        }
+    };
+    // Here keys are exchanged and signed.
+    let connection = hello.into_connection(Arc::new(config));
+    drop(turn);
+    let connection = match connection {
         Ok(connection) => connection,
         Err((error, mut alert)) => {
             tell(socket, &refusal::alert_bytes(&mut alert)).await;
-            return Err(tls::TlsError::Tls(error));
+            return Err(Cause::Tls(tls::TlsError::Tls(error)));
         }
     };
     let mut stream = TlsStream::new(socket, connection, meter);
     if let Err(error) = stream.handshake().await {
         let (socket, words) = stream.into_last_words();
         tell(socket, &words).await;
-        return Err(error);
+        return Err(Cause::Tls(error));
     }
     match stream.identify(authentication.as_ref()) {
         Ok(client) => {
@@ -183,7 +201,7 @@ async fn finish(
             // What rustls would still say is the next session, which this client must not have.
             // The one that it came with would bring it here again, if it is not forgotten.
             attempt.forget().await;
-            Err(error)
+            Err(Cause::Tls(error))
         }
     }
 }
@@ -203,6 +221,8 @@ enum Cause {
     Hello(HelloError),
     #[error(transparent)]
     Refused(Refused),
+    #[error("its source had as many within a second as it may")]
+    SourceRate,
     #[error("the limit ended it after {} ms", .1.as_millis())]
     Timeout(HandshakeFailure, Duration),
     #[error(transparent)]
@@ -224,6 +244,7 @@ impl HandshakeError {
         match &self.cause {
             Cause::Hello(error) => error.failure(),
             Cause::Refused(refused) => refused.failure(),
+            Cause::SourceRate => HandshakeFailure::SourceRate,
             Cause::Timeout(failure, _) => *failure,
             Cause::Tls(error) => error.failure(),
         }
@@ -233,6 +254,7 @@ impl HandshakeError {
         match &self.cause {
             Cause::Hello(_) => "no ClientHello",
             Cause::Refused(_) => "no certificate to show",
+            Cause::SourceRate => "too many handshakes",
             Cause::Timeout(..) => "too slow",
             Cause::Tls(_) => "no TLS",
         }

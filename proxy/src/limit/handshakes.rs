@@ -1,15 +1,18 @@
 //! How many handshakes there are at once.
 //!
 //! Owns [`HandshakeLimit`], which admits handshakes in total and for each source, and in another
-//! instance what is said before them. Refuses to know sockets and TLS. Read next: `rate`, which
-//! counts them by the second.
+//! instance what is said before them. It also has the turns that full handshakes
+//! take when there are many. Refuses to know sockets and TLS. Read next: `admission`.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::net::IpAddr;
+use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::available_parallelism;
 
 use prometheus::IntGauge;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::prefix;
 use crate::metrics::Limit;
@@ -19,6 +22,9 @@ use crate::metrics::Limit;
 pub struct HandshakeLimit {
     pending: Mutex<Pending>,
     gauge: IntGauge,
+    /// Turns to compute, when there are many.
+    turns: Semaphore,
+    few: i64,
 }
 
 /// Who is in a handshake now; bounded by the total, since a source without one is forgotten.
@@ -35,7 +41,11 @@ impl HandshakeLimit {
     /// or IPv6 /64; `gauge` shows how many there are.
     pub fn new(total_max: usize, per_source_max: usize, gauge: IntGauge) -> Arc<Self> {
         let pending = Pending { total_max, per_source_max, ..Pending::default() };
-        Arc::new(Self { pending: Mutex::new(pending), gauge })
+        let processors = available_parallelism().map_or(1, NonZeroUsize::get);
+        let turns = processors * TURNS_PER_PROCESSOR;
+        let few = i64::try_from(turns).unwrap_or(i64::MAX);
+        let (pending, turns) = (Mutex::new(pending), Semaphore::new(turns));
+        Arc::new(Self { pending, gauge, turns, few })
     }
 
     /// Takes other limits for whoever comes from now on.
@@ -77,6 +87,19 @@ pub struct HandshakePermit {
     source: Option<IpAddr>,
 }
 
+impl HandshakePermit {
+    /// Waits for a turn, if many handshakes are going on, and then until everything had its chance
+    /// that was ready before.
+    pub(super) async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        if self.limit.gauge.get() <= self.limit.few {
+            return None;
+        }
+        let turn = self.limit.turns.acquire().await.expect("the semaphore is never closed");
+        tokio::task::yield_now().await;
+        Some(turn)
+    }
+}
+
 impl Drop for HandshakePermit {
     fn drop(&mut self) {
         let mut pending = self.limit.pending();
@@ -92,6 +115,10 @@ impl Drop for HandshakePermit {
         self.limit.gauge.dec();
     }
 }
+
+/// Full handshakes that may be about to compute, for each processor: enough to keep it busy while
+/// there is nothing else to do, and few enough for whatever else there is.
+const TURNS_PER_PROCESSOR: usize = 4;
 
 #[cfg(test)]
 mod tests {
@@ -141,5 +168,38 @@ mod tests {
         assert_eq!(limit.gauge.get(), 0);
         let pending = limit.pending.lock().expect("nobody panicked");
         assert_eq!((pending.total, pending.sources.len()), (0, 0));
+    }
+
+    #[tokio::test]
+    async fn few_handshakes_wait_for_nothing_and_of_many_the_full_ones_take_turns() {
+        let limit = limit(1_000, 1_000);
+        let permits: Vec<_> = (0..limit.few).map(|_| limit.admit(None).expect("room")).collect();
+        let first = permits.first().expect("at least one");
+        assert!(first.turn().await.is_none());
+        let one_more = limit.admit(None).expect("room");
+        let mut held = Vec::new();
+        for permit in &permits {
+            held.extend(permit.turn().await);
+        }
+        assert_eq!(held.len(), permits.len());
+        let mut waiting = Box::pin(one_more.turn());
+        assert!(futures_util::FutureExt::now_or_never(&mut waiting).is_none());
+        held.pop();
+        assert!(waiting.await.is_some());
+    }
+
+    #[tokio::test]
+    async fn who_has_a_turn_lets_everything_pass_that_was_ready() {
+        let limit = limit(1_000, 1_000);
+        let permits: Vec<_> = (0..=limit.few).map(|_| limit.admit(None).expect("room")).collect();
+        let permit = permits.first().expect("at least one");
+        let order = Mutex::new(Vec::new());
+        let full = async {
+            let _turn = permit.turn().await;
+            order.lock().unwrap().push("full");
+        };
+        let resumed = async { order.lock().unwrap().push("resumed") };
+        tokio::join!(biased; full, resumed);
+        assert_eq!(*order.lock().unwrap(), ["resumed", "full"]);
     }
 }

@@ -107,6 +107,8 @@ labels! {
         Handshakes => "handshakes",
         /// `limits.handshakes_per_source`.
         HandshakesPerSource => "handshakes_per_source",
+        /// `limits.handshake_rate_per_source`.
+        HandshakeRatePerSource => "handshake_rate_per_source",
     }
 }
 

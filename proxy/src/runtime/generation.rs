@@ -16,7 +16,7 @@ use tracing::warn;
 use crate::access::AccessLog;
 use crate::backend::Backend;
 use crate::config::{self, Config, Limits};
-use crate::limit::{HandshakeLimit, Slots};
+use crate::limit::{HandshakeLimit, Slots, SourceRates};
 use crate::metrics::Metrics;
 use crate::net::EndpointName;
 use crate::snapshot::{Shared, Snapshot};
@@ -30,6 +30,7 @@ pub(super) struct Common {
     pub(super) certificates: Arc<CertificateStore>,
     pub(super) handshakes: Arc<HandshakeLimit>,
     pub(super) dialogues: Arc<HandshakeLimit>,
+    pub(super) rates: Arc<SourceRates>,
     pub(super) slots: Arc<Slots>,
     pub(super) access: AccessLog,
 }
@@ -104,6 +105,7 @@ impl Generation {
             backends: &self.backends,
             handshakes: &common.handshakes,
             dialogues: &common.dialogues,
+            rates: &common.rates,
             access: &common.access,
         };
         let mut errors = Vec::new();
@@ -151,6 +153,7 @@ fn same_place<T>(new: &[Arc<T>], index: usize, old: &[Arc<T>]) -> usize {
 fn of_connections(limits: &Limits) -> Limits {
     let mut limits = limits.clone();
     (limits.handshakes_max, limits.handshakes_per_source_max) = (0, 0);
+    limits.handshake_rate_per_source_max = None;
     limits.connects_max = 0;
     limits
 }

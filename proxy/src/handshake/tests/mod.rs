@@ -30,6 +30,7 @@ use super::policy::{Means, Policy};
 use super::sites::Sites;
 use super::{Arrival, Established, Facts, HandshakeError, Start, establish, resume};
 use crate::config::Config;
+use crate::limit::{Admission, Bill, HandshakeLimit};
 use crate::metrics::{Meter, Metrics};
 use crate::net::Socket;
 
@@ -156,7 +157,10 @@ impl Bench {
         let limits = &self.config.limits;
         let socket = Socket::Unix(socket);
         let start = Start { socket, early: Vec::new(), protocol: None, at: Instant::now() };
-        let establish = establish(start, &self.policy, limits, meter);
+        let gauge = self.metrics.process().handshakes_pending;
+        let permit = HandshakeLimit::new(9, 9, gauge).admit(None).unwrap();
+        let mut admission = Admission::new(permit, Bill::default());
+        let establish = establish(start, &self.policy, limits, &mut admission, meter);
         Box::pin(establish).await
     }
 

@@ -24,8 +24,8 @@ use crate::admin::status::{Resumption, client_policies};
 use crate::backend::{Backend, Resolver};
 use crate::config::Config;
 use crate::drain::{Drain, DrainWatch, WeakWatch};
-use crate::limit::{HandshakeLimit, Slots};
-use crate::metrics::Metrics;
+use crate::limit::{HandshakeLimit, Slots, SourceRates};
+use crate::metrics::{Limit, Metrics};
 use crate::net::ListenAddr;
 use crate::phase::PhaseWatch;
 
@@ -101,6 +101,10 @@ impl World {
             certificates: Arc::new(certificates),
             handshakes: handshakes(process.handshakes_pending.clone()),
             dialogues: handshakes(process.dialogues_pending.clone()),
+            rates: SourceRates::new(
+                limits.handshake_rate_per_source_max,
+                process.limit_hits.of(Limit::HandshakeRatePerSource).clone(),
+            ),
             slots: Slots::new(0),
             access,
         };
@@ -241,6 +245,7 @@ impl World {
         for handshakes in [&self.common.handshakes, &self.common.dialogues] {
             handshakes.resize(limits.handshakes_max, limits.handshakes_per_source_max);
         }
+        self.common.rates.allow(limits.handshake_rate_per_source_max);
         if before.config.limits != *limits {
             now.backends.iter().for_each(|backend| backend.set_limits(limits));
         }
