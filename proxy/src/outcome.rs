@@ -68,6 +68,8 @@ labels! {
         Idle => "idle",
         /// Our own doing: a bug or a lack of resources.
         Internal => "internal",
+        /// Memory ran short, and the connection was among those that held the most of it.
+        Memory => "memory",
         /// The PROXY header that the listener requires did not come, or not from one who may send
         /// it.
         ProxyHeader => "proxy_header",

@@ -21,7 +21,7 @@ use crate::forward::http::HttpService;
 use crate::handshake::policy::{Means, Policy};
 use crate::handshake::resume::Resumption;
 use crate::handshake::sites::Sites;
-use crate::limit::{Admission, HandshakeLimit, SourceRates};
+use crate::limit::{Admission, HandshakeLimit, Memory, SourceRates};
 use crate::metrics::{Limit, ListenerMetrics, Metrics, ProcessMetrics};
 use crate::route::{Routes, Site};
 
@@ -36,6 +36,8 @@ pub struct Snapshot {
     pub handshakes: Arc<HandshakeLimit>,
     /// What the handshakes of a source cost.
     pub rates: Arc<SourceRates>,
+    /// What is left of memory.
+    pub memory: Arc<Memory>,
     /// Who may be in a dialogue before one, which lasts longer.
     pub dialogues: Arc<HandshakeLimit>,
     /// The TLS half of the listener.
@@ -86,6 +88,8 @@ pub struct Shared<'a> {
     pub handshakes: &'a Arc<HandshakeLimit>,
     /// What the handshakes of each source cost.
     pub rates: &'a Arc<SourceRates>,
+    /// What is left of memory.
+    pub memory: &'a Arc<Memory>,
     /// Every dialogue before one.
     pub dialogues: &'a Arc<HandshakeLimit>,
     /// Where requests are told of.
@@ -133,6 +137,7 @@ impl Snapshot {
                     metrics: handles.clone(),
                     routes: Arc::new(routes),
                     access: shared.access.clone(),
+                    memory: Arc::clone(shared.memory),
                     listener: listener.http.clone(),
                 };
                 Service::Http(Arc::new(service))
@@ -144,6 +149,7 @@ impl Snapshot {
             limits,
             handshakes: Arc::clone(shared.handshakes),
             rates: Arc::clone(shared.rates),
+            memory: Arc::clone(shared.memory),
             dialogues: Arc::clone(shared.dialogues),
             policy,
             service,
@@ -176,6 +182,7 @@ fn redirecting(
         metrics: shared.metrics.listener(&listener.name),
         routes: Arc::new(Routes::in_the_clear(names, count, redirect, &limits.http)),
         access: shared.access.clone(),
+        memory: Arc::clone(shared.memory),
         listener: listener.http.clone(),
     }
 }

@@ -37,6 +37,8 @@ mod image;
 #[cfg(test)]
 mod lifecycle;
 #[cfg(test)]
+mod overload;
+#[cfg(test)]
 mod peers;
 #[cfg(test)]
 mod proxy_protocol;

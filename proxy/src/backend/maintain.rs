@@ -51,6 +51,11 @@ impl Backend {
         self.maintain_while(resolver, watch.clone(), watch)
     }
 
+    /// Closes every connection that waits for its next request.
+    pub fn rest(&self) {
+        self.members.sweep(Instant::now() + self.means.limits().http.pool_idle_timeout);
+    }
+
     async fn sweep(&self) {
         loop {
             let period = self.period();

@@ -23,7 +23,7 @@ use crate::forward::http::{self, HttpService};
 use crate::handshake::introduction::{self, IntroductionError};
 use crate::handshake::sites::SiteId;
 use crate::handshake::{self, Arrival, Established, PassedThrough, Protocol, Start};
-use crate::limit::Slot;
+use crate::limit::{Share, Slot};
 use crate::metrics::HandshakeKind::Full;
 use crate::metrics::{HttpVersion, Limit};
 use crate::net::{self, ClientAddr, PeerAddr, Socket};
@@ -79,35 +79,50 @@ type Forwarding<'a> = Pin<Box<dyn Future<Output = CloseReason> + Send + 'a>>;
 pub async fn serve(accepted: Accepted, snapshot: Arc<Snapshot>, watch: DrainWatch) {
     let Accepted { socket, peer, port, at, slot: _slot, entrance } = accepted;
     let origin = Origin { peer, client: ClientAddr::from(peer), introduction: None, port, at };
-    let mut report = Report::open(&snapshot, peer, origin.client, at);
+    let share = snapshot.memory.share();
+    let mut report = Report::open(&snapshot, &share, peer, origin.client, at);
     let mut ear = pin!(watch.ear());
     let begun = Box::pin(begin(socket, origin, entrance, &snapshot, &mut report, watch));
-    let ended = match unless_cut(begun, ear.as_mut()).await {
-        Some(Some(forwarding)) => unless_cut(forwarding, ear).await.map(Some),
+    let ended = match unless_cut(begun, ear.as_mut(), &share).await {
+        Ok(Some(forwarding)) => unless_cut(forwarding, ear, &share).await.map(Some),
         ended => ended.map(|_| None),
     };
     match ended {
-        Some(Some(reason)) => report.close(reason),
-        Some(None) => {}
-        None => snapshot.process.drain_forced.inc(),
+        Ok(Some(reason)) => report.close(reason),
+        Ok(None) => {}
+        Err(Cut::Drain) => snapshot.process.drain_forced.inc(),
+        Err(Cut::Memory) => report.close(CloseReason::Memory),
     }
 }
 
-/// Does `work`, unless the time to finish it is over before: then it ends there, and so do its
+/// Why a connection was cut.
+enum Cut {
+    /// The time to finish was over.
+    Drain,
+    /// Memory was short, and it held too much of it.
+    Memory,
+}
+
+/// Does `work`, unless the connection is to be cut before: then it ends there, and so do its
 /// connections, in resets.
 async fn unless_cut<T>(
     work: Pin<Box<impl Future<Output = T> + ?Sized>>,
     mut ear: Pin<&mut Ear<impl Future<Output = ()>>>,
-) -> Option<T> {
+    share: &Share,
+) -> Result<T, Cut> {
     let mut work = Some(work);
     poll_fn(|cx| {
+        if share.poll_doomed(cx.waker()) {
+            net::cut(work.take());
+            return Poll::Ready(Err(Cut::Memory));
+        }
         let done = work.as_mut().map(|work| work.as_mut().poll(cx));
         if let Some(Poll::Ready(done)) = done {
-            return Poll::Ready(Some(done));
+            return Poll::Ready(Ok(done));
         }
         if ear.as_mut().poll(cx, Notice::Cut) {
             net::cut(work.take());
-            return Poll::Ready(None);
+            return Poll::Ready(Err(Cut::Drain));
         }
         Poll::Pending
     })
@@ -137,13 +152,13 @@ async fn begin<'s>(
         (Entrance::Redirect, _) => {
             let service = snapshot.redirect.as_ref()?;
             let stream = ClearStream::new(socket, Arc::clone(&report.meter));
-            Some(requests_in_the_clear(stream, service, &origin, watch))
+            Some(requests_in_the_clear(stream, service, &origin, report, watch))
         }
         (Entrance::Main, config::Entrance::Clear) => {
             let stream = ClearStream::new(socket, Arc::clone(&report.meter));
             match &snapshot.service {
                 Service::Http(service) => {
-                    Some(requests_in_the_clear(stream, service, &origin, watch))
+                    Some(requests_in_the_clear(stream, service, &origin, report, watch))
                 }
                 Service::Tcp(_) => {
                     let begun = tunnel::begin(stream, Known::Nothing, Way::New, snapshot, &origin);
@@ -179,6 +194,7 @@ fn requests_in_the_clear<'s>(
     stream: ClearStream,
     service: &Arc<HttpService>,
     origin: &Origin,
+    report: &Report<'_>,
     watch: DrainWatch,
 ) -> Forwarding<'s> {
     let facts = http::ConnectionFacts {
@@ -188,6 +204,7 @@ fn requests_in_the_clear<'s>(
         site: SiteId::FIRST,
         identity: None,
         tls: None,
+        footprint: report.footprint.cloned(),
     };
     Box::pin(http::serve(stream, HttpVersion::H1, Arc::clone(service), facts, watch))
 }
@@ -285,6 +302,7 @@ async fn forward_clear_text<'s>(
         site: facts.site,
         identity: facts.client,
         tls: Some(TlsFacts { version: facts.version, suite: facts.suite, kind: facts.kind }),
+        footprint: report.footprint.cloned(),
     };
     Some(Box::pin(http::serve(stream, version, Arc::clone(service), facts, watch)))
 }

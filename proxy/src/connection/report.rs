@@ -15,6 +15,7 @@ use crate::config::StarttlsProtocol;
 use crate::handshake::introduction::IntroductionError;
 use crate::handshake::starttls::{Conversed, StarttlsError};
 use crate::handshake::{Facts, HandshakeError};
+use crate::limit::{Footprint, Share};
 use crate::log::Chain;
 use crate::metrics::{Active, Direction, HandshakeKind, Meter, NotResumed};
 use crate::net::{ClientAddr, PeerAddr};
@@ -33,6 +34,8 @@ pub(super) struct Report<'a> {
     handshake: Option<HandshakeKind>,
     not_resumed: Option<NotResumed>,
     pub(super) meter: Arc<Meter>,
+    /// Where the connection tells what it holds, if that is measured.
+    pub(super) footprint: Option<&'a Arc<Footprint>>,
     reason: CloseReason,
     _active: Active,
 }
@@ -40,6 +43,7 @@ pub(super) struct Report<'a> {
 impl<'a> Report<'a> {
     pub(super) fn open(
         snapshot: &'a Snapshot,
+        share: &'a Share,
         peer: PeerAddr,
         client: ClientAddr,
         at: Instant,
@@ -56,6 +60,7 @@ impl<'a> Report<'a> {
             handshake: None,
             not_resumed: None,
             meter: Arc::new(Meter::new(&metrics.bytes)),
+            footprint: share.footprint(),
             reason: CloseReason::Drain,
             _active: Active::new(&metrics.connections_active),
         }

@@ -1,8 +1,9 @@
 //! The accept loop: where connections come in.
 //!
 //! Owns the law of accepting: a permit first, then the connection, so that what is beyond the cap
-//! waits in the kernel; after an error a pause that grows; without descriptors, one is kept in
-//! reserve to turn a client away rather than to let it hang. There is no IO on a new connection
+//! waits in the kernel, and everything does while memory is short; after an error a pause that
+//! grows; without descriptors, one is kept in reserve to turn a client away rather than to let it
+//! hang. There is no IO on a new connection
 //! here. What a connection is served as can change from one to the next, without a pause in
 //! accepting. Refuses to know what a connection is for. Read next: `connection`.
 
@@ -39,6 +40,11 @@ pub async fn accept(socket: &ListenSocket, serving: &ArcSwap<Serving>, slots: &A
     let mut trouble = Trouble::default();
     let port = socket.addr().port();
     loop {
+        let memory = Arc::clone(&serving.load().snapshot.memory);
+        if memory.is_closed() {
+            serving.load().snapshot.process.limit_hits.of(Limit::Memory).inc();
+            memory.opened().await;
+        }
         let slot = match slots.try_take() {
             Some(slot) => slot,
             None => {

@@ -217,6 +217,13 @@ families! {
         without names.";
     limit_hits: IntCounterVec, Kind::Counter, "portunus_limit_hits_total", ["limit"],
         "How often a limit said no.";
+    memory_pressure: IntGauge, Kind::Gauge, "portunus_memory_pressure", [],
+        "How short memory is: 1, connections end after what they are at; 2, nothing new is \
+        accepted; 3, the largest connections are reset.";
+    memory_used: IntGauge, Kind::Gauge, "portunus_memory_used_bytes", [],
+        "Memory in use, as far as it counts for the limit; absent or 0 without one.";
+    memory_available: IntGauge, Kind::Gauge, "portunus_memory_limit_bytes", [],
+        "What may be used of memory: by `server.memory_max`, or by the control group.";
     panics: IntCounter, Kind::Counter, "portunus_panics_total", [],
         "Panics, each a bug: a task ended, its connection was reset, the process goes on.";
     log_dropped: IntCounter, Kind::Counter, "portunus_log_dropped_total", [],
@@ -299,6 +306,9 @@ impl Families {
             worker_stalls: self.worker_stalls.clone(),
             workers_stalled: self.workers_stalled.clone(),
             limit_hits: Counters::resolve_plain(&self.limit_hits),
+            memory_pressure: self.memory_pressure.clone(),
+            memory_used: self.memory_used.clone(),
+            memory_available: self.memory_available.clone(),
             panics: self.panics.clone(),
             log_dropped: self.log_dropped.clone(),
             resumption_lookups: self.resumption_lookups.clone(),

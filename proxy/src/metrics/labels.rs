@@ -109,6 +109,8 @@ labels! {
         HandshakesPerSource => "handshakes_per_source",
         /// `limits.handshake_rate_per_source`.
         HandshakeRatePerSource => "handshake_rate_per_source",
+        /// Memory, of which there is less than a connection needs.
+        Memory => "memory",
     }
 }
 

@@ -37,6 +37,11 @@ impl Usage {
     }
 }
 
+/// Memory of the process that is in RAM.
+pub fn resident_bytes() -> Option<u64> {
+    kib_of("VmRSS:").and_then(|bytes| u64::try_from(bytes).ok())
+}
+
 /// The rest of the line of `file` that begins with `start`.
 fn line_of(file: &str, start: &str) -> Option<String> {
     let text = fs::read_to_string(file).ok()?;

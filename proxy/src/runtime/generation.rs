@@ -16,7 +16,7 @@ use tracing::warn;
 use crate::access::AccessLog;
 use crate::backend::Backend;
 use crate::config::{self, Config, Limits};
-use crate::limit::{HandshakeLimit, Slots, SourceRates};
+use crate::limit::{HandshakeLimit, Memory, Slots, SourceRates};
 use crate::metrics::Metrics;
 use crate::net::EndpointName;
 use crate::snapshot::{Shared, Snapshot};
@@ -31,6 +31,7 @@ pub(super) struct Common {
     pub(super) handshakes: Arc<HandshakeLimit>,
     pub(super) dialogues: Arc<HandshakeLimit>,
     pub(super) rates: Arc<SourceRates>,
+    pub(super) memory: Arc<Memory>,
     pub(super) slots: Arc<Slots>,
     pub(super) access: AccessLog,
 }
@@ -106,6 +107,7 @@ impl Generation {
             handshakes: &common.handshakes,
             dialogues: &common.dialogues,
             rates: &common.rates,
+            memory: &common.memory,
             access: &common.access,
         };
         let mut errors = Vec::new();

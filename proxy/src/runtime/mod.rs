@@ -5,6 +5,7 @@
 //! Refuses to know what a connection does. Read next: `listener`.
 
 pub mod activation;
+mod cgroup;
 pub mod clients;
 mod configure;
 mod generation;
@@ -12,6 +13,7 @@ mod hints;
 pub mod key_files;
 mod leave;
 mod logs;
+mod memory;
 mod orphans;
 mod panics;
 pub mod reload;
@@ -155,6 +157,7 @@ async fn live(
     let panics = panics::hear(&metrics.process());
     let (teller, phase) = PhaseTeller::new();
     let (drain, watch) = Drain::counting(metrics.process().tasks);
+    let (memory, guard) = memory::guard(config.server.memory_max, &metrics.process());
     let mut addresses = Addresses::default();
     let admin = match &config.admin {
         Some(admin) => {
@@ -165,7 +168,8 @@ async fn live(
         }
         None => None,
     };
-    let (world, draft, report) = World::build(config, &metrics, sockets, &phase, &watch).await?;
+    let built = World::build(config, &metrics, &memory, sockets, &phase, &watch).await?;
+    let (world, draft, report) = built;
     let world = Arc::new(world);
     let (orders, mut queue) = Orders::new();
     let admin = match admin {
@@ -204,7 +208,7 @@ async fn live(
     let end = leave::leave(plan, drain, company).await;
     drop(watchdog);
     info!(end = end.label(), "stopped");
-    drop(admin);
+    drop((admin, guard));
     // All requests are over: the last lines are written now.
     world.close_log();
     Ok(end)
@@ -224,6 +228,11 @@ fn maintain(
         let now = Arc::clone(&generations.borrow());
         now.sessions.show(&process);
         now.backends.iter().for_each(|backend| backend.refresh_metrics());
+    });
+    let generations = world.generations();
+    common.memory.on_pressure(move || {
+        let now = Arc::clone(&generations.borrow());
+        now.backends.iter().for_each(|backend| backend.rest());
     });
     let certificates = Arc::clone(&common.certificates);
     let reloader = Reloader::new(world.generations(), certificates, common.metrics.process());

@@ -31,6 +31,7 @@ use crate::config::{HttpListener, Limits};
 use crate::drain::DrainWatch;
 use crate::forward::header::TlsFacts;
 use crate::handshake::sites::SiteId;
+use crate::limit::{Footprint, Memory};
 use crate::metrics::{HttpVersion, ListenerMetrics};
 use crate::net::{ClientAddr, Progress};
 use crate::outcome::CloseReason;
@@ -52,6 +53,8 @@ pub struct HttpService {
     pub listener: HttpListener,
     /// Where requests are told of.
     pub access: AccessLog,
+    /// What is left of memory.
+    pub memory: Arc<Memory>,
 }
 
 /// What is known of a connection before its first request.
@@ -69,6 +72,8 @@ pub struct ConnectionFacts {
     pub identity: Option<Arc<ClientIdentity>>,
     /// How TLS was established; `None` in the clear.
     pub tls: Option<TlsFacts>,
+    /// Where it is told what the connection holds, if that is measured.
+    pub footprint: Option<Arc<Footprint>>,
 }
 
 /// Serves requests that come over `io` until there are no more, and closes it.

@@ -13,6 +13,7 @@ use crate::backend::{Alarm, Interims, Tunnel};
 use crate::config::ClientCertForward;
 use crate::forward::header::{ClientCert, ClientCertError, Proto, Sender, TlsFields};
 use crate::handshake::sites::SiteId;
+use crate::limit::Footprint;
 use crate::metrics::HttpVersion;
 use crate::outcome::CloseReason;
 
@@ -31,6 +32,7 @@ pub(super) struct Connection {
     pub(super) client_cert: Result<ClientCert, ClientCertError>,
     /// What backends hear of TLS.
     pub(super) tls: TlsFields,
+    footprint: Option<Arc<Footprint>>,
     requests: AtomicU64,
     unread: AtomicBool,
     fault: Mutex<Option<CloseReason>>,
@@ -67,6 +69,7 @@ impl Connection {
             site: facts.site,
             client_cert,
             tls,
+            footprint: facts.footprint,
             requests: AtomicU64::new(0),
             unread: AtomicBool::new(false),
             fault: Mutex::default(),
@@ -79,6 +82,13 @@ impl Connection {
     /// Requests so far.
     pub(super) fn requests(&self) -> u64 {
         self.requests.load(Ordering::Relaxed)
+    }
+
+    /// Tells what the connection holds now, beyond what any does.
+    pub(super) fn hold(&self, bytes: usize) {
+        if let Some(footprint) = &self.footprint {
+            footprint.set(bytes);
+        }
     }
 
     /// Whether the connection has served as many requests as it may.

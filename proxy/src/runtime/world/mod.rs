@@ -24,7 +24,7 @@ use crate::admin::status::{Resumption, client_policies};
 use crate::backend::{Backend, Resolver};
 use crate::config::Config;
 use crate::drain::{Drain, DrainWatch, WeakWatch};
-use crate::limit::{HandshakeLimit, Slots, SourceRates};
+use crate::limit::{HandshakeLimit, Memory, Slots, SourceRates};
 use crate::metrics::{Limit, Metrics};
 use crate::net::ListenAddr;
 use crate::phase::PhaseWatch;
@@ -84,6 +84,7 @@ impl World {
     pub(super) async fn build(
         config: &Config,
         metrics: &Arc<Metrics>,
+        memory: &Arc<Memory>,
         sockets: Sockets,
         phase: &PhaseWatch,
         watch: &DrainWatch,
@@ -105,6 +106,7 @@ impl World {
                 limits.handshake_rate_per_source_max,
                 process.limit_hits.of(Limit::HandshakeRatePerSource).clone(),
             ),
+            memory: Arc::clone(memory),
             slots: Slots::new(0),
             access,
         };

@@ -55,7 +55,10 @@ where
     // not does not ask for it again and again.
     let mut space = None;
     let end = loop {
-        let rest = || space = None;
+        let rest = || {
+            connection.hold(0);
+            space = None;
+        };
         let next = next(&mut wire, &mut patience, ear.as_mut(), &connection, rest).await;
         let (head, since) = match next {
             Ok(head) => head,
@@ -63,7 +66,9 @@ where
         };
         let is_old = since - start >= connection.service.limits.http.connection_age_max;
         // Asked when the answer begins.
-        let is_last = || is_old || ear.has_heard(Notice::Leaving);
+        let is_short = || connection.service.memory.is_short();
+        let is_last = || is_old || ear.has_heard(Notice::Leaving) || is_short();
+        connection.hold(EXCHANGE_BYTES);
         let (turn, request) = Turn::new(&mut wire, head, &connection);
         // RFC 9110 §15.2: a client of HTTP/1.0 has never heard of interim responses.
         let understands = request.version() > Version::HTTP_10;
@@ -234,6 +239,8 @@ async fn linger<I: Read + Unpin>(stream: &mut I) -> std::io::Result<()> {
     .await
 }
 
+/// What an exchange may hold on its way: pieces of two bodies, and their heads.
+const EXCHANGE_BYTES: usize = 128 * 1024;
 /// How long space is kept for the next request.
 const REST_AFTER: Duration = Duration::from_secs(1);
 /// What a client that has only just come gets for its first request, when nobody new may.

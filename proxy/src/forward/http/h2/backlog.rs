@@ -54,6 +54,11 @@ impl Backlog {
         self.held() < HELD_BYTES_MAX
     }
 
+    /// All bytes that wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.queued.load(Ordering::Relaxed) + self.held()
+    }
+
     fn held(&self) -> usize {
         self.held.load(Ordering::Relaxed)
     }

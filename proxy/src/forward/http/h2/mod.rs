@@ -199,6 +199,8 @@ where
                 }
                 continue;
             }
+            let waiting = self.link.backlog().waiting();
+            self.connection.hold(waiting + self.exchanges.len() * STREAM_BYTES);
             self.hall.leave();
             if !self.has_more() {
                 return Poll::Pending;
@@ -259,7 +261,8 @@ where
             return;
         }
         self.exchanges.push((self.answer)(request, respond));
-        if self.requests >= self.connection.service.limits.http.h2_requests_max {
+        let service = &self.connection.service;
+        if self.requests >= service.limits.http.h2_requests_max || service.memory.is_short() {
             self.say_farewell();
         }
     }
@@ -356,5 +359,7 @@ where
 const LOCAL_RESETS_MAX: usize = 128;
 /// Requests before it is looked at how many of them were abandoned.
 const FICKLE_AFTER: u64 = 100;
+/// What a stream holds beside what waits for the client: its exchange, and a piece of a body.
+const STREAM_BYTES: usize = 16 * 1024;
 /// Turns of the parts of a connection before its task yields.
 const TURNS_MAX: usize = 32;

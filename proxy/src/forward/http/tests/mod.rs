@@ -38,6 +38,7 @@ use crate::config::{self, ClientCertForward, Limits};
 use crate::drain::{Drain, DrainWatch};
 use crate::forward::header::TlsFacts;
 use crate::handshake::sites::{SiteId, Sites};
+use crate::limit::Memory;
 use crate::metrics::{Active, HandshakeKind, HttpVersion, Metrics, Suite, TlsVersion};
 use crate::net::{PeerAddr, Progress};
 use crate::outcome::CloseReason;
@@ -328,7 +329,8 @@ pub(super) fn service_before(
     let routes = Arc::new(Routes::new(Arc::new(sites(places)), routes));
     let access = AccessLog::default();
     let (name, handles) = ("https".into(), metrics.listener("https"));
-    let service = HttpService { name, limits, metrics: handles, routes, access, listener };
+    let memory = Memory::unguarded();
+    let service = HttpService { name, limits, metrics: handles, routes, access, memory, listener };
     (Arc::new(service), metrics, backend)
 }
 
@@ -345,6 +347,7 @@ pub(super) fn facts() -> ConnectionFacts {
             suite: Suite::Tls13Aes128,
             kind: HandshakeKind::Full,
         }),
+        footprint: None,
     }
 }
 
