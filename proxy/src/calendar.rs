@@ -2,6 +2,27 @@
 //!
 //! Owns the arithmetic, for dates in logs and on the command line. Refuses to know clocks.
 
+use std::fmt;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// A moment as RFC 3339 has it, in UTC; to the millisecond, or with `{:.6}` to the
+/// microsecond.
+pub(crate) struct Moment(pub(crate) SystemTime);
+
+impl fmt::Display for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let since = self.0.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let seconds = i64::try_from(since.as_secs()).unwrap_or_default();
+        let (year, month, day) = day(seconds / 86_400);
+        let (hour, minute, second) = (seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60);
+        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}")?;
+        match f.precision() {
+            Some(6) => write!(f, ".{:06}Z", since.subsec_micros()),
+            _ => write!(f, ".{:03}Z", since.subsec_millis()),
+        }
+    }
+}
+
 /// Year, month and day of a day counted from 1970, in the Gregorian calendar. Years begin in March
 /// here, so that the leap day is the last one, and 400 of them always have as many days.
 pub(crate) fn day(days: i64) -> (i64, i64, i64) {

@@ -25,14 +25,14 @@
 
 use std::io::Write as _;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use http::header::HOST;
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Method, Request, Version};
 use tokio::time::Instant;
 
-use crate::calendar;
+use crate::calendar::Moment;
 use crate::log::Format;
 use crate::net::{ClientAddr, EndpointAddr};
 
@@ -153,8 +153,7 @@ impl Entry {
     }
 
     fn write_text(&self, now: SystemTime, line: &mut Vec<u8>) {
-        put_time(line, now);
-        line.push(b' ');
+        put(line, format_args!("{} ", Moment(now)));
         match self.client {
             Some(client) => put(line, format_args!("{}", Client(client))),
             None => line.push(b'-'),
@@ -200,9 +199,7 @@ impl Entry {
     }
 
     fn write_json(&self, now: SystemTime, line: &mut Vec<u8>) {
-        line.extend_from_slice(b"{\"time\":\"");
-        put_time(line, now);
-        line.extend_from_slice(b"\",\"client\":");
+        put(line, format_args!("{{\"time\":\"{}\",\"client\":", Moment(now)));
         match self.client {
             Some(client) => put(line, format_args!("\"{}\"", Client(client))),
             None => line.extend_from_slice(b"null"),
@@ -263,21 +260,6 @@ fn value(value: Option<&HeaderValue>) -> Option<&str> {
 fn put(line: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
     // Writing to memory cannot fail.
     let _ = line.write_fmt(text);
-}
-
-/// As RFC 3339 has it, to the millisecond.
-fn put_time(line: &mut Vec<u8>, now: SystemTime) {
-    let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
-    let seconds = i64::try_from(since.as_secs()).unwrap_or_default();
-    let (year, month, day) = calendar::day(seconds / 86_400);
-    let (hour, minute, second) = (seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60);
-    let millis = since.subsec_millis();
-    put(
-        line,
-        format_args!(
-            "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z"
-        ),
-    );
 }
 
 /// Milliseconds, to the microsecond.

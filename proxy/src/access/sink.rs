@@ -5,7 +5,7 @@
 //! the lines say.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write as _};
+use std::io;
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::Path;
@@ -13,16 +13,16 @@ use std::path::Path;
 use tracing::{info, warn};
 
 use super::{AccessLogError, Target};
+use crate::log;
+use crate::log::file::{LineFile, Loss};
 
 /// What lines are written to.
 #[derive(Debug)]
 pub(super) struct Sink {
     target: Target,
-    file: File,
+    file: LineFile,
     /// What kept the last lines from being written.
     trouble: Option<io::ErrorKind>,
-    /// Whether the last line is not complete.
-    is_torn: bool,
 }
 
 impl Sink {
@@ -34,16 +34,17 @@ impl Sink {
                 File::from(stdout.map_err(AccessLogError::Stdout)?)
             }
         };
-        Ok(Self { target, file, trouble: None, is_torn: false })
+        Ok(Self { target, file: LineFile::new(file), trouble: None })
     }
+}
 
-    /// Goes on in the file that has the name now; if that cannot be opened, in the one so far.
-    pub(super) fn reopen(&mut self) {
+impl log::queue::Sink for Sink {
+    /// If the file cannot be opened, lines go on into the one so far.
+    fn reopen(&mut self) {
         let Target::File(path) = &self.target else { return };
         match open_file(path) {
             Ok(file) => {
-                self.file = file;
-                self.is_torn = false;
+                self.file = LineFile::new(file);
                 info!(path = %path.display(), "the access log was opened anew");
             }
             Err(error) => {
@@ -53,40 +54,17 @@ impl Sink {
         }
     }
 
-    /// Writes `lines`, and says how many were lost.
-    pub(super) fn write(&mut self, lines: &[u8]) -> u64 {
-        let mut rest = lines;
-        if self.is_torn && !rest.is_empty() {
-            // Nothing is known of what follows the torn line before it ends.
-            match self.file.write_all(b"\n") {
-                Ok(()) => self.is_torn = false,
-                Err(error) => return self.lose(rest, &error),
+    fn write(&mut self, lines: &[u8]) -> u64 {
+        if let Err(Loss { lines, error }) = self.file.write(lines) {
+            if self.trouble.replace(error.kind()) != Some(error.kind()) {
+                warn!(%error, "the access log cannot be written; lines are lost");
             }
-        }
-        while !rest.is_empty() {
-            match self.file.write(rest) {
-                Ok(0) => return self.lose(rest, &io::ErrorKind::WriteZero.into()),
-                Ok(count) => {
-                    let (written, behind) = rest.split_at_checked(count).unwrap_or((rest, &[]));
-                    self.is_torn = written.last() != Some(&b'\n');
-                    rest = behind;
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return self.lose(rest, &error),
-            }
+            return lines;
         }
         if self.trouble.take().is_some() {
             info!("the access log is written again");
         }
         0
-    }
-
-    /// Counts the lines that `rest` is made of, the torn one among them.
-    fn lose(&mut self, rest: &[u8], error: &io::Error) -> u64 {
-        if self.trouble.replace(error.kind()) != Some(error.kind()) {
-            warn!(%error, "the access log cannot be written; lines are lost");
-        }
-        rest.iter().filter(|byte| **byte == b'\n').count() as u64
     }
 }
 

@@ -2,13 +2,14 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, UNIX_EPOCH};
 
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Method};
 use proptest::prelude::*;
 
 use super::*;
+use crate::log::queue::QUEUE_BYTES_MAX;
 use crate::net::{ClientAddr, EndpointAddr, PeerAddr};
 
 /// A request that was answered, at a moment that is known.
@@ -44,14 +45,7 @@ fn log(target: Target) -> (AccessLog, Writer, IntCounter) {
 
 /// Waits until the thread has done what it was asked for.
 fn settle(log: &AccessLog) {
-    let queue = log.0.load_full().unwrap();
-    let state = queue.state();
-    let is_busy = |state: &mut State| !state.is_resting || state.reopen;
-    let limit = Duration::from_millis(5);
-    let mut state = state;
-    while is_busy(&mut state) {
-        (state, _) = queue.ended.wait_timeout(state, limit).unwrap();
-    }
+    log.0.load_full().unwrap().queue.flush(Duration::from_secs(60));
 }
 
 #[test]
@@ -208,14 +202,8 @@ fn a_full_disk_costs_lines_and_nothing_else() {
 fn what_does_not_fit_is_counted_and_nobody_waits() {
     let dropped = IntCounter::new("dropped", "dropped").unwrap();
     // A queue that nobody writes from, as if the disk never answered.
-    let queue = Queue {
-        format: Format::Text,
-        dropped: dropped.clone(),
-        state: Mutex::default(),
-        changed: Condvar::new(),
-        ended: Condvar::new(),
-    };
-    let log = AccessLog(Arc::new(Some(Arc::new(queue)).into()));
+    let queue = Queue::new(dropped.clone(), usize::MAX);
+    let log = AccessLog(Arc::new(Some(Arc::new(Lines { format: Format::Text, queue })).into()));
     let entry = entry("/x");
     let length = line(&entry, Format::Text).len();
     let fitting = QUEUE_BYTES_MAX / length;

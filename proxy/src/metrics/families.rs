@@ -227,7 +227,10 @@ families! {
     panics: IntCounter, Kind::Counter, "portunus_panics_total", [],
         "Panics, each a bug: a task ended, its connection was reset, the process goes on.";
     log_dropped: IntCounter, Kind::Counter, "portunus_log_dropped_total", [],
-        "Lines of the access log that were left out: more came than could be written.";
+        "Lines of the log and of the access log that were left out: more came than could be \
+        written.";
+    log_suppressed: IntCounter, Kind::Counter, "portunus_log_suppressed_total", [],
+        "Lines of the log that were held back, since their kind came too often.";
     process_cpu: Counter, Kind::Counter, "process_cpu_seconds_total", [],
         "CPU time of the process, user and system.";
     process_open_fds: IntGauge, Kind::Gauge, "process_open_fds", [],
@@ -311,6 +314,7 @@ impl Families {
             memory_available: self.memory_available.clone(),
             panics: self.panics.clone(),
             log_dropped: self.log_dropped.clone(),
+            log_suppressed: self.log_suppressed.clone(),
             resumption_lookups: self.resumption_lookups.clone(),
             resumption_shared_up: self.resumption_shared_up.clone(),
             resumption_shared_stored: self.resumption_shared_stored.clone(),

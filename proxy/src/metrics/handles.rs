@@ -100,6 +100,7 @@ pub struct ProcessMetrics {
     pub memory_available: IntGauge,
     pub panics: IntCounter,
     pub log_dropped: IntCounter,
+    pub log_suppressed: IntCounter,
     pub resumption_lookups: IntCounterVec,
     pub resumption_shared_up: IntGauge,
     pub resumption_shared_stored: IntCounter,

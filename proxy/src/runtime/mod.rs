@@ -42,6 +42,7 @@ use crate::backend::TrustError;
 use crate::config::Config;
 use crate::control::{Order, OrderQueue, Orders, Verdict};
 use crate::drain::{Drain, DrainWatch};
+use crate::log;
 use crate::metrics::Metrics;
 use crate::net::ListenAddr;
 use crate::net::listen::BindError;
@@ -94,6 +95,7 @@ impl Runtime {
         sockets: Sockets,
         ready: impl FnOnce(&Addresses),
     ) -> Result<End, RunError> {
+        let _lines = log::start().map_err(RunError::Threads)?;
         let Self { threads, signals, beats } = self;
         let end = threads.block_on(live(config, sockets, signals, beats, ready));
         // Whatever is still there was cut by the drain, or waits for a blocking call.
@@ -154,6 +156,7 @@ async fn live(
 ) -> Result<End, RunError> {
     let supervisor = Arc::new(Supervisor::from_environment());
     let metrics = Arc::new(Metrics::new().map_err(RunError::Metrics)?);
+    logs::count(&metrics);
     let panics = panics::hear(&metrics.process());
     let (teller, phase) = PhaseTeller::new();
     let (drain, watch) = Drain::counting(metrics.process().tasks);
@@ -239,8 +242,8 @@ fn maintain(
     reloader.say_first(report);
     let look = Arc::new(Notify::new());
     watch.spawn(reloader.run(Arc::clone(&look), signals.take_reload(), watch.clone()));
-    if let Some(hang_up) = signals.take_reopen() {
-        watch.spawn(logs::reopen(common.access.clone(), hang_up, watch.clone()));
+    if let Some(signals) = signals.take_reopen() {
+        watch.spawn(logs::reopen(common.access.clone(), signals, watch.clone()));
     }
     orphans::bury(watch);
     let (configure, asks) = Configure::new(Arc::clone(world), look, Arc::clone(supervisor));

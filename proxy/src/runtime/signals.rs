@@ -48,7 +48,7 @@ pub(super) struct Signals {
     hang_up: Option<Signal>,
     upgrade: Option<Signal>,
     reload: Option<Signal>,
-    reopen: Option<Signal>,
+    reopen: Option<[Signal; 2]>,
     configure: Option<Signal>,
 }
 
@@ -62,14 +62,16 @@ impl Signals {
             HangUp::End => Ok(None),
             HangUp::Reload => signal(SignalKind::hangup()).map(Some),
         };
-        let (late, reload, reopen, configure) =
-            (hang_ups()?, hang_ups()?, hang_ups()?, hang_ups()?);
-        let upgrade = match hang_up {
+        let (late, reload, configure) = (hang_ups()?, hang_ups()?, hang_ups()?);
+        let (reopen, upgrade) = match hang_up {
             HangUp::End => {
                 ends.push(signal(SignalKind::hangup())?);
-                None
+                (None, None)
             }
-            HangUp::Reload => Some(signal(SignalKind::user_defined2())?),
+            HangUp::Reload => (
+                Some([signal(SignalKind::hangup())?, signal(SignalKind::user_defined1())?]),
+                Some(signal(SignalKind::user_defined2())?),
+            ),
         };
         Ok(Self { ends, hang_up: late, upgrade, reload, reopen, configure })
     }
@@ -101,8 +103,8 @@ impl Signals {
         self.configure.take()
     }
 
-    /// The same signal, for the one who opens the files of logs anew.
-    pub(super) fn take_reopen(&mut self) -> Option<Signal> {
+    /// The same signal and SIGUSR1, for the one who opens the files of logs anew.
+    pub(super) fn take_reopen(&mut self) -> Option<[Signal; 2]> {
         self.reopen.take()
     }
 }

@@ -9,7 +9,8 @@ use super::source::{Source, closing, line_of};
 
 /// The modules of `proxy`, lowest rank first.
 const RANKS: &[&[&str]] = &[
-    &["body", "calendar", "control", "drain", "fault", "field", "log", "net", "outcome", "phase"],
+    &["calendar"],
+    &["body", "control", "drain", "fault", "field", "log", "net", "outcome", "phase"],
     &["metrics"],
     &["access", "config", "limit"],
     &["proxy_protocol", "starttls"],

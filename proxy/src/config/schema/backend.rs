@@ -20,7 +20,8 @@ section! {
     BackendSection {
         /// HOST:PORT, unix:PATH or srv:_http._tcp.NAME; or sections with address, weight and
         /// backup.
-        endpoints: Option<Vec<TextOr<EndpointSection>>> = Mixed(1_024, PhantomData, "address").required();
+        endpoints: Option<Vec<TextOr<EndpointSection>>> =
+            Mixed(1_024, PhantomData, "address").required();
         /// http1; http2, in the clear with prior knowledge (h2c is the same); auto: what ALPN
         /// says, only with tls.
         protocol: Located<BackendProtocol> = Where(Choice(&[

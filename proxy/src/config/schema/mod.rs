@@ -102,7 +102,8 @@ section! {
         /// text for people, json for machines.
         format: LogFormat = Choice(&[("text", LogFormat::Text), ("json", LogFormat::Json)])
             .or(LogFormat::Text);
-        /// A line about each request: off, stdout, or a file, which is opened anew at SIGHUP.
+        /// A line about each request: off, stdout, or a file, which is opened anew at SIGHUP and
+        /// SIGUSR1.
         access: Written = Text.or(Written::default("log.access", "off"));
     }
 }

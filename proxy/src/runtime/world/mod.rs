@@ -242,6 +242,7 @@ impl World {
             // Whatever was told to the one before is still written.
             held.log = writer;
         }
+        logs::apply(&before.config.log, &config.log);
         now.sessions.resize(config);
         let limits = &config.limits;
         for handshakes in [&self.common.handshakes, &self.common.dialogues] {
