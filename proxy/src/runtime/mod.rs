@@ -7,6 +7,7 @@
 pub mod activation;
 mod cgroup;
 pub mod clients;
+mod clock;
 mod configure;
 mod generation;
 mod hints;
@@ -245,6 +246,7 @@ fn maintain(
     if let Some(signals) = signals.take_reopen() {
         watch.spawn(logs::reopen(common.access.clone(), signals, watch.clone()));
     }
+    watch.spawn(clock::watch(watch.clone()));
     orphans::bury(watch);
     let (configure, asks) = Configure::new(Arc::clone(world), look, Arc::clone(supervisor));
     watch.spawn(configure.run(signals.take_configure(), watch.clone()));
