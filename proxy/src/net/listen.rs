@@ -275,7 +275,11 @@ pub struct BindError {
 impl BindError {
     /// What can be done about it.
     pub fn hint(&self) -> Option<&'static str> {
+        let no_family = rustix::io::Errno::AFNOSUPPORT.raw_os_error();
         match self.cause.kind() {
+            _ if self.cause.raw_os_error() == Some(no_family) => {
+                Some("this system has no IPv6: listen on 0.0.0.0, or another address of IPv4")
+            }
             io::ErrorKind::AddrInUse => Some(
                 "another process has it: `ss -ltnp` shows which; stop it or choose another port",
             ),
