@@ -128,6 +128,24 @@ pub fn user_namespaces() -> bool {
     find_with("unshare", &["-Ur", "true"]).is_some()
 }
 
+/// Whether such a namespace can have a network of its own.
+pub fn network_namespaces() -> bool {
+    find_with("unshare", &["-Urn", "true"]).is_some()
+}
+
+/// A library that is preloaded, by the name of its file, if it is here.
+pub fn library(name: &'static str) -> Option<PathBuf> {
+    let folders = std::fs::read_dir("/usr/lib").into_iter().flatten().flatten();
+    let folders = folders.map(|folder| folder.path()).chain(["/usr/lib".into()]);
+    let found = folders
+        .flat_map(|folder| [folder.join(name), folder.join("faketime").join(name)])
+        .find(|path| path.is_file());
+    if found.is_none() {
+        missing(name);
+    }
+    found
+}
+
 /// `openssl s_client` that calls the first listener of `proxy` and asks for `name`.
 pub fn s_client(proxy: &Proxy, name: &str) -> Option<Foreign> {
     let address = proxy.first_address().to_string();

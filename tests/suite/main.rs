@@ -37,6 +37,7 @@ mod image;
 #[cfg(test)]
 mod lifecycle;
 #[cfg(test)]
+mod machine;
 mod overload;
 #[cfg(test)]
 mod peers;

@@ -133,15 +133,7 @@ impl Proxy {
     }
 
     async fn ask_admin(&self, method: &str, path: &str) -> std::io::Result<Response> {
-        let mut stream = TcpStream::connect(self.address("admin")).await?;
-        let request = format!(
-            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
-             Authorization: Bearer {TOKEN}\r\n\r\n"
-        );
-        stream.write_all(request.as_bytes()).await?;
-        let mut answer = Vec::new();
-        within("an answer of the admin listener", stream.read_to_end(&mut answer)).await?;
-        Response::parse(&answer).ok_or_else(|| std::io::ErrorKind::UnexpectedEof.into())
+        ask(self.address("admin"), method, path).await
     }
 
     /// What all series of `name` with these labels add up to.
@@ -205,4 +197,21 @@ impl Proxy {
         let code = self.process.exit().await.code();
         Exit { code, log: self.process.text() }
     }
+}
+
+/// Asks `address` for `path` in the clear, as one asks an admin listener.
+pub async fn get(address: SocketAddr, path: &str) -> std::io::Result<Response> {
+    ask(address, "GET", path).await
+}
+
+async fn ask(address: SocketAddr, method: &str, path: &str) -> std::io::Result<Response> {
+    let mut stream = TcpStream::connect(address).await?;
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
+         Authorization: Bearer {TOKEN}\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = Vec::new();
+    within("an answer of the admin listener", stream.read_to_end(&mut answer)).await?;
+    Response::parse(&answer).ok_or_else(|| std::io::ErrorKind::UnexpectedEof.into())
 }
