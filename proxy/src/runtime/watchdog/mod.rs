@@ -21,6 +21,7 @@ use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use super::supervisor::{Notice, Supervisor};
+use crate::log;
 pub(super) use beat::Beats;
 use judge::{Bounds, Case, Progress, Verdict};
 
@@ -152,32 +153,23 @@ impl Guard {
     }
 }
 
-/// Logs what became of a worker, without being held up by whoever holds up the log.
+/// Logs what became of a worker; the log holds up nobody.
 fn say(worker: usize, thread: i32, verdict: Verdict) {
-    let (said, is_said) = mpsc::sync_channel::<()>(1);
-    let words = move || {
-        let place = beat::place(thread);
-        match verdict {
-            Verdict::Stalled(after) => {
-                warn!(worker, thread, ?after, place, "a worker has stalled");
-            }
-            Verdict::Recovered(after) => info!(worker, thread, ?after, "the worker works again"),
-            Verdict::Lost(after) => {
-                error!(worker, thread, ?after, place, "a worker has stalled for good: aborting");
-            }
-            Verdict::Well => {}
+    let place = beat::place(thread);
+    match verdict {
+        Verdict::Stalled(after) => warn!(worker, thread, ?after, place, "a worker has stalled"),
+        Verdict::Recovered(after) => info!(worker, thread, ?after, "the worker works again"),
+        Verdict::Lost(after) => {
+            error!(worker, thread, ?after, place, "a worker has stalled for good: aborting");
         }
-        drop(said);
-    };
-    let spoken = thread::Builder::new().name("watchdog-log".to_owned()).spawn(words);
-    if spoken.is_ok() {
-        let _ = is_said.recv_timeout(SAY_TIMEOUT);
+        Verdict::Well => {}
     }
 }
 
 /// Ends the process at once: whatever is still to be done may need the worker that is lost.
 fn end() {
     use rustix::process::{Resource, Rlimit, setrlimit};
+    log::flush(SAY_TIMEOUT);
     // A core would have the private keys in it.
     let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
     std::process::abort();
