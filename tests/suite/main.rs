@@ -38,6 +38,7 @@ mod image;
 mod lifecycle;
 #[cfg(test)]
 mod machine;
+#[cfg(test)]
 mod overload;
 #[cfg(test)]
 mod peers;
