@@ -45,6 +45,8 @@ mod peers;
 #[cfg(test)]
 mod proxy_protocol;
 #[cfg(test)]
+mod reload;
+#[cfg(test)]
 mod resumption;
 #[cfg(test)]
 mod seeds;

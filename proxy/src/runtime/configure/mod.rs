@@ -16,7 +16,7 @@ use aws_lc_rs::digest::{self, SHA256};
 use tokio::signal::unix::Signal;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::spawn_blocking;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{error, info, warn};
 
 use crate::config::{self, Config};
@@ -55,6 +55,30 @@ pub(super) struct Configure {
 /// What the files held when they were last read; nothing for one that could not be.
 type Seen = Vec<(PathBuf, Option<[u8; 32]>)>;
 
+/// When the files are looked at next: after they have been quiet for a while, within a bound.
+struct Quiet {
+    looked: Instant,
+    /// The first sign of a change, and when it has been quiet for long enough.
+    heard: Option<(Instant, Instant)>,
+}
+
+impl Quiet {
+    fn from(looked: Instant) -> Self {
+        Self { looked, heard: None }
+    }
+
+    /// There was a sign of a change.
+    fn hear(&mut self, now: Instant, settle: Duration) {
+        let (first, _) = self.heard.unwrap_or((now, now));
+        self.heard = Some((first, (now + settle).min(first + settle * SETTLES_MAX)));
+    }
+
+    fn due(&self, poll: Duration) -> Instant {
+        let regular = self.looked + poll;
+        self.heard.map_or(regular, |(_, quiet)| quiet.min(regular))
+    }
+}
+
 /// What asks for a reading.
 enum Trigger {
     Ask(Pending),
@@ -77,7 +101,8 @@ impl Configure {
     pub(super) async fn run(mut self, mut hang_up: Option<Signal>, mut watch: DrainWatch) {
         let mut paths = self.paths();
         let mut watched = Watched::new(&paths);
-        self.seen = Some(self.look_at_files().await);
+        self.begin().await;
+        let mut quiet = Quiet::from(Instant::now());
         loop {
             let (poll, settle) = self.rhythm();
             let trigger = tokio::select! {
@@ -85,11 +110,12 @@ impl Configure {
                 Some(pending) = self.asks.recv() => Trigger::Ask(pending),
                 () = hung_up(hang_up.as_mut()) => Trigger::HangUp,
                 () = watched.arrived() => {
-                    watched.settle(settle).await;
-                    Trigger::Look
+                    quiet.hear(Instant::now(), settle);
+                    continue;
                 }
-                () = sleep(poll) => Trigger::Look,
+                () = sleep_until(quiet.due(poll)) => Trigger::Look,
             };
+            quiet = Quiet::from(Instant::now());
             drop(watched.take(true));
             let begun = Instant::now();
             if !self.act(trigger).await {
@@ -103,6 +129,14 @@ impl Configure {
                 () = watch.leaving() => return,
                 () = sleep_until(begun + PAUSE) => {}
             }
+        }
+    }
+
+    /// What changed between the start and the beginning of the watch told nobody.
+    async fn begin(&mut self) {
+        self.seen = Some(self.look_at_files().await);
+        if !self.paths().is_empty() && self.rehearse().await.outcome != Outcome::Unchanged {
+            self.reload().await;
         }
     }
 
@@ -275,6 +309,8 @@ async fn hung_up(signal: Option<&mut Signal>) {
 
 /// Orders that may wait.
 const ASKS_MAX: usize = 16;
+/// Settle times after which files that never become quiet are read all the same.
+const SETTLES_MAX: u32 = 3;
 /// From the beginning of one reading to that of the next.
 const PAUSE: Duration = Duration::from_secs(1);
 /// What a reload waits for names that are new: what does not resolve by then does so later.

@@ -112,7 +112,7 @@ impl Reloader {
             due = self.read(look, trust_changed, trigger).await;
             tokio::select! {
                 () = watch.finish() => return,
-                () = sleep(config.settle * PAUSE_SETTLES) => {}
+                () = sleep((config.settle * PAUSE_SETTLES).min(PAUSE_MAX)) => {}
             }
         }
     }
@@ -185,5 +185,7 @@ async fn hung_up(signal: Option<&mut Signal>) {
 /// How far a reading steps back: it gets a tenth of a CPU that others want as well.
 #[cfg(target_os = "linux")]
 const READING_NICE: i32 = 10;
+/// The longest pause between two readings, however seldom files are quiet.
+const PAUSE_MAX: Duration = Duration::from_secs(5);
 /// Settle times between two readings.
 const PAUSE_SETTLES: u32 = 2;

@@ -17,6 +17,7 @@ use portunus_certs::store::{CertificateStore, ReloadReport, StoreOptions};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::UnixTime;
 use tokio::sync::watch;
+use tracing::info;
 
 use crate::access::{AccessLog, Writer};
 use crate::admin::View;
@@ -253,11 +254,15 @@ impl World {
             now.backends.iter().for_each(|backend| backend.set_limits(limits));
         }
         let served = self.begin_listeners(&mut held, &before, &now, &watch);
+        let addresses = self.doors.addresses();
         self.doors.serve(config, &served, opened, (&self.phase, &watch, &self.common.slots));
         drop(served);
         // Each accept loop holds a slot while it waits, and must not keep it from the others.
         let loops = self.doors.count().saturating_sub(1);
         self.common.slots.resize(config.server.connections_max.saturating_add(loops));
+        if before.number > 0 {
+            say_addresses(&addresses, &self.doors.addresses());
+        }
         self.view.store(Arc::new(view_of(&now, &self.common.metrics)));
         self.current.send_replace(Arc::clone(&now));
         self.common.metrics.process().config_generation.set(now.number as i64);
@@ -277,6 +282,16 @@ impl World {
     /// Writes the last lines of the access log.
     pub(super) fn close_log(&self) {
         self.held.lock().unwrap_or_else(PoisonError::into_inner).log = None;
+    }
+}
+
+/// Says where is listened now and was not before, and the other way round.
+fn say_addresses(before: &[(Arc<str>, ListenAddr)], now: &[(Arc<str>, ListenAddr)]) {
+    for (listener, address) in before.iter().filter(|one| !now.contains(one)) {
+        info!(listener = &**listener, %address, "no longer listening");
+    }
+    for (listener, address) in now.iter().filter(|one| !before.contains(one)) {
+        info!(listener = &**listener, %address, "listening");
     }
 }
 

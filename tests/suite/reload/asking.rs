@@ -1,0 +1,98 @@
+//! Who asks for a reload, how often there is one, and what is told.
+
+use std::process::Command;
+use std::time::Duration;
+
+use portunus_tests::{Line, Proxy, command, echo, tls};
+
+use super::{NAME, add, builder, edit, generation, reload, texts};
+
+const MORE: &str = "[backend.more]\nendpoints = ['127.0.0.1:1']\n";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_is_one_step_from_one_generation_to_the_next() {
+    let proxy = builder().listener(tls(NAME)).backend(echo()).start().await;
+    add(&proxy, MORE);
+    let told = reload(&proxy).await;
+    assert_eq!((&told["result"], &told["generation"]), (&"changed".into(), &2.into()));
+    assert!(texts(&told["changes"]).iter().any(|change| change.contains("more")), "{told}");
+    let fields = [("from", "1"), ("to", "2"), ("result", "changed")];
+    proxy.wait_for_log("configuration read", &fields).await;
+    assert_eq!(generation(&proxy).await, 2.0);
+    assert_eq!(reload(&proxy).await["result"], "unchanged");
+    assert_eq!(generation(&proxy).await, 2.0);
+    let last = "portunus_config_last_reload_success_timestamp_seconds";
+    assert!(proxy.metric(last, &[]).await > 1.6e9);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rehearsal_tells_what_would_change_and_changes_nothing() {
+    let proxy = builder().listener(tls(NAME)).backend(echo()).start().await;
+    add(&proxy, MORE);
+    edit(&proxy, &[("workers = 2", "workers = 3")]);
+    let (status, told) = proxy.order("/reload?dry=true").await;
+    assert_eq!((status, &told["result"]), (200, &"changed".into()), "{told}");
+    assert!(texts(&told["changes"]).iter().any(|change| change.contains("more")), "{told}");
+    assert_eq!(texts(&told["warnings"]), ["server.workers takes effect with an upgrade"]);
+    assert_eq!(generation(&proxy).await, 1.0);
+    assert!(!proxy.admin("/metrics").await.text().contains("\"more\""));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_command_reloads_and_says_what_changed() {
+    let proxy = builder().listener(tls(NAME)).backend(echo());
+    let proxy = proxy.set("admin.listen", "\"unix:admin.sock\"").start().await;
+    let config = proxy.folder().join("config.toml");
+    let run = |arguments: &[&str]| command().args(arguments).arg("--config").arg(&config).output();
+    add(&proxy, MORE);
+    let output = run(&["reload"]).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    edit(&proxy, &[("endpoints = ['127.0.0.1:1']", "endpoints = ['127.0.0.1:2']")]);
+    let output = run(&["check", "--diff"]).unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.contains("more"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_changes_takes_effect_by_itself() {
+    let proxy = Proxy::builder().listener(tls(NAME)).backend(echo()).start().await;
+    add(&proxy, MORE);
+    proxy.wait_for_metric("portunus_config_generation", &[], |number| number == 2.0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_storm_of_hang_ups_is_one_reading_a_second() {
+    let proxy = builder().listener(tls(NAME)).backend(echo()).start().await;
+    let batch = format!("kill -HUP {0};", proxy.process().id()).repeat(20);
+    let mut clock = tokio::time::interval(Duration::from_millis(20));
+    for round in 0..150 {
+        clock.tick().await;
+        if round % 50 == 0 {
+            add(&proxy, &format!("[backend.more{round}]\nendpoints = ['127.0.0.1:1']\n"));
+        }
+        assert!(Command::new("sh").args(["-c", &batch]).status().unwrap().success());
+    }
+    proxy.wait_for_metric("portunus_config_generation", &[], |number| number >= 3.0).await;
+    let readings: Vec<_> = readings(&proxy).iter().map(seconds_of_day).collect();
+    assert!((2..=8).contains(&readings.len()), "{readings:?}");
+    for pair in readings.windows(2) {
+        let gap = (pair[1] - pair[0]).rem_euclid(86_400.0);
+        assert!(gap > 0.9, "{gap} s from one reading to the next: {readings:?}");
+    }
+    proxy.client(NAME).connect().await;
+}
+
+fn readings(proxy: &Proxy) -> Vec<Line> {
+    let lines = proxy.process().lines();
+    lines.into_iter().filter(|line| line.says("configuration read", &[])).collect()
+}
+
+/// Of the time at which a line was logged, as in `2026-07-01T12:34:56.789Z`.
+fn seconds_of_day(line: &Line) -> f64 {
+    let time = line.field("timestamp");
+    let clock = time.split_once('T').map_or("", |(_, clock)| clock.trim_end_matches('Z'));
+    clock
+        .split(':')
+        .map(|part| part.parse::<f64>().unwrap())
+        .fold(0.0, |sum, part| sum * 60.0 + part)
+}
