@@ -1,10 +1,11 @@
 //! Every metric family: name, help, kind, labels, buckets. The one place where names are written.
 
 use prometheus::{
-    Counter, Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
-    IntGaugeVec, Opts, Registry,
+    Counter, Gauge, GaugeVec, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
+    Registry,
 };
 
+use super::create::Create;
 use super::forget::Forget as _;
 use super::handles::{
     BackendMetrics, Counters, Gauges, Histograms, ListenerMetrics, Pairs, ProcessMetrics,
@@ -351,49 +352,6 @@ impl Families {
         self.process_start_time.set(usage.start_time_seconds);
         self.process_threads.set(usage.threads);
     }
-}
-
-/// How a vector or a single number of each type is made.
-trait Create: Sized {
-    fn create(
-        name: &str,
-        help: &str,
-        kind: Kind,
-        labels: &[&str],
-    ) -> Result<Self, prometheus::Error>;
-}
-
-macro_rules! create {
-    ($($type:ident => |$opts:ident, $kind:ident, $labels:ident| $make:expr;)+) => {
-        $(impl Create for $type {
-            fn create(
-                name: &str,
-                help: &str,
-                $kind: Kind,
-                $labels: &[&str],
-            ) -> Result<Self, prometheus::Error> {
-                let $opts = Opts::new(name, help);
-                $make
-            }
-        })+
-    };
-}
-
-create! {
-    Counter => |opts, _kind, _labels| Self::with_opts(opts);
-    Gauge => |opts, _kind, _labels| Self::with_opts(opts);
-    GaugeVec => |opts, _kind, labels| Self::new(opts, labels);
-    HistogramVec => |opts, kind, labels| {
-        let buckets = match kind {
-            Kind::Histogram(buckets) => buckets.to_vec(),
-            Kind::Counter | Kind::Gauge => Vec::new(),
-        };
-        Self::new(HistogramOpts::from(opts).buckets(buckets), labels)
-    };
-    IntCounter => |opts, _kind, _labels| Self::with_opts(opts);
-    IntCounterVec => |opts, _kind, labels| Self::new(opts, labels);
-    IntGauge => |opts, _kind, _labels| Self::with_opts(opts);
-    IntGaugeVec => |opts, _kind, labels| Self::new(opts, labels);
 }
 
 /// From a resumption on the same machine to a client on a bad radio link.

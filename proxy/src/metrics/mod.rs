@@ -6,6 +6,7 @@
 //! counts holds a handle. Names, help texts and labels stand in `families`; `reference` writes them
 //! down for people. Read next: `admin::metrics`, which serves them.
 
+mod create;
 mod families;
 mod forget;
 mod handles;

@@ -82,12 +82,14 @@ fn watch(scales: &Scales, memory: &Memory, metrics: &ProcessMetrics, stopped: &R
             let count = memory.break_off(level.excess(used, available));
             metrics.limit_hits.of(Limit::Memory).inc_by(count as u64);
         }
-        period = match level {
-            _ if used / 2 < available.get() / 3 => PERIOD,
-            Pressure::None | Pressure::High => PERIOD_SHORT,
-            Pressure::Severe | Pressure::Critical => PERIOD_SHORTEST,
-        };
+        period = period_after(used, available);
     }
+}
+
+/// How soon to look again: before all that is left can be in use.
+fn period_after(used: u64, available: NonZeroU64) -> Duration {
+    let left = available.get().saturating_sub(used);
+    Duration::from_millis(left / GROWTH_BYTES).clamp(PERIOD_MIN, PERIOD)
 }
 
 /// Says once what changes.
@@ -129,11 +131,11 @@ fn tightest(one: Option<Weight>, other: Option<Weight>) -> Option<Weight> {
 /// Between two readings while there is enough.
 const PERIOD: Duration = Duration::from_millis(250);
 
-/// The same while more than two thirds are in use.
-const PERIOD_SHORT: Duration = Duration::from_millis(50);
+/// The same while there is next to nothing.
+const PERIOD_MIN: Duration = Duration::from_millis(10);
 
-/// The same while nothing new is accepted.
-const PERIOD_SHORTEST: Duration = Duration::from_millis(20);
+/// What may come in a millisecond, at the fastest that buffers are filled.
+const GROWTH_BYTES: u64 = 512 * 1024;
 
 #[cfg(test)]
 mod tests {
@@ -150,6 +152,18 @@ mod tests {
         assert_eq!(tightest(tight, roomy), tight);
         assert_eq!(tightest(None, roomy), roomy);
         assert_eq!(tightest(None, None), None);
+    }
+
+    #[test]
+    fn the_less_is_left_the_sooner_it_is_looked_at_again() {
+        let mebibytes = |used: u64, available: u64| {
+            let available = NonZeroU64::new(available << 20).expect("it is not 0");
+            period_after(used << 20, available)
+        };
+        assert_eq!(mebibytes(100, 4_096), PERIOD);
+        assert_eq!(mebibytes(54, 64), Duration::from_millis(20));
+        assert_eq!(mebibytes(1_020, 1_024), PERIOD_MIN);
+        assert_eq!(mebibytes(2_000, 1_024), PERIOD_MIN);
     }
 
     #[test]

@@ -19,7 +19,7 @@ async fn stay_silent(client: Client) {
 
 /// Says something that is not TLS, again and again.
 async fn talk_nonsense(client: Client) {
-    let mut turns = interval(Duration::from_millis(20));
+    let mut turns = interval(Duration::from_millis(200));
     loop {
         turns.tick().await;
         let mut tcp = client.tcp().await;
@@ -52,7 +52,7 @@ async fn forty_silent_and_twenty_garbage_clients_delay_nobody() {
     let client = proxy.client(NAME);
     handshakes(&client, 20).await;
     let mut rounds = Vec::new();
-    for _ in 0..3 {
+    for _ in 0..5 {
         let mut alone = handshakes(&client, 100).await;
         let mut crowd = JoinSet::new();
         for _ in 0..40 {

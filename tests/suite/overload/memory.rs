@@ -118,7 +118,7 @@ async fn a_process_that_runs_short_of_its_control_group_lives() {
     let backend = generous();
     let probe = proxy(&backend).under(&["sh", "-c", &enter]).start().await;
     let held = hold(&probe, CROWD).await;
-    let limit = probe.metric("portunus_memory_used_bytes", &[]).await / 0.8;
+    let limit = probe.metric("portunus_memory_used_bytes", &[]).await + f64::from(20 << 20);
     drop((held, probe));
     group.limit(limit as u64);
     let proxy = proxy(&backend).under(&["sh", "-c", &enter]).start().await;
@@ -164,7 +164,8 @@ async fn while_memory_is_short_answers_are_the_last_of_their_connection() {
     let mut held = hold(&proxy, CROWD - 50).await;
     held.extend(hold(&proxy, 25).await);
     proxy.wait_for_metric(PRESSURE, &[], |level| level >= 1.0).await;
-    let tls = held.last_mut().unwrap();
+    // It was answered while there was enough.
+    let tls = held.first_mut().unwrap();
     tls.send(REQUEST).await;
     let answer = String::from_utf8(tls.receive().await.unwrap()).unwrap();
     assert!(answer.to_lowercase().contains("connection: close"), "{answer}");
