@@ -106,6 +106,13 @@ pub enum SharedEngine {
     },
 }
 
+impl TicketKeySource {
+    /// Whether they come from the same kind of place.
+    pub fn is_like(&self, other: &Self) -> bool {
+        std::mem::discriminant(self) == std::mem::discriminant(other)
+    }
+}
+
 impl SharedEngine {
     /// Whether both lie in the same folder, or are the same in all.
     pub fn is_in_one_place_with(&self, other: &Self) -> bool {

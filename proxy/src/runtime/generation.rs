@@ -57,7 +57,8 @@ impl Generation {
     ) -> Result<Self, Vec<RunError>> {
         let mut errors = Vec::new();
         let client_auths = open_client_auths(&config, before, &mut errors);
-        let sessions = Sessions::open(&config, before.map(|before| &before.sessions));
+        let sessions =
+            Sessions::open(&config, before.map(|before| (&before.sessions, &*before.config)));
         let sessions = sessions.map_err(|error| errors.push(error.into())).ok();
         let backends = open_backends(&config, before, common, &mut errors);
         let Some(sessions) = sessions.filter(|_| errors.is_empty()) else { return Err(errors) };

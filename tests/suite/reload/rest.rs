@@ -37,6 +37,7 @@ async fn sessions_are_taken_up_again_after_every_change() {
             .listener(tls(NAME).with("resumption", &format!("{mode:?}")))
             .backend(echo())
             .set("resumption.memory", "\"8 MiB\"")
+            .set("resumption.ticket_rotation", "\"1h\"")
             .start()
             .await;
         let wallet = Wallet::new();
@@ -46,6 +47,7 @@ async fn sessions_are_taken_up_again_after_every_change() {
             &proxy,
             &[
                 ("memory = \"8 MiB\"", "memory = \"9 MiB\""),
+                ("ticket_rotation = \"1h\"", "ticket_rotation = \"2h\""),
                 ("mode = \"tcp\"", "mode = \"tcp\"\nno_sni = \"reject\""),
             ],
         );

@@ -108,10 +108,9 @@ fn later(old: &Config, new: &Config) -> Vec<String> {
     let differences = [
         ("admin.listen", listen(old) != listen(new)),
         ("resumption.shared.size", is_stuck),
-        ("resumption.ticket_keys", old.resumption.tickets.keys != new.resumption.tickets.keys),
         (
-            "resumption.ticket_rotation",
-            old.resumption.tickets.rotation != new.resumption.tickets.rotation,
+            "resumption.ticket_keys",
+            !new.resumption.tickets.keys.is_like(&old.resumption.tickets.keys),
         ),
         ("server.memory_max", old.server.memory_max != new.server.memory_max),
         ("server.sandbox", old.server.sandbox != new.server.sandbox),

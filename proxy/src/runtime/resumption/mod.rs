@@ -21,7 +21,7 @@ use portunus_certs::session::seal::SealingKeys;
 use portunus_certs::session::shared::{self, Change, SharedTier};
 use portunus_certs::tickets::{FileKeys, RingOptions, TicketKeys};
 use rustls::time_provider::DefaultTimeProvider;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tracing::{debug, info, warn};
 
 use crate::config::{self, Config, ResumptionMode, Secret, SharedEngine, TicketKeySource};
@@ -53,7 +53,12 @@ struct Store {
 impl Sessions {
     /// Opens what `config` asks for; the store itself is not asked yet. What `before` has is kept,
     /// as far as that is possible: whatever is kept keeps its sessions and its keys.
-    pub(super) fn open(config: &Config, before: Option<&Self>) -> Result<Self, ResumptionError> {
+    pub(super) fn open(
+        config: &Config,
+        before: Option<(&Self, &Config)>,
+    ) -> Result<Self, ResumptionError> {
+        let old_tickets = before.map(|(_, config)| &config.resumption);
+        let before = before.map(|(sessions, _)| sessions);
         let resumption = &config.resumption;
         for path in exposed(config) {
             let file = path.display();
@@ -76,7 +81,7 @@ impl Sessions {
         };
         let are_carried = config.listeners.iter().any(carries);
         let tickets = match before.and_then(|before| before.tickets.as_ref()) {
-            Some(tickets) => Some(Arc::clone(tickets)),
+            Some(tickets) => Some(go_on(tickets, resumption, old_tickets)?),
             None => are_carried.then(|| open_tickets(resumption).map(Arc::new)).transpose()?,
         };
         Ok(Self { memory, store, tickets, shown })
@@ -219,6 +224,28 @@ fn open_local(options: LocalOptions) -> Result<Arc<dyn Engine>, ResumptionError>
 fn read_ca(path: &Path) -> Result<Vec<u8>, ResumptionError> {
     let failed = |cause| KeyFileError::Read { path: path.to_owned(), cause };
     std::fs::read(path).map_err(failed).map_err(ResumptionError::Authorities)
+}
+
+/// The keys of before, or others that begin with what those can open. Where keys come from is
+/// settled for the life of the process.
+fn go_on(
+    keys: &Arc<TicketKeys>,
+    config: &config::Resumption,
+    before: Option<&config::Resumption>,
+) -> Result<Arc<TicketKeys>, ResumptionError> {
+    let settings = |config: &config::Resumption| (config.tickets.clone(), config.lifetime);
+    let goes_on = before.is_none_or(|before| {
+        settings(before) == settings(config) || !config.tickets.keys.is_like(&before.tickets.keys)
+    });
+    if goes_on {
+        return Ok(Arc::clone(keys));
+    }
+    let mut new = open_tickets(config)?;
+    if let Some(heritage) = keys.bequeath() {
+        let inherited = new.inherit(&heritage, Instant::now());
+        inherited.map_err(|cause| ResumptionError::Tickets(cause.into()))?;
+    }
+    Ok(Arc::new(new))
 }
 
 fn open_tickets(config: &config::Resumption) -> Result<TicketKeys, ResumptionError> {
