@@ -28,6 +28,7 @@ async fn a_reload_is_one_step_from_one_generation_to_the_next() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rehearsal_tells_what_would_change_and_changes_nothing() {
     let proxy = builder().listener(tls(NAME)).backend(echo()).start().await;
+    assert_eq!(reload(&proxy).await["result"], "unchanged");
     add(&proxy, MORE);
     edit(&proxy, &[("workers = 2", "workers = 3")]);
     let (status, told) = proxy.order("/reload?dry=true").await;

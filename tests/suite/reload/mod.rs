@@ -21,7 +21,7 @@ const NAME: &str = "app.example";
 fn builder() -> Builder {
     Proxy::builder()
         .taking_orders()
-        .set("certificates.settle", "\"30s\"")
+        .set("certificates.settle", "\"5s\"")
         .set("certificates.poll_interval", "\"1h\"")
 }
 

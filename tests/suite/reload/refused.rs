@@ -40,7 +40,7 @@ async fn files_and_addresses_that_cannot_be_had_are_all_told_and_nothing_is_serv
     add(
         &proxy,
         &format!(
-            "[listener.good]\nlisten = ['127.0.0.1:0']\nmode = 'tcp'\nbackend = 'app'\n\
+            "[listener.hopeful]\nlisten = ['127.0.0.1:0']\nmode = 'tcp'\nbackend = 'app'\n\
              [listener.guarded]\nlisten = ['{taken}']\nmode = 'tcp'\nbackend = 'app'\n\
              client_auth.ca = 'nobody.pem'\n\
              [backend.far]\nendpoints = ['127.0.0.1:1']\ntls.ca = 'nowhere.pem'\n"
@@ -51,7 +51,7 @@ async fn files_and_addresses_that_cannot_be_had_are_all_told_and_nothing_is_serv
         assert!(errors.iter().any(|error| error.contains(part)), "no {part} in {errors:?}");
     }
     let numbers = proxy.admin("/metrics").await.text();
-    for name in ["good", "guarded", "far"] {
+    for name in ["hopeful", "guarded", "far"] {
         assert!(!numbers.contains(&format!("\"{name}\"")), "{name} never was");
     }
     proxy.client(NAME).connect().await;

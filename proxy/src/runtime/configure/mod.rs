@@ -16,7 +16,7 @@ use aws_lc_rs::digest::{self, SHA256};
 use tokio::signal::unix::Signal;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::spawn_blocking;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::{error, info, warn};
 
 use crate::config::{self, Config};
@@ -101,7 +101,12 @@ impl Configure {
     pub(super) async fn run(mut self, mut hang_up: Option<Signal>, mut watch: DrainWatch) {
         let mut paths = self.paths();
         let mut watched = Watched::new(&paths);
-        self.begin().await;
+        if self.begin().await {
+            tokio::select! {
+                () = watch.leaving() => return,
+                () = sleep(PAUSE) => {}
+            }
+        }
         let mut quiet = Quiet::from(Instant::now());
         loop {
             let (poll, settle) = self.rhythm();
@@ -132,12 +137,15 @@ impl Configure {
         }
     }
 
-    /// What changed between the start and the beginning of the watch told nobody.
-    async fn begin(&mut self) {
+    /// What changed between the start and the beginning of the watch told nobody. Returns whether
+    /// anything was read for it.
+    async fn begin(&mut self) -> bool {
         self.seen = Some(self.look_at_files().await);
-        if !self.paths().is_empty() && self.rehearse().await.outcome != Outcome::Unchanged {
-            self.reload().await;
+        if self.paths().is_empty() || self.rehearse().await.outcome == Outcome::Unchanged {
+            return false;
         }
+        self.reload().await;
+        true
     }
 
     /// Does what the trigger asks for, and returns whether anything was read for it.
