@@ -41,6 +41,7 @@ pub mod metrics;
 pub mod net;
 pub mod outcome;
 pub mod phase;
+pub mod privilege;
 pub mod proxy_protocol;
 pub mod route;
 pub mod runtime;

@@ -13,7 +13,7 @@ const RANKS: &[&[&str]] = &[
     &["body", "control", "drain", "fault", "field", "log", "net", "outcome", "phase"],
     &["metrics"],
     &["access", "config", "limit"],
-    &["proxy_protocol", "starttls"],
+    &["privilege", "proxy_protocol", "starttls"],
     &["backend", "handshake"],
     &["route"],
     &["forward"],
