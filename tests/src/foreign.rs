@@ -118,6 +118,11 @@ pub fn docker_compose() -> Option<Foreign> {
     find("docker-compose", "--version")
 }
 
+/// `readelf`, which judges binaries, if it is here.
+pub fn readelf() -> Option<Foreign> {
+    find("readelf", "--version")
+}
+
 /// Whether `redis-server` is here; [`crate::redis`] runs it.
 pub fn redis() -> bool {
     find("redis-server", "--version").is_some()

@@ -25,6 +25,8 @@ mod cli;
 #[cfg(test)]
 mod client_auth;
 #[cfg(test)]
+mod confinement;
+#[cfg(test)]
 mod encryption;
 #[cfg(test)]
 mod endurance;

@@ -34,6 +34,7 @@ use crate::metrics::Metrics;
 use crate::net::listen::{BindError, ListenSocket, OpenSocket};
 use crate::net::{ListenAddr, Socket};
 use crate::phase::PhaseWatch;
+use crate::privilege::Report;
 
 use page::{Pages, Place};
 use status::ClientPolicy;
@@ -58,6 +59,8 @@ pub struct About {
     pub certificates: Arc<CertificateStore>,
     /// What the configuration says now.
     pub view: Arc<ArcSwap<View>>,
+    /// What the process gave up, if it did.
+    pub confinement: Option<Arc<Report>>,
     /// Where what operators ask for is given.
     pub orders: Orders,
 }

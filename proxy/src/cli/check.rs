@@ -18,7 +18,7 @@ use crate::runtime::resumption;
 
 use super::clients::Clients;
 use super::finding::{Findings, Severity, is_covered};
-use super::{ConfigFile, FAILED, date, exposure, output, traffic};
+use super::{ConfigFile, FAILED, date, exposure, output, rights, traffic};
 
 /// Checks the configuration, then the certificates that it names.
 pub(super) fn run(file: &ConfigFile) -> u8 {
@@ -45,6 +45,7 @@ pub(super) fn run(file: &ConfigFile) -> u8 {
     }
     traffic::add(&config, &mut findings);
     exposure::add(&config, &mut findings);
+    rights::add(&config, &mut findings);
     findings.say();
     let errors = findings.count(Severity::Error);
     let told = output::print(format_args!(

@@ -20,6 +20,7 @@ mod manual;
 mod name;
 mod order;
 mod output;
+mod rights;
 mod run;
 mod status;
 mod traffic;

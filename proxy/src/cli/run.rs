@@ -1,11 +1,11 @@
 //! `portunus run`: serve until something ends it.
 //!
-//! Owns the order of what comes before there are threads: logs, then sockets. Read next: `runtime`.
+//! Owns the order of what comes before there are threads: logs, then sockets, then everything is
+//! given up that was needed for these. Read next: `runtime`.
 
 use crate::config::{Config, LogFormat};
 use crate::log::{self, Format};
-use crate::runtime::activation;
-use crate::runtime::{Addresses, End, HangUp, RunError, Runtime, Sockets};
+use crate::runtime::{Addresses, End, HangUp, RunError, Runtime, Sockets, activation, confinement};
 
 use super::{ConfigFile, DONE, FAILED, USAGE, fail};
 
@@ -24,8 +24,9 @@ pub(super) fn run(file: &ConfigFile) -> u8 {
 /// Opens what needs the rank that the process was started with, then serves.
 fn start(config: &Config) -> Result<End, RunError> {
     let sockets = Sockets::open(config, activation::take()?)?;
+    let report = confinement::give_up(config)?;
     let runtime = Runtime::new(config.server.workers, HangUp::Reload)?;
-    runtime.run(config, sockets, |_| {})
+    runtime.confined(report).run(config, sockets, |_| {})
 }
 
 /// Has log lines written as `config` says, or returns the exit code.

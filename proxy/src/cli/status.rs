@@ -99,6 +99,11 @@ fn text(status: &Value) -> String {
         number("/resumption/memory/bytes") / 1024,
         percent(status.pointer("/resumption/memory/lookups/hit_rate")),
     );
+    let missing = status.pointer("/confinement/missing").and_then(Value::as_array);
+    let missing: Vec<_> = missing.into_iter().flatten().filter_map(Value::as_str).collect();
+    if !missing.is_empty() {
+        let _ = writeln!(text, "not confined: {}", plain(&missing.join(", ")));
+    }
     if let Some(shared) = status.pointer("/resumption/shared").filter(|shared| !shared.is_null()) {
         let up = shared.get("up").and_then(Value::as_bool).unwrap_or_default();
         let _ = writeln!(
@@ -157,6 +162,7 @@ mod tests {
                 { "address": "10.0.0.1:80", "standing": "usable" },
                 { "address": "10.0.0.2:80", "standing": "ejected" },
             ] }],
+            "confinement": { "missing": ["files", "system_calls"] },
         });
         let text = text(&status);
         for line in [
@@ -164,6 +170,7 @@ mod tests {
             "backend app: 1 usable endpoint, 10.0.0.2:80 ejected",
             "listener a (both): 75.0 % of returning clients resumed; handshakes: 5 full, 3 ticket",
             "  not resumed: 1 policy",
+            "not confined: files, system_calls",
             "sessions in memory: 4 (2 KiB), – of look-ups hit",
             "shared tier (redis): AWAY, memory alone serves, 50.0 % of look-ups hit",
         ] {

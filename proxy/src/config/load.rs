@@ -109,11 +109,12 @@ pub(super) fn read_text(path: &Path, max: u64) -> Result<String, ReadError> {
     String::from_utf8(bytes).map_err(|_| ReadError::NotText { path: path.to_owned() })
 }
 
-/// How many files this process may have open: the soft limit, as Linux tells it.
+/// How many files this process may have open: the hard limit, as Linux tells it, to which a process
+/// that serves raises its own.
 pub(super) fn open_files() -> u64 {
     let limits = read_text(Path::new("/proc/self/limits"), 64 << 10).unwrap_or_default();
     let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
-    match line.and_then(|line| line.split_whitespace().next()) {
+    match line.and_then(|line| line.split_whitespace().nth(1)) {
         Some("unlimited") => u64::MAX,
         Some(number) => number.parse().unwrap_or(OPEN_FILES_DEFAULT),
         None => OPEN_FILES_DEFAULT,

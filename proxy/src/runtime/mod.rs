@@ -5,10 +5,12 @@
 //! Refuses to know what a connection does. Read next: `listener`.
 
 pub mod activation;
+mod addresses;
 mod cgroup;
 pub mod clients;
 mod clock;
 mod configure;
+pub mod confinement;
 mod generation;
 mod hints;
 pub mod key_files;
@@ -45,10 +47,11 @@ use crate::control::{Order, OrderQueue, Orders, Verdict};
 use crate::drain::{Drain, DrainWatch};
 use crate::log;
 use crate::metrics::Metrics;
-use crate::net::ListenAddr;
 use crate::net::listen::BindError;
 use crate::phase::{Phase, PhaseTeller};
+use crate::privilege::{ConfineError, Report};
 
+pub use addresses::Addresses;
 pub use signals::HangUp;
 pub use sockets::{Sockets, Spare};
 
@@ -68,6 +71,7 @@ pub struct Runtime {
     threads: tokio::runtime::Runtime,
     signals: Signals,
     beats: Beats,
+    confinement: Option<Arc<Report>>,
 }
 
 impl Runtime {
@@ -85,7 +89,12 @@ impl Runtime {
             let _entered = threads.enter();
             Signals::listen(hang_up).map_err(RunError::Signals)?
         };
-        Ok(Self { threads, signals, beats })
+        Ok(Self { threads, signals, beats, confinement: None })
+    }
+
+    /// Says what the process has given up, for whoever asks.
+    pub fn confined(self, report: Report) -> Self {
+        Self { confinement: Some(Arc::new(report)), ..self }
     }
 
     /// Runs `config` on `sockets` until it is asked to end, and calls `ready` once everything is
@@ -97,8 +106,8 @@ impl Runtime {
         ready: impl FnOnce(&Addresses),
     ) -> Result<End, RunError> {
         let _lines = log::start().map_err(RunError::Threads)?;
-        let Self { threads, signals, beats } = self;
-        let end = threads.block_on(live(config, sockets, signals, beats, ready));
+        let Self { threads, signals, beats, confinement } = self;
+        let end = threads.block_on(live(config, sockets, signals, beats, confinement, ready));
         // Whatever is still there was cut by the drain, or waits for a blocking call.
         threads.shutdown_timeout(CUT_GRACE);
         end
@@ -127,32 +136,12 @@ impl End {
     }
 }
 
-/// Every address that is listened on, with the name of its listener, and the port that the system
-/// chose where the configuration says 0.
-#[derive(Clone, Debug, Default)]
-pub struct Addresses(Vec<(Arc<str>, ListenAddr)>);
-
-impl Addresses {
-    fn tell(&self) {
-        for (listener, addr) in &self.0 {
-            info!(listener = &**listener, address = %addr, "listening");
-        }
-    }
-
-    /// The port of the first TCP address of `listener`.
-    pub fn port(&self, listener: &str) -> Option<u16> {
-        self.0.iter().find_map(|(name, addr)| match addr {
-            ListenAddr::Tcp(addr) if **name == *listener => Some(addr.port()),
-            ListenAddr::Tcp(_) | ListenAddr::Unix(_) | ListenAddr::Given(_) => None,
-        })
-    }
-}
-
 async fn live(
     config: &Config,
     sockets: Sockets,
     mut signals: Signals,
     beats: Beats,
+    confinement: Option<Arc<Report>>,
     ready: impl FnOnce(&Addresses),
 ) -> Result<End, RunError> {
     let supervisor = Arc::new(Supervisor::from_environment());
@@ -184,6 +173,7 @@ async fn live(
                 panics,
                 certificates: Arc::clone(&world.common().certificates),
                 view: world.view(),
+                confinement: confinement.clone(),
                 orders,
             };
             Some(admin::start(socket, about).map_err(RunError::Admin)?)
@@ -191,7 +181,7 @@ async fn live(
         None => None,
     };
     world.serve(draft);
-    let asks = maintain(&world, &report, &mut signals, &supervisor, &watch);
+    let asks = maintain(&world, &report, confinement, &mut signals, &supervisor, &watch);
     addresses.0.extend(world.addresses());
     drop(watch);
     addresses.tell();
@@ -222,6 +212,7 @@ async fn live(
 fn maintain(
     world: &Arc<World>,
     report: &ReloadReport,
+    confinement: Option<Arc<Report>>,
     signals: &mut Signals,
     supervisor: &Arc<Supervisor>,
     watch: &DrainWatch,
@@ -248,7 +239,8 @@ fn maintain(
     }
     watch.spawn(clock::watch(watch.clone()));
     orphans::bury(watch);
-    let (configure, asks) = Configure::new(Arc::clone(world), look, Arc::clone(supervisor));
+    let (configure, asks) =
+        Configure::new(Arc::clone(world), confinement, look, Arc::clone(supervisor));
     watch.spawn(configure.run(signals.take_configure(), watch.clone()));
     asks
 }
@@ -321,6 +313,9 @@ pub enum RunError {
         #[source]
         cause: Box<ClientAuthError>,
     },
+    /// Privileges could not be given up as the configuration says.
+    #[error("the process cannot be confined")]
+    Confine(#[source] ConfineError),
     /// The paths that certificates are to come from have none.
     #[error("none of the certificates can be used, or there are none{}", Listed(skipped))]
     NoCertificates {
@@ -378,6 +373,7 @@ impl RunError {
                  `client_auth.crl` has their revocation lists, PEM or DER; without them nothing is \
                  served, since everybody would be let in or nobody",
             ),
+            Self::Confine(cause) => cause.hint(),
             Self::NoCertificates { .. } => {
                 Some("`certificates.paths` names files and folders; those of before stay in use")
             }

@@ -56,7 +56,7 @@ fn about(phase: PhaseWatch, certificates: &Path, token: Option<Secret>) -> About
     let client_policies = Vec::new();
     let view = View { generation: 1, token, client_policies, resumption, backends };
     let (view, panics) = (Arc::new(Arc::new(view).into()), Arc::default());
-    About { metrics, phase, panics, certificates, view, orders }
+    About { metrics, phase, panics, certificates, view, confinement: None, orders }
 }
 
 #[test]

@@ -1,11 +1,12 @@
 //! What programs are told about certificates, about who may be a client, (`resumption`) about
-//! clients that came back, and about `backends`.
+//! clients that came back, about `backends`, and about the `confinement` of the process.
 //!
 //! Owns the facts that `/status` and `portunus certs --json` share, so that both say the same of
 //! the same files. Times are seconds since 1970. Of a key it tells the file and the algorithm,
 //! never more. Refuses to know who asks, and the words that people get to read.
 
 mod backends;
+mod confinement;
 mod resumption;
 
 use std::collections::{HashMap, HashSet};
@@ -26,6 +27,7 @@ use crate::config::{Config, Sites};
 use crate::log::Chain;
 
 pub use backends::backends;
+pub use confinement::confinement;
 pub use resumption::{Resumption, counts, percent};
 
 /// Everything about certificates at `now`, in seconds since 1970. Of each list at most `shown_max`

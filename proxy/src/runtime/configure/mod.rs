@@ -22,7 +22,9 @@ use tracing::{error, info, warn};
 use crate::config::{self, Config};
 use crate::control::{Order, Pending};
 use crate::drain::DrainWatch;
+use crate::privilege::Report;
 
+use super::confinement::out_of_reach;
 use super::hints::Watched;
 use super::supervisor::{Notice, Supervisor};
 use super::world::World;
@@ -45,6 +47,8 @@ impl Asks {
 /// Reads the configuration again.
 pub(super) struct Configure {
     world: Arc<World>,
+    /// What is out of reach for every configuration to come.
+    confinement: Option<Arc<Report>>,
     asks: mpsc::Receiver<Pending>,
     /// Tells whoever reads certificates that somebody asked.
     look: Arc<Notify>,
@@ -90,11 +94,12 @@ impl Configure {
     /// One who has the configuration read again, and where that is asked for.
     pub(super) fn new(
         world: Arc<World>,
+        confinement: Option<Arc<Report>>,
         look: Arc<Notify>,
         supervisor: Arc<Supervisor>,
     ) -> (Self, Asks) {
         let (sender, asks) = mpsc::channel(ASKS_MAX);
-        (Self { world, asks, look, supervisor, seen: None }, Asks(sender))
+        (Self { world, confinement, asks, look, supervisor, seen: None }, Asks(sender))
     }
 
     /// Reads again at each trigger, until the process is leaving.
@@ -190,7 +195,10 @@ impl Configure {
         let world = Arc::clone(&self.world);
         let from = world.current().number;
         let mut told = Told::new(from);
-        let read = spawn_blocking(move || read(&world).map(|(new, told)| (world, new, told))).await;
+        let confinement = self.confinement.clone();
+        let read =
+            move || read(&world, confinement.as_deref()).map(|(new, told)| (world, new, told));
+        let read = spawn_blocking(read).await;
         match read {
             Err(panicked) => told.reject(vec![panicked.to_string()]),
             Ok(Err(errors)) => told.reject(errors),
@@ -214,10 +222,13 @@ impl Configure {
     async fn rehearse(&self) -> Told {
         let world = Arc::clone(&self.world);
         let mut told = Told::new(world.current().number);
+        let confinement = self.confinement.clone();
         let rehearsed = spawn_blocking(move || {
             let (config, told) = load(&world)?;
             if told.outcome == Outcome::Changed {
-                world.rehearse(config).map_err(told::lines)?;
+                let beyond = beyond(confinement.as_deref(), &config);
+                let rehearsed = world.rehearse(config).map_err(told::lines);
+                rehearsed.map_err(|errors| [errors, beyond].concat())?;
             }
             Ok(told)
         });
@@ -287,13 +298,25 @@ fn seen(path: PathBuf) -> (PathBuf, Option<[u8; 32]>) {
 }
 
 /// Reads the configuration, and builds what it says if that is anything else than what is served.
-fn read(world: &World) -> Result<(Option<super::world::Draft>, Told), Vec<String>> {
+fn read(
+    world: &World,
+    confinement: Option<&Report>,
+) -> Result<(Option<super::world::Draft>, Told), Vec<String>> {
     let (config, told) = load(world)?;
     let draft = match told.outcome {
-        Outcome::Changed => Some(world.draft(config).map_err(told::lines)?),
+        Outcome::Changed => {
+            let beyond = beyond(confinement, &config);
+            let draft = world.draft(config).map_err(told::lines);
+            Some(draft.map_err(|errors| [errors, beyond].concat())?)
+        }
         Outcome::Rejected | Outcome::Unchanged => None,
     };
     Ok((draft, told))
+}
+
+/// Why files could not be opened that everybody else can open.
+fn beyond(confinement: Option<&Report>, config: &Config) -> Vec<String> {
+    confinement.map(|report| out_of_reach(report, config)).unwrap_or_default()
 }
 
 /// Reads the configuration, and says what differs from what is served.
