@@ -64,7 +64,7 @@ impl TicketKeys {
     /// # Errors
     ///
     /// [`HeritageError`]. Unless it says otherwise, the keys are as if there had been nobody before.
-    pub fn inherit(&mut self, heritage: &[u8], at: Instant) -> Result<(), HeritageError> {
+    pub fn inherit(&self, heritage: &[u8], at: Instant) -> Result<(), HeritageError> {
         let heritage = Heritage::read(heritage)?;
         let is_expected = matches!(
             (self.source, heritage.source),
@@ -73,7 +73,7 @@ impl TicketKeys {
         if !is_expected {
             return Ok(());
         }
-        self.epoch = (heritage.steady, at);
+        self.epoch.store(Arc::new((heritage.steady, at)));
         let now = self.now();
         let same_periods = heritage.rotation == self.options.rotation();
         let mut keys = Vec::new();

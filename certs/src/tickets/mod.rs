@@ -68,7 +68,7 @@ pub struct TicketKeys {
     options: RingOptions,
     source: Source,
     clock: Arc<dyn TimeProvider>,
-    epoch: (Duration, Instant),
+    epoch: ArcSwap<(Duration, Instant)>,
     counts: Counts,
 }
 
@@ -126,7 +126,7 @@ impl TicketKeys {
             options,
             source,
             clock,
-            epoch: (wall, Instant::now()),
+            epoch: ArcSwap::from_pointee((wall, Instant::now())),
             counts: Counts::default(),
         }
     }
@@ -146,7 +146,7 @@ impl TicketKeys {
     /// This moment. While the wall clock cannot be read, the steady one takes its place.
     #[must_use]
     pub fn now(&self) -> Moment {
-        let (wall_then, then) = self.epoch;
+        let (wall_then, then) = **self.epoch.load();
         let steady = wall_then.saturating_add(then.elapsed());
         Moment { wall: wall(self.clock.as_ref()).unwrap_or(steady), steady }
     }

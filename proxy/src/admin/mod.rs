@@ -42,7 +42,18 @@ use status::ClientPolicy;
 /// The running admin listener; it ends when this is dropped.
 #[derive(Debug)]
 pub struct Admin {
-    _stop: oneshot::Sender<Infallible>,
+    /// Taken when it ends.
+    running: Option<(oneshot::Sender<Infallible>, thread::JoinHandle<()>)>,
+}
+
+impl Drop for Admin {
+    fn drop(&mut self) {
+        if let Some((stop, thread)) = self.running.take() {
+            drop(stop);
+            // It says its last words, within a bound; a panic there is nothing to who ends.
+            let _ = thread.join();
+        }
+    }
 }
 
 /// What is told.
@@ -117,11 +128,11 @@ pub fn start(socket: OpenSocket, about: About) -> Result<Admin, AdminError> {
     };
     let pages = Arc::new(Pages::new(about, place));
     let (stop, stopped) = oneshot::channel();
-    thread::Builder::new()
+    let thread = thread::Builder::new()
         .name("admin".to_owned())
         .spawn(move || serve(&runtime, &socket, &pages, stopped))
         .map_err(AdminError::Thread)?;
-    Ok(Admin { _stop: stop })
+    Ok(Admin { running: Some((stop, thread)) })
 }
 
 fn serve(
@@ -131,8 +142,8 @@ fn serve(
     stopped: oneshot::Receiver<Infallible>,
 ) {
     let tasks = LocalSet::new();
+    let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let accept = tasks.run_until(async {
-        let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         loop {
             // The semaphore is never closed.
             let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
@@ -156,6 +167,9 @@ fn serve(
             () = accept => {}
             _ = stopped => {}
         }
+        // Whoever waits for the answer to an order that ends the process gets it.
+        let answered = slots.acquire_many(CONNECTIONS_MAX as u32);
+        let _ = timeout(FAREWELL, tasks.run_until(answered)).await;
     });
 }
 
@@ -196,6 +210,9 @@ const CONNECTION_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// Bytes of a request head.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
+
+/// For the last answers, when everything else has ended.
+const FAREWELL: Duration = Duration::from_millis(200);
 
 /// After an error of accepting.
 const PAUSE: Duration = Duration::from_millis(100);

@@ -68,6 +68,7 @@ fn main_from(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             endpoint::run(wish, &backend, &endpoint, &config)
         }
         Command::Issue { names, out } => issue::run(&names, &out),
+        Command::Launch { program, arguments } => run::launch(&program, &arguments),
         Command::Man => manual::man(Portunus::command()),
         Command::Reload { json, config } => order::run(Order::Reload, &config, json),
         Command::Run { config } => run::run(&config),
@@ -164,6 +165,15 @@ enum Command {
         /// Folder for the certificate and its key; the authority is kept in `ca` below it
         #[arg(long, value_name = "DIR")]
         out: PathBuf,
+    },
+    /// Start another binary when the process that started this one asks for it
+    #[command(hide = true)]
+    Launch {
+        /// What is started
+        program: PathBuf,
+        /// With these arguments
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
     },
     /// Print the manual page
     Man,

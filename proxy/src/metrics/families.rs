@@ -162,6 +162,9 @@ families! {
     crl_next_update: GaugeVec, Kind::Gauge, "portunus_crl_next_update_seconds", ["crl"],
         "Until when a revocation list holds, in seconds since 1970; past it, whom it speaks for is \
         refused.";
+    upgrades: IntCounterVec, Kind::Counter, "portunus_upgrades_total", ["result"],
+        "Orders to hand over to a new process, by what came of them: done, failed, refused, \
+         rolled_back.";
     config_reloads: IntCounterVec, Kind::Counter, "portunus_config_reloads_total", ["result"],
         "Readings of the configuration after the start: changed, unchanged, rejected.";
     config_reload_success: Gauge, Kind::Gauge,
@@ -336,6 +339,7 @@ impl Families {
             certificate_reloads: self.certificate_reloads.clone(),
             certificate_reload_success: self.certificate_reload_success.clone(),
             config_generation: self.config_generation.clone(),
+            upgrades: self.upgrades.clone(),
             config_reloads: self.config_reloads.clone(),
             config_reload_success: self.config_reload_success.clone(),
         }

@@ -121,6 +121,7 @@ pub struct ProcessMetrics {
     pub certificate_reloads: IntCounterVec,
     pub certificate_reload_success: Gauge,
     pub config_generation: IntGauge,
+    pub upgrades: IntCounterVec,
     pub config_reloads: IntCounterVec,
     pub config_reload_success: Gauge,
 }

@@ -61,7 +61,7 @@ fn count(pid: Option<String>, count: Option<String>, own: u32) -> Result<u32, Ac
 }
 
 /// Whether this is a socket that listens for streams, over TCP or as a unix socket.
-fn judge(socket: impl AsFd) -> io::Result<()> {
+pub(super) fn judge(socket: impl AsFd) -> io::Result<()> {
     let domain = sockopt::socket_domain(&socket)?;
     let is_ours =
         [AddressFamily::INET, AddressFamily::INET6, AddressFamily::UNIX].contains(&domain);

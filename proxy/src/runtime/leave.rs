@@ -39,13 +39,17 @@ pub(super) struct Company<'a> {
     pub(super) teller: &'a PhaseTeller,
     pub(super) signals: &'a mut Signals,
     pub(super) orders: &'a mut OrderQueue,
-    pub(super) supervisor: &'a Supervisor,
+    /// Nobody, where another process serves on.
+    pub(super) supervisor: Option<&'a Supervisor>,
 }
 
 /// Ends everything that `drain` waits for.
 pub(super) async fn leave(plan: Plan, mut drain: Drain, company: Company<'_>) -> End {
     let Company { teller, signals, orders, supervisor } = company;
-    supervisor.tell(&supervisor::Notice::Stopping(plan.delay.saturating_add(plan.timeout)));
+    if let Some(supervisor) = supervisor {
+        let time = plan.delay.saturating_add(plan.timeout);
+        supervisor.tell(&supervisor::Notice::Stopping(time));
+    }
     let is_forced = tokio::select! {
         () = part(plan, teller, &mut drain) => false,
         () = impatience(signals, orders) => true,

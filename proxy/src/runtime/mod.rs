@@ -12,6 +12,7 @@ mod clock;
 mod configure;
 pub mod confinement;
 mod generation;
+pub mod handoff;
 mod hints;
 pub mod key_files;
 mod leave;
@@ -35,7 +36,6 @@ use std::time::Duration;
 
 use portunus_certs::client_auth::ClientAuthError;
 use portunus_certs::store::ReloadReport;
-use serde_json::json;
 use tokio::sync::Notify;
 use tracing::info;
 
@@ -43,7 +43,7 @@ use crate::access::AccessLogError;
 use crate::admin::{self, AdminError};
 use crate::backend::TrustError;
 use crate::config::Config;
-use crate::control::{Order, OrderQueue, Orders, Verdict};
+use crate::control::Orders;
 use crate::drain::{Drain, DrainWatch};
 use crate::log;
 use crate::metrics::Metrics;
@@ -57,10 +57,11 @@ pub use sockets::{Sockets, Spare};
 
 use activation::ActivationError;
 use configure::{Asks, Configure};
+use handoff::{Came, Handoff, SuccessionError, Upgrades, serve};
 use leave::{Company, Plan};
 use reload::Reloader;
 use resumption::ResumptionError;
-use signals::{Heard, Signals};
+use signals::Signals;
 use supervisor::{Notice, Supervisor};
 use watchdog::{Beats, Watch, Watchdog};
 use world::World;
@@ -97,17 +98,19 @@ impl Runtime {
         Self { confinement: Some(Arc::new(report)), ..self }
     }
 
-    /// Runs `config` on `sockets` until it is asked to end, and calls `ready` once everything is
-    /// served.
+    /// Runs `config` on `sockets` until it is asked to end or followed by another process, and calls
+    /// `ready` once everything is served.
     pub fn run(
         self,
         config: &Config,
         sockets: Sockets,
+        handoff: Handoff,
         ready: impl FnOnce(&Addresses),
     ) -> Result<End, RunError> {
         let _lines = log::start().map_err(RunError::Threads)?;
         let Self { threads, signals, beats, confinement } = self;
-        let end = threads.block_on(live(config, sockets, signals, beats, confinement, ready));
+        let live = live(config, sockets, handoff, signals, beats, confinement, ready);
+        let end = threads.block_on(live);
         // Whatever is still there was cut by the drain, or waits for a blocking call.
         threads.shutdown_timeout(CUT_GRACE);
         end
@@ -139,6 +142,7 @@ impl End {
 async fn live(
     config: &Config,
     sockets: Sockets,
+    handoff: Handoff,
     mut signals: Signals,
     beats: Beats,
     confinement: Option<Arc<Report>>,
@@ -161,9 +165,13 @@ async fn live(
         }
         None => None,
     };
-    let built = World::build(config, &metrics, &memory, sockets, &phase, &watch).await?;
-    let (world, draft, report) = built;
+    let built = World::build(config, &metrics, &memory, sockets.clone(), &phase, &watch);
+    let (world, draft, report) = built.await?;
     let world = Arc::new(world);
+    let Handoff { launcher, mut successor } = handoff;
+    if let Some(successor) = &mut successor {
+        successor.take_over(&sockets, &world.current().sessions).await?;
+    }
     let (orders, mut queue) = Orders::new();
     let admin = match admin {
         Some(socket) => {
@@ -183,6 +191,13 @@ async fn live(
     world.serve(draft);
     let asks = maintain(&world, &report, confinement, &mut signals, &supervisor, &watch);
     addresses.0.extend(world.addresses());
+    let (ancestors, watched) = match successor {
+        Some(successor) => successor.serve(world.current().sessions.clone(), &watch).await,
+        None => (Vec::new(), tokio::sync::watch::channel(false).1),
+    };
+    let process = metrics.process();
+    let pending = [process.handshakes_pending.clone(), process.dialogues_pending.clone()];
+    let upgrades = Upgrades { launcher, sockets, pending, ancestors, watched };
     drop(watch);
     addresses.tell();
     teller.enter(Phase::Running);
@@ -191,13 +206,18 @@ async fn live(
     let watchdog = watch_over(beats, config, &metrics, &supervisor);
     supervisor.tell(&Notice::Ready("serving"));
 
-    serve(&mut signals, &mut queue, &asks).await;
-    let plan = Plan::of(&world.current().config.server);
+    let orders = (&mut queue, &asks);
+    let is_followed = serve(&mut signals, orders, &world, upgrades, &supervisor).await;
+    let mut plan = Plan::of(&world.current().config.server);
+    if is_followed == Came::Upgraded {
+        // Who comes new comes to the other process already, and so does who supervises.
+        plan.delay = Duration::ZERO;
+    }
     let company = Company {
         teller: &teller,
         signals: &mut signals,
         orders: &mut queue,
-        supervisor: &supervisor,
+        supervisor: (is_followed != Came::Upgraded).then_some(&*supervisor),
     };
     let end = leave::leave(plan, drain, company).await;
     drop(watchdog);
@@ -263,26 +283,6 @@ fn watch_over(
     })
 }
 
-/// Carries out what signals and operators ask for, until one of them asks for the end.
-async fn serve(signals: &mut Signals, queue: &mut OrderQueue, asks: &Asks) {
-    loop {
-        let pending = tokio::select! {
-            heard = signals.next() => match heard {
-                Heard::End => return,
-                Heard::HangUp | Heard::Upgrade => continue,
-            },
-            pending = queue.next() => pending,
-        };
-        match pending.order {
-            Order::Drain => return pending.answer(Verdict::Done(json!({ "phase": "leaving" }))),
-            Order::Reload | Order::Rehearse => asks.give(pending),
-            Order::Upgrade => {
-                pending.answer(Verdict::Refused(json!({ "errors": [] })));
-            }
-        }
-    }
-}
-
 /// Why the process could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
@@ -322,6 +322,9 @@ pub enum RunError {
         /// The files that were skipped.
         skipped: Vec<String>,
     },
+    /// The process before leaves nothing to this one.
+    #[error("this process cannot follow the one before")]
+    Handoff(#[from] SuccessionError),
     /// Metrics could not be registered.
     #[error("the metrics contradict each other")]
     Metrics(#[source] prometheus::Error),

@@ -6,6 +6,7 @@
 //! handed over, and has one gate before them all. Refuses to know what is served on them. Read next:
 //! `net::listen`, and `handoff` for how sockets come and go.
 
+use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -20,6 +21,7 @@ use crate::net::listen::{BindError, FileOwner, Hold, OpenSocket};
 use crate::net::{Keepalive, ListenAddr};
 
 use super::RunError;
+use super::activation::judge;
 
 /// Every listening socket of the process.
 #[derive(Clone, Debug)]
@@ -70,8 +72,9 @@ impl Spare {
     }
 
     /// A socket of the process before, at this place in the order in which they came.
-    pub(super) fn inherited(name: SocketName, descriptor: OwnedFd, place: u32) -> Self {
-        Self { name, descriptor, place: Some(place) }
+    pub(super) fn inherited(name: SocketName, descriptor: OwnedFd, place: u32) -> io::Result<Self> {
+        judge(&descriptor)?;
+        Ok(Self { name, descriptor, place: Some(place) })
     }
 
     /// Whether this is the socket for `addr` of `owner`.
@@ -307,10 +310,10 @@ mod tests {
         let unix = UnixListener::bind(&path).unwrap();
         let left = TcpListener::bind("127.0.0.1:0").unwrap();
         let spare = vec![
-            Spare::inherited(name("web", "127.0.0.1:1"), left.into(), 0),
-            Spare::inherited(name("before", &tcp_addr.to_string()), tcp.into(), 1),
-            Spare::inherited(name("web", "127.0.0.1:0"), chosen.into(), 2),
-            Spare::inherited(name("web", "unix:x"), unix.into(), 3),
+            Spare::inherited(name("web", "127.0.0.1:1"), left.into(), 0).unwrap(),
+            Spare::inherited(name("before", &tcp_addr.to_string()), tcp.into(), 1).unwrap(),
+            Spare::inherited(name("web", "127.0.0.1:0"), chosen.into(), 2).unwrap(),
+            Spare::inherited(name("web", "unix:x"), unix.into(), 3).unwrap(),
         ];
         let listen = format!("['127.0.0.1:0', 'unix:{}', '{tcp_addr}']", path.display());
         let config = config(&listen);
@@ -337,7 +340,7 @@ mod tests {
         let mut descriptor = OwnedFd::from(UnixListener::bind(&path).unwrap());
         let mut spare = |name: &SocketName| {
             let copy = descriptor.try_clone().unwrap();
-            Spare::inherited(name.clone(), std::mem::replace(&mut descriptor, copy), 0)
+            Spare::inherited(name.clone(), std::mem::replace(&mut descriptor, copy), 0).unwrap()
         };
         let config = config(&format!("['unix:{}']", path.display()));
         let mut known_as = name("", "fd:web");

@@ -7,7 +7,7 @@ fn follow(before: &TicketKeys, options: RingOptions, time: Duration) -> TicketKe
     let heritage = before.bequeath_at(at(time)).unwrap();
     assert!(heritage.len() <= HERITAGE_BYTES_MAX);
     // The wall clock is wrong, which is nothing to keys that are made here.
-    let mut keys = TicketKeys::empty(options, before.source(), clock(START * 2));
+    let keys = TicketKeys::empty(options, before.source(), clock(START * 2));
     keys.inherit(&heritage, Instant::now()).unwrap();
     keys
 }
@@ -52,7 +52,7 @@ async fn agreed_keys_open_and_seal_while_the_store_is_away() {
     let before = TicketKeys::agreed(RingOptions::default(), clock(START));
     round(&before, &store, at(START));
     let heritage = before.bequeath_at(at(START)).unwrap();
-    let mut after = TicketKeys::agreed(RingOptions::default(), clock(START));
+    let after = TicketKeys::agreed(RingOptions::default(), clock(START));
     after.inherit(&heritage, Instant::now()).unwrap();
     store.set_away(true);
     round(&after, &store, at(START));
@@ -68,7 +68,7 @@ async fn agreed_keys_open_and_seal_while_the_store_is_away() {
 async fn keys_of_a_source_that_is_another_now_are_left_alone() {
     let before = local(START);
     let heritage = before.bequeath_at(at(START)).unwrap();
-    let mut after = TicketKeys::agreed(RingOptions::default(), clock(START));
+    let after = TicketKeys::agreed(RingOptions::default(), clock(START));
     after.inherit(&heritage, Instant::now()).unwrap();
     assert_eq!(names(&after, at(START)), (None, Vec::new()));
     let file = FileKeys::parse(&(0..80).collect::<Vec<u8>>()).unwrap();
@@ -80,7 +80,7 @@ async fn keys_of_a_source_that_is_another_now_are_left_alone() {
 fn what_is_no_heritage_is_refused_and_changes_nothing() {
     let before = local(START);
     let mut heritage = before.bequeath_at(at(START)).unwrap().to_vec();
-    let mut after = local(START);
+    let after = local(START);
     let own = names(&after, at(START));
     for length in 0..heritage.len() {
         // What ends between two keys is whole.

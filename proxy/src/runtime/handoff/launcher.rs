@@ -1,0 +1,385 @@
+//! The launcher: a child of the same binary that may start a new binary when the process may not.
+//!
+//! Owns both ends of it: [`Launcher`], held by the process, and [`run`], which is all that
+//! `portunus launch` does. It is started before the process gives its privileges up and refuses
+//! itself to execute anything, keeps what it was started with, and does one thing: run the path and
+//! the arguments that the process itself was started with. The process says when, and hands over
+//! what becomes standard input; it says neither what is run nor with what privileges. It ends with
+//! the process. Refuses to know what the new process and the old one say to each other.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use rustix::process::Pid;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::timeout;
+
+use super::packets::{Packet, Packets};
+
+/// What the process was started with.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Origin {
+    program: PathBuf,
+    arguments: Vec<OsString>,
+}
+
+impl Origin {
+    /// How this process was started. Call it early: the file may be replaced later.
+    pub fn of_process() -> io::Result<Self> {
+        let mut arguments = std::env::args_os();
+        let name = arguments.next().unwrap_or_default();
+        let program = std::env::current_exe()?;
+        let folder = std::env::current_dir().unwrap_or_default();
+        let search = std::env::var_os("PATH");
+        let program = located(&name, &folder, search.as_deref(), program);
+        Ok(Self { program, arguments: arguments.collect() })
+    }
+}
+
+/// The path that was typed, so that a link which is changed leads to the new file; what is running
+/// now, if that path does not lead there.
+fn located(name: &OsStr, folder: &Path, search: Option<&OsStr>, running: PathBuf) -> PathBuf {
+    let leads_there = |path: &PathBuf| {
+        path.canonicalize().is_ok_and(|path| running.canonicalize().is_ok_and(|it| it == path))
+    };
+    let name = Path::new(name);
+    let typed = if name.components().count() > 1 {
+        Some(folder.join(name)).filter(leads_there)
+    } else {
+        let folders = search.into_iter().flat_map(std::env::split_paths);
+        folders.map(|folder| folder.join(name)).find(leads_there)
+    };
+    typed.unwrap_or(running)
+}
+
+/// The process's end.
+#[derive(Debug)]
+pub struct Launcher {
+    packets: Packets,
+    /// Kept, so that its end is nobody else's.
+    _child: Child,
+}
+
+impl Launcher {
+    /// Starts the launcher of what `origin` says.
+    pub fn start(origin: &Origin) -> io::Result<Self> {
+        let (packets, theirs) = Packets::pair()?;
+        let mut command = Command::new(OWN_PROGRAM);
+        command.arg0(&origin.program).arg(COMMAND).arg("--").arg(&origin.program);
+        command.args(&origin.arguments).stdin(Stdio::from(theirs)).env_remove(INHERITS);
+        let child = command.spawn()?;
+        Ok(Self { packets, _child: child })
+    }
+
+    /// Starts a new process with this standard input.
+    pub(super) async fn launch(&self, stdin: OwnedFd) -> Result<Pid, LaunchError> {
+        self.packets.send(&[LAUNCH], Some(stdin.as_fd())).await.map_err(LaunchError::Gone)?;
+        drop(stdin);
+        let report = timeout(LAUNCH_TIMEOUT, self.report()).await;
+        match report.unwrap_or_else(|late| Err(LaunchError::Gone(late.into())))? {
+            Report::Started(pid) => Ok(pid),
+            Report::Failed(reason) => Err(LaunchError::Failed(reason)),
+            Report::Ended(how) => Err(LaunchError::Failed(how)),
+        }
+    }
+
+    /// Waits until the process that was started ends, and says how.
+    pub(super) async fn ended(&self) -> Result<String, LaunchError> {
+        loop {
+            if let Report::Ended(how) = self.report().await? {
+                return Ok(how);
+            }
+        }
+    }
+
+    /// Ends the process that was started.
+    pub(super) async fn kill(&self) {
+        // A launcher that is gone cannot be helped.
+        let _ = self.packets.send(&[KILL], None).await;
+    }
+
+    async fn report(&self) -> Result<Report, LaunchError> {
+        let packet = self.packets.receive().await.map_err(LaunchError::Gone)?;
+        let report = packet.and_then(|packet| Report::decode(&packet.bytes));
+        report.ok_or_else(|| LaunchError::Gone(io::ErrorKind::UnexpectedEof.into()))
+    }
+}
+
+/// Why no process was started.
+#[derive(Debug, thiserror::Error)]
+pub enum LaunchError {
+    /// The program could not be run.
+    #[error("the new process could not be started: {0}")]
+    Failed(String),
+    /// The launcher does not answer.
+    #[error("the launcher does not answer")]
+    Gone(#[source] io::Error),
+}
+
+/// What the launcher says.
+#[derive(Debug, Eq, PartialEq)]
+enum Report {
+    Started(Pid),
+    Failed(String),
+    Ended(String),
+}
+
+impl Report {
+    fn encode(&self) -> Vec<u8> {
+        match self {
+            Self::Started(pid) => {
+                let pid = pid.as_raw_nonzero().get();
+                [&[STARTED][..], &pid.to_be_bytes()].concat()
+            }
+            Self::Failed(reason) => [&[FAILED], reason.as_bytes()].concat(),
+            Self::Ended(how) => [&[ENDED], how.as_bytes()].concat(),
+        }
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let (kind, rest) = bytes.split_first()?;
+        let text = || str::from_utf8(rest).ok().map(str::to_owned);
+        match *kind {
+            STARTED => Pid::from_raw(i32::from_be_bytes(rest.try_into().ok()?)).map(Self::Started),
+            FAILED => text().map(Self::Failed),
+            ENDED => text().map(Self::Ended),
+            _ => None,
+        }
+    }
+}
+
+/// Is the launcher of `program`, until the process that started it ends.
+pub fn run(program: &Path, arguments: &[OsString]) -> io::Result<()> {
+    let packets = Packets::of_stdin()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        // What is meant for the process reaches the launcher as well, where somebody signals by
+        // name or by group.
+        let kinds =
+            [SignalKind::hangup(), SignalKind::user_defined1(), SignalKind::user_defined2()];
+        let _ignored = kinds.map(signal);
+        attend(&packets, program, arguments).await
+    })
+}
+
+async fn attend(packets: &Packets, program: &Path, arguments: &[OsString]) -> io::Result<()> {
+    let mut running: Option<Running> = None;
+    let mut ends = signal(SignalKind::child())?;
+    loop {
+        let ended = async {
+            match &mut running {
+                Some(running) => running.ended(&mut ends).await,
+                None => std::future::pending().await,
+            }
+        };
+        let report = tokio::select! {
+            packet = packets.receive() => {
+                let Some(packet) = packet? else { return Ok(()) };
+                match obey(packet, &mut running, program, arguments) {
+                    Some(report) => report,
+                    None => continue,
+                }
+            }
+            how = ended => {
+                running = None;
+                Report::Ended(how)
+            }
+        };
+        packets.send(&report.encode(), None).await?;
+    }
+}
+
+fn obey(
+    packet: Packet,
+    running: &mut Option<Running>,
+    program: &Path,
+    arguments: &[OsString],
+) -> Option<Report> {
+    match (&**packet.bytes, packet.descriptor) {
+        ([LAUNCH], Some(_)) if running.is_some() => {
+            Some(Report::Failed("the one that was started before still runs".to_owned()))
+        }
+        ([LAUNCH], Some(stdin)) => Some(match Running::start(program, arguments, stdin) {
+            Ok(started) => Report::Started(running.insert(started).pid),
+            Err(error) => Report::Failed(format!("{}: {error}", program.display())),
+        }),
+        ([KILL], None) => {
+            if let Some(running) = running {
+                // It may have ended meanwhile.
+                let _ = running.child.kill();
+            }
+            None
+        }
+        _ => None,
+    }
+}
+
+/// A process that the launcher started.
+struct Running {
+    child: Child,
+    pid: Pid,
+}
+
+impl Running {
+    fn start(program: &Path, arguments: &[OsString], stdin: OwnedFd) -> io::Result<Self> {
+        let mut command = Command::new(program);
+        command.args(arguments).stdin(Stdio::from(stdin)).env(INHERITS, "1");
+        // What the supervisor told the first process, and nobody else.
+        let of_first = ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "WATCHDOG_PID"];
+        of_first.iter().for_each(|name| {
+            command.env_remove(name);
+        });
+        let child = command.spawn()?;
+        let pid = Pid::from_child(&child);
+        Ok(Self { child, pid })
+    }
+
+    async fn ended(&mut self, ends: &mut Signal) -> String {
+        loop {
+            match self.child.try_wait() {
+                Ok(Some(status)) => return status.to_string(),
+                Ok(None) => {}
+                Err(error) => return error.to_string(),
+            }
+            ends.recv().await;
+        }
+    }
+}
+
+/// The name of the command that is the launcher.
+pub const COMMAND: &str = "launch";
+/// The variable that says that standard input leads to a process that serves already.
+pub const INHERITS: &str = "PORTUNUS_HANDOFF";
+/// The launcher is of the same version as the process, whatever has become of the file.
+const OWN_PROGRAM: &str = "/proc/self/exe";
+const LAUNCH: u8 = b'L';
+const KILL: u8 = b'K';
+const STARTED: u8 = 1;
+const FAILED: u8 = 2;
+const ENDED: u8 = 3;
+/// How long it may take to start a process that need not have said anything yet.
+const LAUNCH_TIMEOUT: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+    use std::os::unix::fs::symlink;
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    /// A launcher of `sh -c script`, attended by the test, and the end of the process.
+    async fn with_launcher<F: Future>(script: &str, test: impl FnOnce(Launcher) -> F) -> F::Output {
+        let (packets, theirs) = Packets::pair().unwrap();
+        let theirs = Packets::of(theirs);
+        let arguments = [OsString::from("-c"), script.into()];
+        let child = Command::new("/bin/true").spawn().unwrap();
+        let launcher = Launcher { packets, _child: child };
+        let attend = attend(&theirs, Path::new("/bin/sh"), &arguments);
+        let (attended, output) = tokio::join!(attend, test(launcher));
+        attended.unwrap();
+        output
+    }
+
+    #[tokio::test]
+    async fn what_is_run_gets_the_standard_input_that_was_handed_over() {
+        let (mut ours, theirs) = UnixStream::pair().unwrap();
+        let script = "echo $PORTUNUS_HANDOFF${LISTEN_PID:-none} >&0";
+        let how = with_launcher(script, async |launcher| {
+            launcher.launch(theirs.into()).await.unwrap();
+            launcher.ended().await.unwrap()
+        });
+        assert_eq!(how.await, "exit status: 0");
+        let mut said = String::new();
+        ours.read_to_string(&mut said).unwrap();
+        assert_eq!(said, "1none\n");
+    }
+
+    #[tokio::test]
+    async fn how_it_ended_is_told_and_another_one_can_be_started() {
+        let pids = with_launcher("exit 64", async |launcher| {
+            let mut pids = Vec::new();
+            for _ in 0..2 {
+                let (_ours, theirs) = UnixStream::pair().unwrap();
+                pids.push(launcher.launch(theirs.into()).await.unwrap());
+                assert_eq!(launcher.ended().await.unwrap(), "exit status: 64");
+            }
+            pids
+        });
+        let pids = pids.await;
+        assert_ne!(pids[0], pids[1]);
+    }
+
+    #[tokio::test]
+    async fn one_runs_at_a_time_and_is_killed_when_asked_to() {
+        with_launcher("read line", async |launcher| {
+            let (_ours, theirs) = UnixStream::pair().unwrap();
+            launcher.launch(theirs.into()).await.unwrap();
+            let (_more, theirs) = UnixStream::pair().unwrap();
+            let second = launcher.launch(theirs.into()).await.unwrap_err();
+            assert!(second.to_string().contains("still runs"), "{second}");
+            launcher.kill().await;
+            let how = launcher.ended().await.unwrap();
+            assert!(how.contains("signal: 9"), "{how}");
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn a_program_that_cannot_be_run_is_named() {
+        let (packets, theirs) = Packets::pair().unwrap();
+        let theirs = Packets::of(theirs);
+        let child = Command::new("/bin/true").spawn().unwrap();
+        let launcher = Launcher { packets, _child: child };
+        let attend = attend(&theirs, Path::new("/nowhere/portunus"), &[]);
+        let launch = async {
+            let (_ours, stdin) = UnixStream::pair().unwrap();
+            let error = launcher.launch(stdin.into()).await.unwrap_err();
+            assert!(error.to_string().contains("/nowhere/portunus: No such file"), "{error}");
+            drop(launcher);
+        };
+        let (attended, ()) = tokio::join!(attend, launch);
+        attended.unwrap();
+    }
+
+    #[test]
+    fn reports_arrive_as_they_were_made_and_nothing_else_is_one() {
+        let reports = [
+            Report::Started(Pid::from_raw(4711).unwrap()),
+            Report::Failed("no".to_owned()),
+            Report::Ended("signal: 9".to_owned()),
+        ];
+        for report in reports {
+            assert_eq!(Report::decode(&report.encode()), Some(report));
+        }
+        for bytes in [&[][..], &[0], &[9, 1], &[STARTED, 1], &[STARTED, 0, 0, 0, 0], &[FAILED, 255]]
+        {
+            assert_eq!(Report::decode(bytes), None);
+        }
+    }
+
+    #[test]
+    fn a_link_that_was_typed_is_followed_anew_and_anything_else_is_what_runs() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().canonicalize().unwrap().join(name);
+        std::fs::write(path("portunus-1"), "").unwrap();
+        symlink(path("portunus-1"), path("portunus")).unwrap();
+        let running = path("portunus-1");
+        let located = |name: &str, search: Option<&OsStr>| {
+            located(name.as_ref(), &path(""), search, running.clone())
+        };
+        let link = path("portunus");
+        assert_eq!(located(&link.to_string_lossy(), None), link);
+        assert_eq!(located("./portunus", None), path("./portunus"));
+        let search = std::env::join_paths([Path::new("/nowhere"), &path("")]).unwrap();
+        assert_eq!(located("portunus", Some(&search)), link);
+        assert_eq!(located("portunus", None), running);
+        assert_eq!(located("/bin/sh", None), running);
+        assert_eq!(located("", None), running);
+    }
+}

@@ -1,0 +1,222 @@
+//! One process follows another: who connects notices nothing, and a bad one changes nothing.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use portunus_tests::wait::eventually;
+use portunus_tests::{Builder, Client, Proxy, command, echo, tls, write};
+use serde_json::Value;
+
+const NAME: &str = "app.example";
+const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+
+/// A proxy whose binary is a file of the test's own, and the processes that follow it.
+struct Upgraded {
+    proxy: Proxy,
+    binary: PathBuf,
+    folder: tempfile::TempDir,
+}
+
+impl Upgraded {
+    async fn start(builder: Builder) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let binary = folder.path().join("portunus");
+        install(Path::new(command().get_program()), &binary);
+        // The shell runs our file in place of the binary that the harness names.
+        let script = format!("shift; exec {} \"$@\"", binary.display());
+        let builder = builder.set("admin.token", &format!("{TOKEN:?}"));
+        let watch = "PORTUNUS_UPGRADE_WATCH_MS=700";
+        let proxy = builder.under(&["env", watch, "sh", "-c", &script, "sh"]).start().await;
+        Self { proxy, binary, folder }
+    }
+
+    /// Orders the upgrade, and says how the command ended and what it said.
+    async fn upgrade(&self) -> (Option<i32>, Value, String) {
+        let mut order = command();
+        let config = self.folder.path().join("order.toml");
+        let admin = self.proxy.address("admin");
+        let text = "\n[listener.x]\nlisten = ['127.0.0.1:0']\nmode = 'tcp'\nbackend = 'b'\n\
+                    [backend.b]\nendpoints = ['h:1']\n";
+        write(&config, &format!("admin.listen = '{admin}'\nadmin.token = '{TOKEN}'{text}"));
+        order.args(["upgrade", "--json", "--config"]).arg(config);
+        let output = tokio::task::spawn_blocking(move || order.output().unwrap()).await.unwrap();
+        let out = String::from_utf8_lossy(&output.stdout).into_owned();
+        let said = format!("{out}{}", String::from_utf8_lossy(&output.stderr));
+        (output.status.code(), serde_json::from_str(&out).unwrap_or_default(), said)
+    }
+
+    async fn upgrade_well(&self) -> u64 {
+        let (code, told, said) = self.upgrade().await;
+        assert_eq!((code, told["result"].as_str()), (Some(0), Some("upgraded")), "{said}");
+        told["pid"].as_u64().unwrap()
+    }
+}
+
+impl Drop for Upgraded {
+    fn drop(&mut self) {
+        // Whoever follows runs our file, and nothing else does.
+        for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+            let runs = std::fs::read_link(entry.path().join("exe")).unwrap_or_default();
+            if runs.starts_with(self.folder.path()) {
+                let _ = Command::new("kill").arg("-KILL").arg(entry.file_name()).status();
+            }
+        }
+    }
+}
+
+/// Puts a program in the place of another, as a package manager does.
+fn install(program: &Path, place: &Path) {
+    let aside = place.with_extension("aside");
+    // Another process copies: what is open for writing here would be inherited, and then be busy.
+    let copied = Command::new("cp").args([program, &aside]).status().unwrap();
+    assert!(copied.success());
+    std::fs::rename(aside, place).unwrap();
+}
+
+fn install_script(text: &str, place: &Path) {
+    use std::os::unix::fs::PermissionsExt as _;
+    let aside = place.with_extension("aside");
+    write(&aside, &format!("#!/bin/sh\n{text}\n"));
+    std::fs::set_permissions(&aside, std::fs::Permissions::from_mode(0o755)).unwrap();
+    std::fs::rename(aside, place).unwrap();
+}
+
+async fn is_served(client: &Client) {
+    let mut client = client.connect().await;
+    client.send(b"hello").await;
+    client.expect(b"hello").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_refused_over_ten_upgrades_and_old_connections_go_on() {
+    let proxy = Upgraded::start(Proxy::builder().listener(tls(NAME)).backend(echo())).await;
+    let client = proxy.proxy.client(NAME);
+    let mut old = client.connect().await;
+    let (is_over, served) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let visitors: Vec<_> = (0..2)
+        .map(|_| {
+            let (client, is_over, served) = (client.clone(), is_over.clone(), served.clone());
+            tokio::spawn(async move {
+                while !is_over.load(Ordering::Relaxed) {
+                    is_served(&client).await;
+                    served.fetch_add(1, Ordering::Relaxed);
+                }
+            })
+        })
+        .collect();
+    let mut pids = vec![u64::from(proxy.proxy.process().id())];
+    for _ in 0..10 {
+        let pid = proxy.upgrade_well().await;
+        assert!(!pids.contains(&pid), "{pids:?}");
+        pids.push(pid);
+        if pids.len() == 4 {
+            // The process of before serves its own connections to their end.
+            old.send(b"hello").await;
+            old.expect(b"hello").await;
+            old.close_notify().await;
+        }
+    }
+    is_over.store(true, Ordering::Relaxed);
+    for visitor in visitors {
+        visitor.await.expect("nobody was refused, reset or kept waiting");
+    }
+    assert!(served.load(Ordering::Relaxed) > 10);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_and_tickets_resume_across_an_upgrade() {
+    for mode in ["stateful", "tickets"] {
+        let builder = Proxy::builder()
+            .listener(tls(NAME).with("resumption", &format!("{mode:?}")))
+            .backend(echo());
+        let proxy = Upgraded::start(builder).await;
+        let clients = [proxy.proxy.client(NAME), proxy.proxy.client(NAME).tls12()];
+        for client in &clients {
+            is_served(client).await;
+        }
+        proxy.upgrade_well().await;
+        for client in &clients {
+            let mut tls = client.connect().await;
+            assert!(tls.resumed(), "{mode}");
+            tls.send(b"hello").await;
+            tls.expect(b"hello").await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_binary_that_does_not_start_changes_nothing_and_is_told_of() {
+    let proxy = Upgraded::start(Proxy::builder().listener(tls(NAME)).backend(echo())).await;
+    let client = proxy.proxy.client(NAME);
+    install_script("exit 3", &proxy.binary);
+    let (code, _, said) = proxy.upgrade().await;
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("exit status: 3"), "{said}");
+    is_served(&client).await;
+
+    std::fs::remove_file(&proxy.binary).unwrap();
+    let (code, _, said) = proxy.upgrade().await;
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("No such file"), "{said}");
+    is_served(&client).await;
+
+    // And then a good one.
+    install(Path::new(command().get_program()), &proxy.binary);
+    proxy.upgrade_well().await;
+    is_served(&client).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bad_configuration_changes_nothing_and_its_errors_are_the_answer() {
+    let proxy = Upgraded::start(Proxy::builder().listener(tls(NAME)).backend(echo())).await;
+    let client = proxy.proxy.client(NAME);
+    let config = proxy.proxy.folder().join("config.toml");
+    let good = std::fs::read_to_string(&config).unwrap();
+    write(&config, &good.replace("[server]", "[server]\nwrokers = 1"));
+    let (code, _, said) = proxy.upgrade().await;
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("wrokers"), "{said}");
+    is_served(&client).await;
+    assert_eq!(proxy.proxy.admin("/readyz").await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_process_that_dies_while_it_is_watched_is_followed_by_the_old_one() {
+    let builder = Proxy::builder().listener(tls(NAME)).backend(echo());
+    let proxy = Upgraded::start(builder).await;
+    let client = proxy.proxy.client(NAME);
+    let order = proxy.upgrade();
+    let kill = async {
+        let serves = "upgrade: the new process serves";
+        proxy.proxy.wait_for_log(serves, &[]).await;
+        let started = "upgrade: a new process was started";
+        let pid = proxy.proxy.wait_for_log(started, &[]).await.field("pid");
+        assert!(Command::new("kill").args(["-KILL", &pid]).status().unwrap().success());
+    };
+    let ((code, _, said), ()) = tokio::join!(order, kill);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("this one serves again"), "{said}");
+    is_served(&client).await;
+    proxy.upgrade_well().await;
+    is_served(&client).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_file_of_a_unix_socket_survives_and_goes_with_the_last_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("socket");
+    let listen = format!("unix:{}", path.display());
+    let builder = Proxy::builder().listener(tls(NAME).at(&[&listen])).backend(echo());
+    let proxy = Upgraded::start(builder).await;
+    let mut pid = 0;
+    for _ in 0..2 {
+        pid = proxy.upgrade_well().await;
+        assert!(path.exists());
+        tokio::net::UnixStream::connect(&path).await.unwrap();
+    }
+    let asked = Command::new("kill").args(["-TERM", &pid.to_string()]).status().unwrap();
+    assert!(asked.success());
+    eventually("the file to be gone", async || (!path.exists()).then_some(())).await;
+}
