@@ -201,7 +201,7 @@ async fn live(
     drop(watch);
     addresses.tell();
     teller.enter(Phase::Running);
-    info!(version = env!("CARGO_PKG_VERSION"), "ready");
+    info!(version = env!("CARGO_PKG_VERSION"), workers = config.server.workers.get(), "ready");
     ready(&addresses);
     let watchdog = watch_over(beats, config, &metrics, &supervisor);
     supervisor.tell(&Notice::Ready("serving"));

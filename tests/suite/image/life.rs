@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use portunus_tests::container::{Container, Draft, Image};
 use portunus_tests::wait::eventually;
-use portunus_tests::{Backend, Client, Http, authority, http, read_response};
+use portunus_tests::{Backend, Client, Http, Line, authority, http, read_response};
 use serde_json::json;
 
 const NAME: &str = "app.example";
@@ -213,7 +213,6 @@ async fn the_first_process_of_a_container_takes_leave_of_orphans() {
 async fn there_are_as_many_workers_as_the_quota_has_cpus() {
     let cpus = std::thread::available_parallelism().unwrap().get();
     let backend = http();
-    // The number of threads that are called so; one alone is the first thread itself.
     for (quota, workers) in [(None, cpus), (Some(200_000), 2.min(cpus)), (Some(100_000), 1)] {
         let Some(image) = Image::find() else { return };
         let limit = |quota: i64| json!({ "cpu": { "quota": quota, "period": 100_000 } });
@@ -221,10 +220,9 @@ async fn there_are_as_many_workers_as_the_quota_has_cpus() {
             draft(image, &backend).resources(quota.map_or_else(|| json!({}), limit)).start();
         let address = ready(&container).await;
         assert_eq!(request(address).await, 200);
-        let threads = fs::read_dir(format!("/proc/{}/task", container.pid())).unwrap().flatten();
-        let names = threads.map(|thread| fs::read_to_string(thread.path().join("comm")).unwrap());
-        let named = names.filter(|name| name.trim() == "worker").count();
-        assert_eq!(named.max(1), workers, "with {quota:?} µs in 100 ms");
+        let said = |line: &Line| line.says("ready", &[]).then(|| line.field("workers"));
+        let told = container.process().line("readiness", said).await;
+        assert_eq!(told, workers.to_string(), "with {quota:?} µs in 100 ms");
     }
 }
 
