@@ -17,5 +17,5 @@ pub(crate) const UNREAD: [&str; 3] = [
     "bash",
     "-c",
     "exec \"$0\" \"$@\" 2> >(while read -r line; do echo \"$line\" >&2; case $line in \
-     *'\"message\":\"ready\"'*) exec tail --pid=$$ -f /dev/null >&- 2>&-;; esac; done)",
+     *'\"message\":\"ready\"'*) exec tail --pid=$$ -f /dev/null >/dev/null 2>&1;; esac; done)",
 ];
