@@ -12,6 +12,7 @@ const MORE: &str = "[backend.more]\nendpoints = ['127.0.0.1:1']\n";
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reload_is_one_step_from_one_generation_to_the_next() {
     let proxy = builder().listener(tls(NAME)).backend(echo()).start().await;
+    assert_eq!(reload(&proxy).await["result"], "unchanged");
     add(&proxy, MORE);
     let told = reload(&proxy).await;
     assert_eq!((&told["result"], &told["generation"]), (&"changed".into(), &2.into()));
