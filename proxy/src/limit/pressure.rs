@@ -48,10 +48,7 @@ impl Barometer {
             self.mark = now;
         }
         self.level = level;
-        match level {
-            Pressure::High | Pressure::Severe if self.has_room(now) => Pressure::None,
-            _ => level,
-        }
+        if self.has_room(now) { Pressure::None } else { level }
     }
 
     /// Whether so many have gone that what they held is enough for others. Where there is nobody,
@@ -166,13 +163,15 @@ mod tests {
         assert_eq!(read(930, 400), Pressure::Severe);
         assert_eq!(read(940, 100), Pressure::Severe);
         assert_eq!(read(975, 50), Pressure::Critical);
-        assert_eq!(read(970, 10), Pressure::Critical);
-        assert_eq!(read(930, 10), Pressure::None);
+        assert_eq!(read(976, 10), Pressure::Critical);
+        assert_eq!(read(976, 7), Pressure::None);
     }
 
     #[test]
     fn where_nobody_is_there_is_nobody_to_wait_for() {
         let mut barometer = Barometer::default();
-        assert_eq!(barometer.read(reading(930, 0), AVAILABLE), Pressure::None);
+        for used in [930, 990] {
+            assert_eq!(barometer.read(reading(used, 0), AVAILABLE), Pressure::None);
+        }
     }
 }

@@ -71,7 +71,7 @@ fn watch(scales: &Scales, memory: &Memory, metrics: &ProcessMetrics, stopped: &R
     while stopped.recv_timeout(period) == Err(RecvTimeoutError::Timeout) {
         let Some(Weight { used, available }) = scales.read() else { continue };
         let reading = Reading { used, connections: memory.connections() };
-        let next = barometer.read(reading, available);
+        let next = barometer.read(reading, all_but_a_reserve(available));
         memory.enter(next);
         tell(level, next, used, available);
         level = next;
@@ -79,11 +79,18 @@ fn watch(scales: &Scales, memory: &Memory, metrics: &ProcessMetrics, stopped: &R
         metrics.memory_used.set(i64::try_from(used).unwrap_or(i64::MAX));
         metrics.memory_available.set(i64::try_from(available.get()).unwrap_or(i64::MAX));
         if level == Pressure::Critical {
-            let count = memory.break_off(level.excess(used, available));
+            let count = memory.break_off(level.excess(used, all_but_a_reserve(available)));
             metrics.limit_hits.of(Limit::Memory).inc_by(count as u64);
         }
         period = period_after(used, available);
     }
+}
+
+/// What connections may have of it. A small limit has a small last part, which buffers that are on
+/// their way could fill at once.
+fn all_but_a_reserve(available: NonZeroU64) -> NonZeroU64 {
+    let reserve = (available.get() / 10).min(RESERVE_BYTES_MAX);
+    NonZeroU64::new(available.get() - reserve).unwrap_or(available)
 }
 
 /// How soon to look again: before all that is left can be in use.
@@ -133,6 +140,9 @@ const PERIOD: Duration = Duration::from_millis(250);
 
 /// The same while there is next to nothing.
 const PERIOD_MIN: Duration = Duration::from_millis(10);
+
+/// What is kept back where there is much.
+const RESERVE_BYTES_MAX: u64 = 4 << 20;
 
 /// What may come in a millisecond, at the fastest that buffers are filled.
 const GROWTH_BYTES: u64 = 512 * 1024;
