@@ -114,10 +114,13 @@ impl Record {
         self.clients.iter().map(|counts| counts.begun.load(Ordering::SeqCst)).collect()
     }
 
-    /// Whether each client has ended one turn more than it had begun then.
+    /// Whether each client has ended one turn more than it had begun then; the patient ones are not
+    /// asked, unless there is nobody else.
     pub(super) fn has_ended_beyond(&self, begun: &[u64]) -> bool {
-        let ended = self.clients.iter().map(|counts| counts.ended.load(Ordering::SeqCst));
-        ended.zip(begun).all(|(ended, &begun)| ended > begun)
+        let is_alone = self.clients.len() == 1;
+        let clients = self.clients.iter().zip(begun);
+        let mut asked = clients.filter(|(one, _)| is_alone || one.habit != Habit::Patient);
+        asked.all(|(counts, &begun)| counts.ended.load(Ordering::SeqCst) > begun)
     }
 
     pub(super) fn tally(&self) -> Tally {

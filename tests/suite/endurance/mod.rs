@@ -1,11 +1,15 @@
 //! Changes without end under traffic without end: nothing is refused, reset, cut short or wrong,
 //! sessions are taken up again, and the process is no larger afterwards.
 //!
-//! `witness` proves that the traffic notices what it has to.
+//! `witness` proves that the traffic notices what it has to; `reloads` and `soak` are
+//! the changes. Each is short here and long by a variable, which its file names.
 
+mod reloads;
+mod soak;
 mod witness;
 
-use portunus_tests::traffic::{Bytes, Pages, bytes, pages, road_builder};
+use portunus_tests::Proxy;
+use portunus_tests::traffic::{Bytes, Pages, Road, Traffic, bytes, pages, road_builder};
 
 const NAME: &str = "app.example";
 
@@ -25,4 +29,44 @@ impl Services {
         let (pages, bytes) = (self.pages.endpoint(), self.bytes.endpoint());
         road_builder(NAME, &[&pages], &[&bytes])
     }
+}
+
+/// What a process has taken of the machine, by its own count.
+#[derive(Clone, Copy, Debug)]
+struct Size {
+    memory: f64,
+    files: f64,
+}
+
+impl Size {
+    async fn of(proxy: &Proxy) -> Self {
+        let memory = proxy.metric("process_resident_memory_bytes", &[]).await;
+        let files = proxy.metric("process_open_fds", &[]).await;
+        Self { memory, files }
+    }
+
+    /// When traffic has come and gone, so that everything has its room.
+    async fn after_traffic(proxy: &Proxy) -> Self {
+        let traffic = Traffic::of_all(Road::to(proxy, NAME));
+        for _ in 0..3 {
+            traffic.round().await;
+        }
+        traffic.end().await.expect_flawless();
+        proxy.wait_for_metric("portunus_connections_active", &[], |count| count == 0.0).await;
+        Self::of(proxy).await
+    }
+
+    /// Fails if it is larger than `before` by more than chance: a few connections that are kept to
+    /// services, and what an allocator keeps.
+    fn expect_no_more_than(self, before: Self) {
+        assert!(self.files <= before.files + 8.0, "{before:?}, then {self:?}");
+        let most = before.memory * 1.25 + 8.0 * 1024.0 * 1024.0;
+        assert!(self.memory <= most, "{before:?}, then {self:?}");
+    }
+}
+
+/// A number from the environment, for who has more time than the suite.
+fn often(variable: &str, otherwise: usize) -> usize {
+    let told = std::env::var(variable).ok();
+    told.map_or(otherwise, |text| text.parse().expect("the variable is a number"))
 }
