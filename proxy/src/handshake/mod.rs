@@ -169,12 +169,9 @@ async fn finish(
         OfferKind::None => Cost::Full,
         OfferKind::Psk | OfferKind::SessionId | OfferKind::Ticket => Cost::Resumed,
     };
-    let turn = match admission.turn(cost).await {
-        Ok(turn) => turn,
-        Err(_) => {
-            socket.reset_on_close();
-            return Err(Cause::SourceRate);
-        }
+    let Ok(turn) = admission.turn(cost).await else {
+        socket.reset_on_close();
+        return Err(Cause::SourceRate);
     };
     // Here keys are exchanged and signed.
     let connection = hello.into_connection(Arc::new(config));

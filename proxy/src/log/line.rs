@@ -279,8 +279,7 @@ mod tests {
         let look = Look { format, colour: Colour::Never };
         let logs = tracing_subscriber::registry().with(Kept(look, Arc::clone(&kept)));
         tracing::subscriber::with_default(logs, speak);
-        let lines = kept.lock().unwrap().clone();
-        lines
+        Mutex::lock(&kept).unwrap().clone()
     }
 
     fn json(speak: impl FnOnce()) -> serde_json::Value {

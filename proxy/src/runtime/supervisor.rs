@@ -33,8 +33,6 @@ pub(super) enum Notice<'a> {
     Ready(&'a str),
     /// The configuration is being read again, or a new process takes over.
     Reloading,
-    /// What the process is doing, for people.
-    Status(&'a str),
     /// The process ends, within this time.
     Stopping(Duration),
 }
@@ -84,7 +82,7 @@ impl Supervisor {
         match (told, notice) {
             (Ok(_), _) => debug!(?notice, "the supervisor was told"),
             // Twice a watchdog's time would be too many lines.
-            (Err(error), Notice::Alive | Notice::Status(_)) => debug!(%error, ?notice, "not told"),
+            (Err(error), Notice::Alive) => debug!(%error, ?notice, "not told"),
             (Err(error), _) => warn!(%error, ?notice, "the supervisor could not be told"),
         }
     }
@@ -117,7 +115,6 @@ fn text(notice: &Notice<'_>, now: Duration) -> String {
         Notice::Reloading => {
             format!("RELOADING=1\nMONOTONIC_USEC={}\nSTATUS=Reloading", now.as_micros())
         }
-        Notice::Status(status) => format!("STATUS={}", line(status)),
         // The drain may take longer than the supervisor grants by itself, and says so.
         Notice::Stopping(within) => format!(
             "STOPPING=1\nEXTEND_TIMEOUT_USEC={}\nSTATUS=Draining",
@@ -154,7 +151,6 @@ mod tests {
         assert_eq!(said(&Notice::Heir(4711)), "MAINPID=4711");
         assert_eq!(said(&Notice::Ready("a\nMAINPID=1")), "READY=1\nSTATUS=a");
         assert!(said(&Notice::Reloading).starts_with("RELOADING=1\nMONOTONIC_USEC=1234567\n"));
-        assert_eq!(said(&Notice::Status("a\nREADY=1")), "STATUS=a");
         let stopping = said(&Notice::Stopping(Duration::from_secs(25)));
         assert!(stopping.starts_with("STOPPING=1\nEXTEND_TIMEOUT_USEC=30000000\n"), "{stopping}");
     }

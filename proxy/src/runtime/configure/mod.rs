@@ -227,7 +227,7 @@ impl Configure {
             let (config, told) = load(&world)?;
             if told.outcome == Outcome::Changed {
                 let beyond = beyond(confinement.as_deref(), &config);
-                let rehearsed = world.rehearse(config).map_err(told::lines);
+                let rehearsed = world.rehearse(config).map_err(|errors| told::lines(&errors));
                 rehearsed.map_err(|errors| [errors, beyond].concat())?;
             }
             Ok(told)
@@ -306,7 +306,7 @@ fn read(
     let draft = match told.outcome {
         Outcome::Changed => {
             let beyond = beyond(confinement, &config);
-            let draft = world.draft(config).map_err(told::lines);
+            let draft = world.draft(config).map_err(|errors| told::lines(&errors));
             Some(draft.map_err(|errors| [errors, beyond].concat())?)
         }
         Outcome::Rejected | Outcome::Unchanged => None,

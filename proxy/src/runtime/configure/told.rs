@@ -123,7 +123,7 @@ fn later(old: &Config, new: &Config) -> Vec<String> {
 }
 
 /// Why nothing can be built of a configuration, a line each.
-pub(super) fn lines(errors: Vec<RunError>) -> Vec<String> {
+pub(super) fn lines(errors: &[RunError]) -> Vec<String> {
     let line = |error: &RunError| match error.hint() {
         Some(hint) => format!("{}; {hint}", Chain(error)),
         None => Chain(error).to_string(),

@@ -210,7 +210,7 @@ impl Upgrades {
         let _ = say(&new.packets, &Message::Committed, None).await;
         new.taken.iter().for_each(|hold| hold.leave_file());
         self.launcher = None;
-        let mut alive: Vec<_> = self.ancestors.drain(..).filter(|one| is_alive(one)).collect();
+        let mut alive: Vec<_> = self.ancestors.drain(..).filter(is_alive).collect();
         // This process is one more that drains.
         while alive.len() >= DRAINING_MAX {
             let oldest = alive.remove(0);

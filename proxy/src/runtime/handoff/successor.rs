@@ -121,12 +121,9 @@ impl Successor {
             return Ok(());
         }
         loop {
-            let packet = match self.packets.receive().await {
-                Ok(Some(packet)) => packet,
-                Ok(None) | Err(_) => {
-                    warn!("the process before is gone: serving without what it still had");
-                    return Ok(());
-                }
+            let Ok(Some(packet)) = self.packets.receive().await else {
+                warn!("the process before is gone: serving without what it still had");
+                return Ok(());
             };
             match Message::decode(&packet.bytes)? {
                 Message::Sessions(parcel) => sessions.unpack(&parcel.0),

@@ -6,6 +6,7 @@
 //! clients would be served otherwise than the operator said; a store that is away never is. Refuses
 //! to know handshakes. Read next: `key_files`, and `handshake::resume` for who uses it.
 
+mod heritage;
 mod numbers;
 
 use std::os::unix::fs::PermissionsExt as _;
@@ -23,7 +24,6 @@ use portunus_certs::tickets::{FileKeys, RingOptions, TicketKeys};
 use rustls::time_provider::DefaultTimeProvider;
 use tokio::time::{Instant, sleep};
 use tracing::{debug, info, warn};
-use zeroize::Zeroizing;
 
 use crate::config::{self, Config, ResumptionMode, Secret, SharedEngine, TicketKeySource};
 use crate::drain::DrainWatch;
@@ -124,39 +124,6 @@ impl Sessions {
         let options = memory_options(&config.resumption);
         if self.memory.options() != options {
             self.memory.reconfigure(options);
-        }
-    }
-
-    /// The ticket keys for a process that follows this one.
-    pub(super) fn bequeath_keys(&self) -> Option<Zeroizing<Vec<u8>>> {
-        self.tickets.as_ref()?.bequeath()
-    }
-
-    /// Goes on with the ticket keys of the process before, which came at `at`.
-    pub(super) fn inherit_keys(&self, keys: &[u8], at: Instant) {
-        if let Some(tickets) = &self.tickets
-            && let Err(error) = tickets.inherit(keys, at)
-        {
-            warn!(error = %Chain(&error), "tickets of the process before do not resume");
-        }
-    }
-
-    /// Gives what waits to the store, within a bound.
-    pub(super) async fn flush(&self) {
-        if let Some(store) = &self.store {
-            store.tier.flush(FLUSH_MAX).await;
-        }
-    }
-
-    /// Takes sessions out of memory for a process that follows this one.
-    pub(super) fn pack(&self, bytes_max: usize) -> Option<Zeroizing<Vec<u8>>> {
-        self.memory.pack(bytes_max)
-    }
-
-    /// Goes on with sessions of the process before.
-    pub(super) fn unpack(&self, parcel: &[u8]) {
-        if let Err(error) = self.memory.unpack(parcel) {
-            warn!(%error, "sessions of the process before do not resume");
         }
     }
 
@@ -274,7 +241,7 @@ fn go_on(
     if goes_on {
         return Ok(Arc::clone(keys));
     }
-    let mut new = open_tickets(config)?;
+    let new = open_tickets(config)?;
     if let Some(heritage) = keys.bequeath() {
         let inherited = new.inherit(&heritage, Instant::now());
         inherited.map_err(|cause| ResumptionError::Tickets(cause.into()))?;
