@@ -70,7 +70,12 @@ pub fn confine(plan: &Plan) -> Result<Report, ConfineError> {
     report.add(Measure::Files, files);
     // The last one: what is above needs calls that are refused from here on.
     report.add(Measure::SystemCalls, calls::restrict());
-    if plan.sandbox == Sandbox::Require
+    judge(report)
+}
+
+/// Whether what became of the measures is enough.
+fn judge(report: Report) -> Result<Report, ConfineError> {
+    if report.sandbox() == Sandbox::Require
         && let Some((measure, reason)) = report.missing().next()
     {
         return Err(ConfineError::Required { measure, reason: reason.to_owned() });

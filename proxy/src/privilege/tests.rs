@@ -163,3 +163,29 @@ fn what_a_user_cannot_read_is_seen_beforehand() {
     assert_eq!(Identity::of_process().barrier(&key, Wish::Write), None);
     assert_eq!(stranger.barrier(&base.join("not-there"), Wish::Read), None);
 }
+
+#[test]
+fn a_kernel_without_landlock_is_told_of_and_is_not_enough_where_a_sandbox_is_required() {
+    use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, TargetArch, apply_filter};
+
+    let standing = aside(|| {
+        let arch = TargetArch::try_from(std::env::consts::ARCH).expect("one of ours");
+        let old = [libc::SYS_landlock_create_ruleset].map(|call| (call, Vec::new())).into();
+        let unknown = SeccompAction::Errno(libc::ENOSYS.unsigned_abs());
+        let filter =
+            SeccompFilter::new(old, SeccompAction::Allow, unknown, arch).expect("it is good");
+        let program = BpfProgram::try_from(filter).expect("it is short");
+        apply_filter(&program).expect("the kernel takes it");
+        files::restrict(&Places::of_system())
+    });
+    let Standing::Missing(reason) = &standing else { panic!("{standing:?}") };
+    assert!(reason.contains("this kernel has no Landlock"), "{reason}");
+    for (sandbox, is_enough) in [(Sandbox::Auto, true), (Sandbox::Require, false)] {
+        let mut report = Report::new(sandbox);
+        report.add(Measure::User, Standing::Off("root".to_owned()));
+        report.add(Measure::Files, standing.clone());
+        let judged = judge(report).map(drop).map_err(|error| error.to_string());
+        assert_eq!(judged.is_ok(), is_enough, "{judged:?}");
+        assert!(judged.err().is_none_or(|said| said.contains("requires that files")));
+    }
+}

@@ -1,12 +1,13 @@
 //! What the process gives up once it serves: rank, programs, files, the look into its memory.
 //!
 //! `rank` is about the user that it becomes, `secrets` about what others can learn, `binary` about
-//! what the compiler and the linker do for it. That a confined process serves is what all the other
-//! tests show, since every one of theirs is confined.
+//! what the compiler and the linker do for it, `upgrade` about successors. That a confined process
+//! serves is what all the other tests show, since every one of theirs is confined.
 
 mod binary;
 mod rank;
 mod secrets;
+mod upgrade;
 
 use std::fs;
 use std::path::Path;
