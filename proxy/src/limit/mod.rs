@@ -1,8 +1,8 @@
 //! What is capped, as values that are held, and when enough is enough.
 //!
 //! Owns the policies: how many connections (`slots`), how many handshakes at once (`handshakes`)
-//! and in a second (`rates`), which of them go first (`admission`), what is given up when memory runs
-//! short (`memory`), and how many panics are too many (`panics`). Each decides from what it is
+//! and in a second (`rates`), which of them go first (`admission`), what is given up when memory
+//! runs short (`memory`), and how many panics are too many (`panics`). Each decides from what it is
 //! told, at a time that it is given. Time is capped by `tokio::time` where the waiting is done.
 //! Every cap can be another one from one moment to the next. Refuses to know sockets, TLS and the
 //! system.
