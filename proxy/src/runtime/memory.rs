@@ -68,9 +68,13 @@ fn watch(scales: &Scales, memory: &Memory, metrics: &ProcessMetrics, stopped: &R
     let mut barometer = Barometer::default();
     let mut level = Pressure::None;
     let mut period = PERIOD;
+    let mut last = u64::MAX;
     while stopped.recv_timeout(period) == Err(RecvTimeoutError::Timeout) {
         let Some(Weight { used, available }) = scales.read() else { continue };
-        let reading = Reading { used, connections: memory.connections() };
+        // What comes between two looks will come again before the next.
+        let soon = used.saturating_add(used.saturating_sub(last));
+        last = used;
+        let reading = Reading { used: soon, connections: memory.connections() };
         let next = barometer.read(reading, all_but_a_reserve(available));
         memory.enter(next);
         tell(level, next, used, available);
@@ -79,10 +83,10 @@ fn watch(scales: &Scales, memory: &Memory, metrics: &ProcessMetrics, stopped: &R
         metrics.memory_used.set(i64::try_from(used).unwrap_or(i64::MAX));
         metrics.memory_available.set(i64::try_from(available.get()).unwrap_or(i64::MAX));
         if level == Pressure::Critical {
-            let count = memory.break_off(level.excess(used, all_but_a_reserve(available)));
+            let count = memory.break_off(level.excess(soon, all_but_a_reserve(available)));
             metrics.limit_hits.of(Limit::Memory).inc_by(count as u64);
         }
-        period = period_after(used, available);
+        period = period_after(soon, all_but_a_reserve(available));
     }
 }
 
@@ -139,7 +143,7 @@ fn tightest(one: Option<Weight>, other: Option<Weight>) -> Option<Weight> {
 const PERIOD: Duration = Duration::from_millis(250);
 
 /// The same while there is next to nothing.
-const PERIOD_MIN: Duration = Duration::from_millis(10);
+const PERIOD_MIN: Duration = Duration::from_millis(5);
 
 /// What is kept back where there is much.
 const RESERVE_BYTES_MAX: u64 = 4 << 20;
