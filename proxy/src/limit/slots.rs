@@ -57,6 +57,12 @@ impl Slots {
         self.free.acquire().await.expect("the semaphore is never closed").forget();
         Slot(Arc::clone(self))
     }
+
+    /// Waits until nobody has a place. Whoever asks for one meanwhile waits as well.
+    pub async fn vacant(&self) {
+        let size = *self.size.lock().unwrap_or_else(PoisonError::into_inner);
+        let _ = self.free.acquire_many(u32::try_from(size).unwrap_or(u32::MAX)).await;
+    }
 }
 
 /// A place, for as long as this lives.
@@ -79,6 +85,19 @@ mod tests {
 
     fn take(slots: &Arc<Slots>, count: usize) -> Vec<Slot> {
         (0..count).map_while(|_| slots.try_take()).collect()
+    }
+
+    #[tokio::test]
+    async fn all_places_are_free_when_the_last_is_given_back() {
+        use futures_util::FutureExt as _;
+
+        let slots = Slots::new(4);
+        let taken = take(&slots, 2);
+        slots.resize(1);
+        assert!(slots.vacant().now_or_never().is_none());
+        drop(taken);
+        assert!(slots.vacant().now_or_never().is_some());
+        assert!(slots.try_take().is_some(), "and stay free");
     }
 
     #[test]

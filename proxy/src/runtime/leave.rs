@@ -15,6 +15,7 @@ use super::supervisor::{self, Supervisor};
 use crate::config;
 use crate::control::{Order, OrderQueue, Pending, Verdict};
 use crate::drain::Drain;
+use crate::limit::Slots;
 use crate::phase::{Phase, PhaseTeller};
 
 /// How long each part of the way takes at most.
@@ -24,12 +25,22 @@ pub(super) struct Plan {
     pub(super) delay: Duration,
     /// What is going on may finish.
     pub(super) timeout: Duration,
+    /// The part of that in which nobody is let go who waits for a client: an idle connection that
+    /// is ended at the moment of a request loses it.
+    pub(super) patience: Duration,
 }
 
 impl Plan {
     /// What the operator wants.
     pub(super) fn of(server: &config::Server) -> Self {
-        Self { delay: server.drain_delay, timeout: server.drain_timeout }
+        let patience = Duration::ZERO;
+        Self { delay: server.drain_delay, timeout: server.drain_timeout, patience }
+    }
+
+    /// Another process serves: who comes new comes to that one, and who is here has half of the
+    /// time to hear of it with the next answer.
+    pub(super) fn for_another(self) -> Self {
+        Self { delay: Duration::ZERO, patience: self.timeout / 2, ..self }
     }
 }
 
@@ -39,19 +50,21 @@ pub(super) struct Company<'a> {
     pub(super) teller: &'a PhaseTeller,
     pub(super) signals: &'a mut Signals,
     pub(super) orders: &'a mut OrderQueue,
+    /// Those who are connected have one each.
+    pub(super) slots: &'a Slots,
     /// Nobody, where another process serves on.
     pub(super) supervisor: Option<&'a Supervisor>,
 }
 
 /// Ends everything that `drain` waits for.
 pub(super) async fn leave(plan: Plan, mut drain: Drain, company: Company<'_>) -> End {
-    let Company { teller, signals, orders, supervisor } = company;
+    let Company { teller, signals, orders, slots, supervisor } = company;
     if let Some(supervisor) = supervisor {
         let time = plan.delay.saturating_add(plan.timeout);
         supervisor.tell(&supervisor::Notice::Stopping(time));
     }
     let is_forced = tokio::select! {
-        () = part(plan, teller, &mut drain) => false,
+        () = part(plan, teller, slots, &mut drain) => false,
         () = impatience(signals, orders) => true,
     };
     if is_forced {
@@ -73,15 +86,16 @@ pub(super) async fn leave(plan: Plan, mut drain: Drain, company: Company<'_>) ->
 }
 
 /// Goes on accepting for the delay, then lets everything finish.
-async fn part(plan: Plan, teller: &PhaseTeller, drain: &mut Drain) {
-    let Plan { delay, timeout } = plan;
+async fn part(plan: Plan, teller: &PhaseTeller, slots: &Slots, drain: &mut Drain) {
+    let Plan { delay, timeout, patience } = plan;
     teller.enter(Phase::Leaving);
     drain.leave();
     info!(?delay, "leaving: not ready any more; another signal ends at once");
     sleep(delay).await;
     teller.enter(Phase::Draining);
     info!(?timeout, "draining: listeners are closed");
-    drain.finish(timeout).await;
+    let _ = tokio::time::timeout(patience, slots.vacant()).await;
+    drain.finish(timeout.saturating_sub(patience)).await;
 }
 
 /// Waits for another signal to end, and says of everything else that it is too late for that.

@@ -210,13 +210,13 @@ async fn live(
     let is_followed = serve(&mut signals, orders, &world, upgrades, &supervisor).await;
     let mut plan = Plan::of(&world.current().config.server);
     if is_followed == Came::Upgraded {
-        // Who comes new comes to the other process already, and so does who supervises.
-        plan.delay = Duration::ZERO;
+        plan = plan.for_another();
     }
     let company = Company {
         teller: &teller,
         signals: &mut signals,
         orders: &mut queue,
+        slots: &world.common().slots,
         supervisor: (is_followed != Came::Upgraded).then_some(&*supervisor),
     };
     let end = leave::leave(plan, drain, company).await;
