@@ -3,7 +3,7 @@
 //! Owns the folder, by which they are known, and their end: a test that is over leaves none behind.
 //! Refuses to know which of them serves.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
@@ -27,8 +27,15 @@ impl Kin {
         self.folder.as_ref().expect("it was not taken out").path()
     }
 
+    /// Who is alive and serves or drains, the oldest first: not who only waits for orders to start
+    /// another one.
+    pub(super) fn generations(&self) -> Vec<u32> {
+        let runs = |&id: &u32| words(id).get(1).is_some_and(|word| word == "run");
+        self.alive().into_iter().filter(runs).collect()
+    }
+
     /// Who is alive, the oldest first.
-    pub(super) fn alive(&self) -> Vec<u32> {
+    fn alive(&self) -> Vec<u32> {
         let mut found: Vec<_> = fs::read_dir("/proc")
             .expect("this is Linux")
             .flatten()
@@ -47,11 +54,9 @@ impl Kin {
     }
 
     fn is_ours(&self, id: u32) -> bool {
-        let command = fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
-        let words = command.split(|&byte| byte == 0).map(OsStr::from_bytes);
-        let words: Vec<_> = words.map(Path::new).collect();
-        let runs = words.iter().any(|word| *word == Path::new("run"));
-        runs && words.iter().any(|word| word.starts_with(self.folder()))
+        let words = words(id);
+        let runs = words.iter().any(|word| word == "run");
+        runs && words.iter().any(|word| Path::new(word).starts_with(self.folder()))
     }
 
     fn end(&self) {
@@ -68,6 +73,12 @@ impl Drop for Kin {
             self.end();
         }
     }
+}
+
+/// What a process was started with.
+fn words(id: u32) -> Vec<OsString> {
+    let command = fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
+    command.split(|&byte| byte == 0).map(|word| OsStr::from_bytes(word).to_owned()).collect()
 }
 
 /// When a process was started, in ticks since the machine was; `None` if it runs no more.

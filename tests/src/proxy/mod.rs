@@ -106,7 +106,7 @@ impl Proxy {
     /// The ids of all processes that run with its configuration, the oldest first: one, but for
     /// those that it has handed over to.
     pub fn generations(&self) -> Vec<u32> {
-        self.kin.alive()
+        self.kin.generations()
     }
 
     /// The first event with this message and these fields, past or to come.

@@ -1,11 +1,12 @@
 //! Changes without end under traffic without end: nothing is refused, reset, cut short or wrong,
 //! sessions are taken up again, and the process is no larger afterwards.
 //!
-//! `witness` proves that the traffic notices what it has to; `reloads` and `soak` are
+//! `witness` proves that the traffic notices what it has to; `reloads`, `upgrades` and `soak` are
 //! the changes. Each is short here and long by a variable, which its file names.
 
 mod reloads;
 mod soak;
+mod upgrades;
 mod witness;
 
 use portunus_tests::Proxy;
@@ -31,7 +32,8 @@ impl Services {
     }
 }
 
-/// What a process has taken of the machine, by its own count.
+/// What a process has taken of the machine, by its own count, but for the sessions that it keeps: of
+/// these there is one for each newcomer, for an hour.
 #[derive(Clone, Copy, Debug)]
 struct Size {
     memory: f64,
@@ -42,7 +44,8 @@ impl Size {
     async fn of(proxy: &Proxy) -> Self {
         let memory = proxy.metric("process_resident_memory_bytes", &[]).await;
         let files = proxy.metric("process_open_fds", &[]).await;
-        Self { memory, files }
+        let sessions = proxy.metric("portunus_session_bytes", &[]).await;
+        Self { memory: memory - sessions, files }
     }
 
     /// When traffic has come and gone, so that everything has its room.
