@@ -3,7 +3,8 @@
 //! Owns both sides of it. The process that serves has its `launcher` start the new binary with one
 //! end of a socket pair as standard input; `packets` go over it, `message` is what they mean,
 //! `predecessor` and `successor` are who says what when. The listening sockets are handed over as
-//! they are, so what connects meanwhile waits in the kernel; `order` tells what came of it. Refuses to know what is served.
+//! they are, so what connects meanwhile waits in the kernel; `order` tells what came of it. Refuses
+//! to know what is served.
 
 pub mod launcher;
 mod message;
