@@ -63,7 +63,8 @@ impl TicketKeys {
     ///
     /// # Errors
     ///
-    /// [`HeritageError`]. Unless it says otherwise, the keys are as if there had been nobody before.
+    /// [`HeritageError`]. Unless it says otherwise, the keys are as if there had been nobody
+    /// before.
     pub fn inherit(&self, heritage: &[u8], at: Instant) -> Result<(), HeritageError> {
         let heritage = Heritage::read(heritage)?;
         let is_expected = matches!(

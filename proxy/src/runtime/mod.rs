@@ -47,7 +47,7 @@ use crate::control::Orders;
 use crate::drain::{Drain, DrainWatch};
 use crate::log;
 use crate::metrics::Metrics;
-use crate::net::listen::BindError;
+use crate::net::listen::{BindError, OpenSocket};
 use crate::phase::{Phase, PhaseTeller};
 use crate::privilege::{ConfineError, Report};
 
@@ -98,8 +98,8 @@ impl Runtime {
         Self { confinement: Some(Arc::new(report)), ..self }
     }
 
-    /// Runs `config` on `sockets` until it is asked to end or followed by another process, and calls
-    /// `ready` once everything is served.
+    /// Runs `config` on `sockets` until it is asked to end or followed by another process, and
+    /// calls `ready` once everything is served.
     pub fn run(
         self,
         config: &Config,
@@ -156,15 +156,8 @@ async fn live(
     let (drain, watch) = Drain::counting(metrics.process().tasks);
     let (memory, guard) = memory::guard(config.server.memory_max, &metrics.process());
     let mut addresses = Addresses::default();
-    let admin = match &config.admin {
-        Some(admin) => {
-            let socket = sockets.take_admin(&admin.listen, &config.limits.keepalive);
-            let socket = socket.map_err(|cause| RunError::Admin(AdminError::Bind(cause)))?;
-            addresses.0.push(("admin".into(), socket.addr().clone()));
-            Some(socket)
-        }
-        None => None,
-    };
+    let admin = open_admin(config, &sockets)?;
+    addresses.0.extend(admin.iter().map(|socket| ("admin".into(), socket.addr().clone())));
     let built = World::build(config, &metrics, &memory, sockets.clone(), &phase, &watch);
     let (world, draft, report) = built.await?;
     let world = Arc::new(world);
@@ -173,21 +166,17 @@ async fn live(
         successor.take_over(&sockets, &world.current().sessions).await?;
     }
     let (orders, mut queue) = Orders::new();
-    let admin = match admin {
-        Some(socket) => {
-            let about = admin::About {
-                metrics: Arc::clone(&metrics),
-                phase,
-                panics,
-                certificates: Arc::clone(&world.common().certificates),
-                view: world.view(),
-                confinement: confinement.clone(),
-                orders,
-            };
-            Some(admin::start(socket, about).map_err(RunError::Admin)?)
-        }
-        None => None,
+    let about = admin::About {
+        metrics: Arc::clone(&metrics),
+        phase,
+        panics,
+        certificates: Arc::clone(&world.common().certificates),
+        view: world.view(),
+        confinement: confinement.clone(),
+        orders,
     };
+    let admin = admin.map(|socket| admin::start(socket, about)).transpose();
+    let admin = admin.map_err(RunError::Admin)?;
     world.serve(draft);
     let asks = maintain(&world, &report, confinement, &mut signals, &supervisor, &watch);
     addresses.0.extend(world.addresses());
@@ -207,18 +196,16 @@ async fn live(
     supervisor.tell(&Notice::Ready("serving"));
 
     let orders = (&mut queue, &asks);
-    let is_followed = serve(&mut signals, orders, &world, upgrades, &supervisor).await;
-    let mut plan = Plan::of(&world.current().config.server);
-    if is_followed == Came::Upgraded {
-        plan = plan.for_another();
-    }
-    let company = Company {
-        teller: &teller,
-        signals: &mut signals,
-        orders: &mut queue,
-        slots: &world.common().slots,
-        supervisor: (is_followed != Came::Upgraded).then_some(&*supervisor),
+    let came = serve(&mut signals, orders, &world, upgrades, &supervisor).await;
+    let plan = Plan::of(&world.current().config.server);
+    let (plan, supervisor) = match came {
+        // Whoever follows speaks to the supervisor from now on.
+        Came::Upgraded => (plan.for_another(), None),
+        _ => (plan, Some(&*supervisor)),
     };
+    let (signals, orders) = (&mut signals, &mut queue);
+    let company =
+        Company { teller: &teller, signals, orders, slots: &world.common().slots, supervisor };
     let end = leave::leave(plan, drain, company).await;
     drop(watchdog);
     info!(end = end.label(), "stopped");
@@ -226,6 +213,13 @@ async fn live(
     // All requests are over: the last lines are written now.
     world.close_log();
     Ok(end)
+}
+
+/// The socket of the admin listener, if there is to be one.
+fn open_admin(config: &Config, sockets: &Sockets) -> Result<Option<OpenSocket>, RunError> {
+    let Some(admin) = &config.admin else { return Ok(None) };
+    let socket = sockets.take_admin(&admin.listen, &config.limits.keepalive);
+    socket.map(Some).map_err(|cause| RunError::Admin(AdminError::Bind(cause)))
 }
 
 /// Keeps what is served current, and returns where to ask for another configuration.

@@ -1,10 +1,10 @@
 //! The listening sockets of the process, opened before it has threads, and the book of them.
 //!
-//! Owns where each socket comes from: a process that this one follows, a supervisor, or it is bound;
-//! all of the first ones are open or none. Opened this early, a process may give up afterwards what
-//! it needed for that. Knows every socket that is open at any time, so that all of them can be
-//! handed over, and has one gate before them all. Refuses to know what is served on them. Read next:
-//! `net::listen`, and `handoff` for how sockets come and go.
+//! Owns where each socket comes from: a process that this one follows, a supervisor, or it is
+//! bound; all of the first ones are open or none. Opened this early, a process may give up
+//! afterwards what it needed for that. Knows every socket that is open at any time, so that all of
+//! them can be handed over, and has one gate before them all. Refuses to know what is served on
+//! them. Read next: `net::listen`, and `handoff` for how sockets come and go.
 
 use std::io;
 use std::net::SocketAddr;

@@ -207,8 +207,8 @@ impl Traffic {
         self.clients.spawn(live(client, habit, place, record, over));
     }
 
-    /// Waits until every client has ended a turn that it began after this was called; who is patient
-    /// is not waited for.
+    /// Waits until every client has ended a turn that it began after this was called; who is
+    /// patient is not waited for.
     pub async fn round(&self) {
         let begun = self.record.begun();
         let what = "a turn of each client";

@@ -32,8 +32,8 @@ impl Services {
     }
 }
 
-/// What a process has taken of the machine, by its own count, but for the sessions that it keeps: of
-/// these there is one for each newcomer, for an hour.
+/// What a process has taken of the machine, by its own count, but for the sessions that it keeps:
+/// of these there is one for each newcomer, for an hour.
 #[derive(Clone, Copy, Debug)]
 struct Size {
     memory: f64,

@@ -175,8 +175,7 @@ async fn sigterm_to_the_first_process_of_a_container_ends_it_in_good_order() {
     container.signal("TERM");
     let end = container.process().exit().await;
     assert_eq!(end.code(), Some(0));
-    let said =
-        |line: &Line| line.says("stopped", &[("end", "clean")]).then_some(());
+    let said = |line: &Line| line.says("stopped", &[("end", "clean")]).then_some(());
     container.process().line("the end", said).await;
 }
 

@@ -1,8 +1,9 @@
 //! Another configuration while everything goes on: what it changes takes effect, what it does not
 //! is not touched, and a bad one changes nothing.
 //!
-//! `refused` is about configurations that cannot be had, `listeners` and `backends` about what comes
-//! and goes, `rest` about what is neither, `asking` about who asks, how often, and what is told.
+//! `refused` is about configurations that cannot be had, `listeners` and `backends` about what
+//! comes and goes, `rest` about what is neither, `asking` about who asks, how often, and what is
+//! told.
 
 mod asking;
 mod backends;

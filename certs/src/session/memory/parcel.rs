@@ -192,7 +192,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_a_parcel_holds_nothing_breaks(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        fn whatever_a_parcel_holds_nothing_breaks(
+            bytes in prop::collection::vec(any::<u8>(), 0..300),
+        ) {
             let to = SessionCache::new(Options::default());
             let mut parcel = vec![FORM];
             parcel.extend(bytes);

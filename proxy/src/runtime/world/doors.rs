@@ -213,7 +213,8 @@ impl Door {
         };
         let set = |set: io::Result<()>, what: &str| {
             if let Err(error) = set {
-                debug!(listener = &*self.listener, %error, what, "an option of the socket is not set");
+                let listener = &*self.listener;
+                debug!(listener, %error, what, "an option of the socket is not set");
             }
         };
         set(little, "a limit on unsent bytes");
