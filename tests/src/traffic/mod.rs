@@ -204,7 +204,17 @@ impl Traffic {
 
     fn spawn(&mut self, place: usize, habit: Habit, client: impl Client) {
         let (record, over) = (Arc::clone(&self.record), self.over.subscribe());
-        self.clients.spawn(live(client, habit, place, record, over));
+        let life = live(client, habit, place, record, over);
+        if habit != Habit::Http2 {
+            self.clients.spawn(life);
+            return;
+        }
+        // hyper sees whether its connection ends, and then sends. What another thread hears in
+        // between would look like a request that was sent and refused.
+        self.clients.spawn_blocking(move || {
+            let one = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            one.expect("a thread can be had").block_on(life);
+        });
     }
 
     /// Waits until every client has ended a turn that it began after this was called; who is

@@ -20,7 +20,8 @@ async fn traffic_that_nothing_disturbs_is_flawless() {
     tally.expect_flawless();
     for habit in Habit::ALL {
         let turns: u64 = tally.of(habit).map(|sum| sum.turns).sum();
-        assert!(turns >= 3, "{habit:?}: {tally}");
+        let least = if habit == Habit::Patient { 1 } else { 3 };
+        assert!(turns >= least, "{habit:?}: {tally}");
     }
 }
 
