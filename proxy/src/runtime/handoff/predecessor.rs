@@ -170,8 +170,12 @@ impl Upgrades {
         let begin = Instant::now();
         self.sockets.keeper().shut();
         let is_pending = || self.pending.iter().any(|pending| pending.get() > 0);
-        while is_pending() && begin.elapsed() < PENDING_MAX {
+        let mut quiet_since = begin;
+        while quiet_since.elapsed() < QUIET && begin.elapsed() < PENDING_MAX {
             sleep(LOOK).await;
+            if is_pending() {
+                quiet_since = Instant::now();
+            }
         }
         send_sessions(&new.packets, sessions).await?;
         say(&new.packets, &Message::Serve, None).await?;
@@ -350,6 +354,9 @@ const SERVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long handshakes that go on are waited for, while nobody accepts.
 const PENDING_MAX: Duration = Duration::from_millis(500);
 const LOOK: Duration = Duration::from_millis(2);
+/// For how long there is no handshake before there is none: one that was accepted at the last
+/// moment begins a moment later, and would miss a session that has gone by then.
+const QUIET: Duration = Duration::from_millis(20);
 /// How long sessions may take; those that are left cost a full handshake.
 const SESSIONS_TIMEOUT: Duration = Duration::from_secs(2);
 const LAST_WORDS: Duration = Duration::from_secs(2);
