@@ -22,6 +22,8 @@ impl Places {
     pub fn of_system() -> Self {
         let mut places = Self::default();
         places.read.extend(SYSTEM.iter().map(PathBuf::from));
+        // The names of the functions that a panic came by are in the program itself.
+        places.read.extend(std::env::current_exe());
         for variable in ["SSL_CERT_FILE", "SSL_CERT_DIR"] {
             // The second may hold several.
             let paths = std::env::var_os(variable).unwrap_or_default();

@@ -7,13 +7,21 @@ use portunus_tests::{Builder, ClientAuthority, Flaw, Proxy, echo, greeter, tls};
 
 use super::NAME;
 
-/// Has the process see the time that stands in `file`, but the true monotonic clock.
+/// Has the process see the time that stands in `file`, but the true monotonic clock. It has to be
+/// able to read that file.
 fn under_clock(builder: Builder, faketime: &Path, file: &Path) -> Builder {
     let preload = format!("LD_PRELOAD={}", faketime.display());
     let file = format!("FAKETIME_TIMESTAMP_FILE={}", file.display());
     let true_monotonic = ["DONT_FAKE_MONOTONIC=1", "FAKETIME_DONT_FAKE_MONOTONIC=1"];
     let [one, other] = true_monotonic;
-    builder.under(&["env", &preload, &file, "FAKETIME_NO_CACHE=1", one, other])
+    builder.set("server.sandbox", "\"off\"").under(&[
+        "env",
+        &preload,
+        &file,
+        "FAKETIME_NO_CACHE=1",
+        one,
+        other,
+    ])
 }
 
 #[tokio::test(flavor = "multi_thread")]
