@@ -100,8 +100,8 @@ impl OpenSocket {
 /// Who removes the file of a unix socket that was taken over.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum FileOwner {
-    /// This process, when it closes the socket.
-    Us,
+    /// This process once it has taken the file, and whoever had it before until then.
+    Heir,
     /// Whoever made it.
     Others,
 }
@@ -122,6 +122,11 @@ impl Hold {
     /// Leaves the file of a unix socket to another process, which has the socket as well.
     pub fn leave_file(&self) {
         self.file.iter().for_each(|file| file.is_left.store(true, Ordering::Relaxed));
+    }
+
+    /// Takes the file of a unix socket over from another process, which has left it.
+    pub fn take_file(&self) {
+        self.file.iter().for_each(|file| file.is_left.store(false, Ordering::Relaxed));
     }
 }
 
@@ -215,7 +220,7 @@ fn bind_unix(path: &Path) -> io::Result<(OpenBound, SocketFile)> {
         }
         bound => bound,
     }?;
-    let file = SocketFile::new(path.to_owned());
+    let file = SocketFile { path: path.to_owned(), is_left: AtomicBool::new(false) };
     socket.set_nonblocking(true)?;
     std::fs::set_permissions(path, Permissions::from_mode(SOCKET_MODE))?;
     Ok((Bound::Unix(socket), file))
@@ -227,7 +232,8 @@ fn adopt(descriptor: OwnedFd, owner: FileOwner, keepalive: &Keepalive) -> io::Re
     if socket.domain()? == Domain::UNIX {
         let bound = unix::net::UnixListener::from(OwnedFd::from(socket));
         let path = bound.local_addr()?.as_pathname().map(Path::to_owned);
-        let file = path.filter(|_| owner == FileOwner::Us).map(SocketFile::new);
+        let file = path.filter(|_| owner == FileOwner::Heir);
+        let file = file.map(|path| SocketFile { path, is_left: AtomicBool::new(true) });
         return OpenSocket::of(Bound::Unix(bound), file);
     }
     keepalive.apply(&SockRef::from(&socket))?;
@@ -246,12 +252,6 @@ fn is_abandoned(path: &Path) -> bool {
 struct SocketFile {
     path: PathBuf,
     is_left: AtomicBool,
-}
-
-impl SocketFile {
-    fn new(path: PathBuf) -> Self {
-        Self { path, is_left: AtomicBool::new(false) }
-    }
 }
 
 impl Drop for SocketFile {

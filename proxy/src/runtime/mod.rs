@@ -181,7 +181,9 @@ async fn live(
     let asks = maintain(&world, &report, confinement, &mut signals, &supervisor, &watch);
     addresses.0.extend(world.addresses());
     let (ancestors, watched) = match successor {
-        Some(successor) => successor.serve(world.current().sessions.clone(), &watch).await,
+        Some(successor) => {
+            successor.serve(&sockets, world.current().sessions.clone(), &watch).await
+        }
         None => (Vec::new(), tokio::sync::watch::channel(false).1),
     };
     let process = metrics.process();

@@ -99,7 +99,7 @@ impl Spare {
     fn adopt(self, addr: &ListenAddr, keepalive: &Keepalive) -> Result<OpenSocket, BindError> {
         let file = match self.name.configured.starts_with(GIVEN) {
             true => FileOwner::Others,
-            false => FileOwner::Us,
+            false => FileOwner::Heir,
         };
         OpenSocket::adopt(self.descriptor, addr, file, keepalive)
     }
@@ -232,6 +232,12 @@ impl Sockets {
         held.filter_map(|(name, hold)| Some((name.clone(), hold.upgrade()?))).collect()
     }
 
+    /// Takes over the files of those that the process before had. Until then they are that one's,
+    /// which goes on with them if this one fails.
+    pub(super) fn take_files(&self) {
+        self.held().iter().for_each(|(_, hold)| hold.take_file());
+    }
+
     /// Which of those of the process before are in use.
     pub(super) fn taken(&self) -> Vec<u32> {
         self.lists().taken.clone()
@@ -257,7 +263,7 @@ const GIVEN: &str = "fd:";
 #[cfg(test)]
 mod tests {
     use std::net::TcpListener;
-    use std::os::unix::net::UnixListener;
+    use std::os::unix::net::{UnixListener, UnixStream};
     use std::path::Path;
 
     use super::*;
@@ -327,9 +333,26 @@ mod tests {
         let held = sockets.held();
         assert_eq!(held.len(), 3);
         assert_eq!(taken(&sockets, &config), wanted);
-        assert!(!path.exists() || held.len() == 3);
         drop(held);
         assert!(sockets.held().is_empty(), "who has taken them has dropped them");
+    }
+
+    #[test]
+    fn the_file_of_a_unix_socket_is_that_of_the_process_before_until_it_is_taken() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("socket");
+        let before = UnixListener::bind(&path).unwrap();
+        let config = config(&format!("['unix:{}']", path.display()));
+        let open = || {
+            let copy = before.try_clone().unwrap().into();
+            let spare = Spare::inherited(name("web", "unix:x"), copy, 0).unwrap();
+            Sockets::open(&config, vec![spare]).unwrap()
+        };
+        drop(open());
+        UnixStream::connect(&path).expect("who fails leaves the file to the process before");
+        let sockets = open();
+        sockets.take_files();
+        drop(sockets);
         assert!(!path.exists(), "the file of our own goes with the socket");
     }
 

@@ -211,8 +211,8 @@ impl Upgrades {
     async fn commit(&mut self, new: &Prepared, sessions: &Sessions) {
         // If it cannot be told, it hears that this process is gone.
         let _ = send_sessions(&new.packets, sessions).await;
-        let _ = say(&new.packets, &Message::Committed, None).await;
         new.taken.iter().for_each(|hold| hold.leave_file());
+        let _ = say(&new.packets, &Message::Committed, None).await;
         self.launcher = None;
         let mut alive: Vec<_> = self.ancestors.drain(..).filter(is_alive).collect();
         // This process is one more that drains.

@@ -139,16 +139,17 @@ impl Successor {
     /// watched.
     pub(in crate::runtime) async fn serve(
         mut self,
+        sockets: &Sockets,
         sessions: Sessions,
         drain: &DrainWatch,
     ) -> (Vec<OwnedFd>, watch::Receiver<bool>) {
         let _ = self.say(&Message::Serving).await;
         let ancestors = std::mem::take(&mut self.ancestors);
         let watched = self.watched.subscribe();
-        let mut end = drain.clone();
+        let (mut end, sockets) = (drain.clone(), sockets.clone());
         drain.spawn(async move {
             tokio::select! {
-                () = self.hear_late(&sessions) => {}
+                () = self.hear_late(&sessions) => sockets.take_files(),
                 () = end.finish() => {}
             }
             self.watched.send_replace(false);
