@@ -6,6 +6,7 @@
 //! they are, so what connects meanwhile waits in the kernel; `order` tells what came of it. Refuses
 //! to know what is served.
 
+mod error;
 pub mod launcher;
 mod message;
 mod order;
@@ -13,8 +14,8 @@ mod packets;
 mod predecessor;
 mod successor;
 
+pub use error::UpgradeError;
 pub use message::MessageError;
-pub use predecessor::UpgradeError;
 pub use successor::{SuccessionError, Successor, Teller};
 
 pub(super) use order::{Came, serve};

@@ -7,7 +7,8 @@
 use serde_json::json;
 use tracing::{info, warn};
 
-use super::predecessor::{UpgradeError, Upgrades};
+use super::error::UpgradeError;
+use super::predecessor::Upgrades;
 use crate::control::{Order, OrderQueue, Pending, Verdict};
 use crate::log::Chain;
 use crate::runtime::configure::Asks;

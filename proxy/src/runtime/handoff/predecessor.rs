@@ -17,8 +17,9 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, info};
 
-use super::launcher::{LaunchError, Launcher};
-use super::message::{Message, MessageError, PARCEL_BYTES_MAX, Parcel, VERSION};
+use super::error::UpgradeError;
+use super::launcher::Launcher;
+use super::message::{Message, PARCEL_BYTES_MAX, Parcel, VERSION};
 use super::packets::Packets;
 use crate::net::listen::Hold;
 use crate::runtime::resumption::Sessions;
@@ -37,14 +38,6 @@ pub(in crate::runtime) struct Upgrades {
     pub(in crate::runtime) watched: watch::Receiver<bool>,
 }
 
-/// A new process that has built everything.
-struct Prepared {
-    packets: Packets,
-    pid: Pid,
-    /// The sockets that it took.
-    taken: Vec<Arc<Hold>>,
-}
-
 impl Upgrades {
     /// Has a new process take everything over, and returns its id when it has served for long
     /// enough. After an error this process serves as before.
@@ -59,26 +52,36 @@ impl Upgrades {
             return Err(UpgradeError::Watched);
         }
         let launcher = self.launcher.as_ref().ok_or(UpgradeError::NoLauncher)?;
-        let upgraded = timeout(UPGRADE_TIMEOUT, self.prepare(launcher, sessions)).await;
-        let prepared = match upgraded.unwrap_or(Err(UpgradeError::Late)) {
-            Ok(prepared) => prepared,
+        // Open until the new process has ended: it would take their end for that of this one.
+        let (packets, theirs) = Packets::pair().map_err(UpgradeError::Carry)?;
+        match self.follow(launcher, (&packets, theirs), sessions).await {
+            Ok(pid) => {
+                self.launcher = None;
+                self.bury_oldest();
+                Ok(pid.as_raw_nonzero().get())
+            }
             Err(error) => {
                 clear_away(launcher).await;
-                return Err(error);
+                self.sockets.keeper().open();
+                Err(error)
             }
-        };
-        let handed_over = self.hand_over(&prepared, sessions).await;
-        let watched = match handed_over {
-            Ok(()) => self.watch_over(launcher, &prepared).await,
-            Err(error) => Err(error),
-        };
-        if let Err(error) = watched {
-            clear_away(launcher).await;
-            self.sockets.keeper().open();
-            return Err(error);
         }
-        self.commit(&prepared, sessions).await;
-        Ok(prepared.pid.as_raw_nonzero().get())
+    }
+
+    /// All of it, in order. Every step has a bound, since nobody may accept during some of them.
+    async fn follow(
+        &self,
+        launcher: &Launcher,
+        (packets, theirs): (&Packets, OwnedFd),
+        sessions: &Sessions,
+    ) -> Result<Pid, UpgradeError> {
+        let prepared = self.prepare(launcher, (packets, theirs), sessions);
+        let prepared = timeout(UPGRADE_TIMEOUT, prepared).await;
+        let (pid, taken) = prepared.unwrap_or(Err(UpgradeError::Late))?;
+        self.hand_over(packets, sessions).await?;
+        self.watch_over(launcher, packets).await?;
+        commit(packets, &taken, sessions).await?;
+        Ok(pid)
     }
 
     /// Ends an upgrade in the middle, with the new process.
@@ -89,16 +92,17 @@ impl Upgrades {
     }
 
     /// Starts the new process, gives it everything that it needs to build, and waits until it has.
+    /// Returns the sockets that it took.
     async fn prepare(
         &self,
         launcher: &Launcher,
+        (packets, theirs): (&Packets, OwnedFd),
         sessions: &Sessions,
-    ) -> Result<Prepared, UpgradeError> {
-        let (packets, theirs) = Packets::pair().map_err(UpgradeError::Carry)?;
+    ) -> Result<(Pid, Vec<Arc<Hold>>), UpgradeError> {
         let pid = launcher.launch(theirs).await?;
         info!(pid = pid.as_raw_nonzero().get(), "upgrade: a new process was started");
         let taken = {
-            let mut converse = std::pin::pin!(self.converse(&packets, sessions));
+            let mut converse = std::pin::pin!(self.converse(packets, sessions));
             tokio::select! {
                 biased;
                 taken = &mut converse => match taken {
@@ -118,7 +122,7 @@ impl Upgrades {
                 }
             }
         };
-        Ok(Prepared { packets, pid, taken })
+        Ok((pid, taken))
     }
 
     async fn converse(
@@ -165,7 +169,7 @@ impl Upgrades {
     }
 
     /// Accepts no more, hands sessions over, and has the new process serve.
-    async fn hand_over(&self, new: &Prepared, sessions: &Sessions) -> Result<(), UpgradeError> {
+    async fn hand_over(&self, new: &Packets, sessions: &Sessions) -> Result<(), UpgradeError> {
         sessions.flush().await;
         let begin = Instant::now();
         self.sockets.keeper().shut();
@@ -177,9 +181,9 @@ impl Upgrades {
                 quiet_since = Instant::now();
             }
         }
-        send_sessions(&new.packets, sessions).await?;
-        say(&new.packets, &Message::Serve, None).await?;
-        let answer = timeout(SERVE_TIMEOUT, hear(&new.packets)).await;
+        send_sessions(new, sessions).await?;
+        say(new, &Message::Serve, None).await?;
+        let answer = timeout(SERVE_TIMEOUT, hear(new)).await;
         match answer.unwrap_or(Err(UpgradeError::Late))? {
             Message::Serving => {
                 info!(stood_still = ?begin.elapsed(), "upgrade: the new process serves");
@@ -190,15 +194,15 @@ impl Upgrades {
     }
 
     /// Waits whether the new process lives.
-    async fn watch_over(&self, launcher: &Launcher, new: &Prepared) -> Result<(), UpgradeError> {
+    async fn watch_over(&self, launcher: &Launcher, new: &Packets) -> Result<(), UpgradeError> {
         let gone = async {
             tokio::select! {
                 how = launcher.ended() => match how {
                     Ok(how) => how,
                     // Without the launcher, its silence tells.
-                    Err(_) => silence(&new.packets).await,
+                    Err(_) => silence(new).await,
                 },
-                how = silence(&new.packets) => how,
+                how = silence(new) => how,
             }
         };
         match timeout(watch_time(), gone).await {
@@ -207,15 +211,9 @@ impl Upgrades {
         }
     }
 
-    /// Leaves for good: what came late goes along, and files belong to the new process.
-    async fn commit(&mut self, new: &Prepared, sessions: &Sessions) {
-        // If it cannot be told, it hears that this process is gone.
-        let _ = send_sessions(&new.packets, sessions).await;
-        new.taken.iter().for_each(|hold| hold.leave_file());
-        let _ = say(&new.packets, &Message::Committed, None).await;
-        self.launcher = None;
+    /// This process is one more that drains.
+    fn bury_oldest(&mut self) {
         let mut alive: Vec<_> = self.ancestors.drain(..).filter(is_alive).collect();
-        // This process is one more that drains.
         while alive.len() >= DRAINING_MAX {
             let oldest = alive.remove(0);
             info!(descriptor = oldest.as_raw_fd(), "upgrade: the oldest process ends now");
@@ -224,6 +222,25 @@ impl Upgrades {
             }
         }
     }
+}
+
+/// Leaves for good: what came late goes along, and files belong to the new process. One that does
+/// not hear of it is as good as dead.
+async fn commit(
+    packets: &Packets,
+    taken: &[Arc<Hold>],
+    sessions: &Sessions,
+) -> Result<(), UpgradeError> {
+    let sent = send_sessions(packets, sessions).await;
+    taken.iter().for_each(|hold| hold.leave_file());
+    let told = match sent {
+        Ok(()) => say(packets, &Message::Committed, None).await,
+        Err(error) => Err(error),
+    };
+    told.map_err(|error| {
+        taken.iter().for_each(|hold| hold.take_file());
+        UpgradeError::Died(error.to_string())
+    })
 }
 
 /// Has a new process that is of no use end, and waits until it has.
@@ -252,7 +269,9 @@ async fn say(
     message: &Message,
     descriptor: Option<BorrowedFd<'_>>,
 ) -> Result<(), UpgradeError> {
-    packets.send(&message.encode()?, descriptor).await.map_err(UpgradeError::Carry)
+    let bytes = message.encode()?;
+    let sent = timeout(SAY_TIMEOUT, packets.send(&bytes, descriptor)).await;
+    sent.map_err(|_| UpgradeError::Late)?.map_err(UpgradeError::Carry)
 }
 
 async fn hear(packets: &Packets) -> Result<Message, UpgradeError> {
@@ -278,79 +297,14 @@ fn watch_time() -> Duration {
     WATCH
 }
 
-/// Why there was no upgrade.
-#[derive(Debug, thiserror::Error)]
-pub enum UpgradeError {
-    /// Nothing could be said or heard.
-    #[error("the new process is gone")]
-    Carry(#[source] io::Error),
-    /// It served, and did not live.
-    #[error("the new process did not live ({0}); this one serves again")]
-    Died(String),
-    /// It ended without a word.
-    #[error("the new process ended at its start ({0}); its log says why")]
-    Ended(String),
-    /// It said why it cannot serve.
-    #[error("the new process cannot serve: {reason}")]
-    Failed {
-        /// Why, in its words.
-        reason: String,
-        /// What can be done about it, in its words; may be empty.
-        hint: String,
-    },
-    /// The process is the first one of a container.
-    #[error("this process is the first one of its container, which ends with it")]
-    Init,
-    /// It took too long.
-    #[error("the new process took too long")]
-    Late,
-    /// The launcher failed.
-    #[error("no new process")]
-    Launch(#[from] LaunchError),
-    /// Something was not understood.
-    #[error("the new process is not understood")]
-    Message(#[from] MessageError),
-    /// There is nobody who could start one.
-    #[error("this process was started without a launcher")]
-    NoLauncher,
-    /// Something was said out of turn.
-    #[error("the new process said `{0}`, which was not expected")]
-    Unexpected(&'static str),
-    /// The two processes have no words in common.
-    #[error(
-        "the new process speaks the versions {lowest} to {highest} of the handoff, not {VERSION}"
-    )]
-    Version {
-        /// The lowest that it speaks.
-        lowest: u16,
-        /// The highest.
-        highest: u16,
-    },
-    /// The upgrade before this one is not over.
-    #[error("the upgrade before this one is still being watched")]
-    Watched,
-}
-
-impl UpgradeError {
-    /// What can be done about it.
-    pub fn hint(&self) -> Option<&str> {
-        match self {
-            Self::Failed { hint, .. } if !hint.is_empty() => Some(hint),
-            Self::Init => Some("replace the container: the new one takes over what comes new"),
-            Self::NoLauncher => Some("only `portunus run` has one, and its log says what is wrong"),
-            Self::Watched => Some("try again in some seconds"),
-            Self::Version { .. } => Some("upgrade by way of a version in between, or restart"),
-            _ => None,
-        }
-    }
-}
-
 /// From the order until the new process has built everything.
 const UPGRADE_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a new process has to serve to be believed.
 const WATCH: Duration = Duration::from_secs(10);
 /// How long the new process may take to accept when everything is built.
 const SERVE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the new process may take to make room for one more packet.
+const SAY_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long handshakes that go on are waited for, while nobody accepts.
 const PENDING_MAX: Duration = Duration::from_millis(500);
 const LOOK: Duration = Duration::from_millis(2);
@@ -362,3 +316,45 @@ const SESSIONS_TIMEOUT: Duration = Duration::from_secs(2);
 const LAST_WORDS: Duration = Duration::from_secs(2);
 /// Processes that drain at once, this one among them.
 const DRAINING_MAX: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::Config;
+
+    fn nothing() -> (Config, Upgrades, Sessions) {
+        let text = "admin.listen = 'off'\n[listener.web]\nlisten = ['127.0.0.1:0']\nbackend = 'b'\n\
+                    mode = 'tcp'\n[backend.b]\nendpoints = ['h:1']\n";
+        let config = Config::parse(text, "config.toml", Path::new("/nowhere")).unwrap();
+        let upgrades = Upgrades {
+            launcher: None,
+            sockets: Sockets::open(&config, Vec::new()).unwrap(),
+            pending: [(); 2].map(|()| IntGauge::new("pending", "none").unwrap()),
+            ancestors: Vec::new(),
+            watched: watch::channel(false).1,
+        };
+        let sessions = Sessions::open(&config, None).unwrap();
+        (config, upgrades, sessions)
+    }
+
+    /// A new process that has stopped in the middle: it takes nothing that it is sent.
+    fn stuck() -> (Packets, OwnedFd) {
+        let (packets, theirs) = Packets::pair().unwrap();
+        while packets.send_by(&[0; 4096], Instant::now()).is_ok() {}
+        (packets, theirs)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_new_process_that_stops_in_the_middle_is_given_up_within_a_bound() {
+        let (_config, upgrades, sessions) = nothing();
+        let (packets, _theirs) = stuck();
+        let begin = Instant::now();
+        let error = upgrades.hand_over(&packets, &sessions).await.unwrap_err();
+        assert!(matches!(error, UpgradeError::Late), "{error:?}");
+        let error = commit(&packets, &[], &sessions).await.unwrap_err();
+        assert!(matches!(error, UpgradeError::Died(_)), "{error:?}");
+        assert!(begin.elapsed() <= 2 * (SAY_TIMEOUT + SESSIONS_TIMEOUT), "{:?}", begin.elapsed());
+    }
+}
