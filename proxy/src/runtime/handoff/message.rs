@@ -22,8 +22,8 @@
 //! | P | Sessions, any number | | those that came late |
 //! | P | Committed | | the predecessor leaves |
 //!
-//! `Abort` may come instead of anything that P says. If P is gone, S goes on as if it had said what
-//! was to come; if S is gone, P goes on.
+//! `Abort` may come instead of anything that P says. If P has ended, S goes on as if it had said
+//! what was to come; if it is only silent, S ends. If S is gone, P goes on.
 
 use zeroize::Zeroizing;
 

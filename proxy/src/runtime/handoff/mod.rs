@@ -8,6 +8,7 @@
 
 mod error;
 pub mod launcher;
+mod life;
 mod message;
 mod order;
 mod packets;

@@ -11,7 +11,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus::IntGauge;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, getpid, pidfd_open, pidfd_send_signal};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
@@ -19,6 +18,7 @@ use tracing::{debug, info};
 
 use super::error::UpgradeError;
 use super::launcher::Launcher;
+use super::life::is_alive;
 use super::message::{Message, PARCEL_BYTES_MAX, Parcel, VERSION};
 use super::packets::Packets;
 use crate::net::listen::Hold;
@@ -278,12 +278,6 @@ async fn hear(packets: &Packets) -> Result<Message, UpgradeError> {
     let packet = packets.receive().await.map_err(UpgradeError::Carry)?;
     let gone = || UpgradeError::Carry(io::ErrorKind::UnexpectedEof.into());
     Ok(Message::decode(&packet.ok_or_else(gone)?.bytes)?)
-}
-
-fn is_alive(process: &OwnedFd) -> bool {
-    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-    // It becomes readable when it ends (pidfd_open(2)).
-    !matches!(poll(&mut [PollFd::new(process, PollFlags::IN)], Some(&now)), Ok(1..))
 }
 
 /// How long a new process is watched; shorter where a test asks for it.

@@ -2,20 +2,24 @@
 //!
 //! Owns the conversation as the successor has it. Before there are threads it hears everything that
 //! is needed to open sockets; what its start fails by, it tells the process before, which goes on.
-//! If that one is gone, nobody else serves, so the successor does. Refuses to know what is built.
+//! If that one has ended, nobody else serves, so the successor does; a closed socket alone says
+//! nothing, since two must never serve. Refuses to know what is built.
 //! Read next: `predecessor`.
 
 use std::error::Error;
+use std::future::pending;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::process::{Signal, getpid, kill_process};
 use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 use tracing::{debug, info, warn};
 
 use super::launcher::INHERITS;
+use super::life::has_ended;
 use super::message::{Message, MessageError, Parcel, VERSION};
 use super::packets::Packets;
 use crate::drain::DrainWatch;
@@ -117,13 +121,11 @@ impl Successor {
             sessions.inherit_keys(&keys.0, at);
         }
         if self.say(&Message::Prepared { taken: sockets.taken() }).await.is_err() {
-            warn!("the process before is gone: serving without what it still had");
-            return Ok(());
+            return self.succeed_unasked().await;
         }
         loop {
             let Ok(Some(packet)) = self.packets.receive().await else {
-                warn!("the process before is gone: serving without what it still had");
-                return Ok(());
+                return self.succeed_unasked().await;
             };
             match Message::decode(&packet.bytes)? {
                 Message::Sessions(parcel) => sessions.unpack(&parcel.0),
@@ -131,6 +133,24 @@ impl Successor {
                 Message::Abort { reason } => return Err(SuccessionError::Aborted { reason }),
                 other => return Err(SuccessionError::Unexpected(other.label())),
             }
+        }
+    }
+
+    /// The process before does not say any more that this one may serve: it may if there is nobody
+    /// else who does.
+    async fn succeed_unasked(&self) -> Result<(), SuccessionError> {
+        if !self.is_last().await {
+            return Err(SuccessionError::Gone);
+        }
+        warn!("the process before is gone: serving without what it still had");
+        Ok(())
+    }
+
+    /// Whether the process before, which is the last one of those that drain, has ended.
+    async fn is_last(&self) -> bool {
+        match self.ancestors.last() {
+            Some(before) => has_ended(before).await,
+            None => false,
         }
     }
 
@@ -144,7 +164,8 @@ impl Successor {
         drain: &DrainWatch,
     ) -> (Vec<OwnedFd>, watch::Receiver<bool>) {
         let _ = self.say(&Message::Serving).await;
-        let ancestors = std::mem::take(&mut self.ancestors);
+        let before = self.ancestors.last().and_then(|before| before.try_clone().ok());
+        let ancestors = std::mem::replace(&mut self.ancestors, before.into_iter().collect());
         let watched = self.watched.subscribe();
         let (mut end, sockets) = (drain.clone(), sockets.clone());
         drain.spawn(async move {
@@ -157,9 +178,20 @@ impl Successor {
         (ancestors, watched)
     }
 
-    /// What comes after this process serves, until the one before leaves.
+    /// What comes after this process serves, until the one before leaves. If that one stays, this
+    /// one ends as if it had been told to.
     async fn hear_late(&self, sessions: &Sessions) {
-        while let Ok(Some(packet)) = self.packets.receive().await {
+        loop {
+            let packet = match self.packets.receive().await {
+                Ok(Some(packet)) => packet,
+                Ok(None) => break,
+                Err(error) => {
+                    // Short of descriptors, maybe; a socket that is closed says so next time.
+                    debug!(%error, "nothing was heard");
+                    sleep(PAUSE).await;
+                    continue;
+                }
+            };
             match Message::decode(&packet.bytes) {
                 Ok(Message::Sessions(parcel)) => sessions.unpack(&parcel.0),
                 Ok(Message::Committed) => {
@@ -169,6 +201,13 @@ impl Successor {
                 Ok(other) => debug!(message = other.label(), "not expected"),
                 Err(error) => debug!(%error, "not understood"),
             }
+        }
+        if !self.is_last().await {
+            warn!("the process before serves again: this one leaves");
+            if let Err(error) = kill_process(getpid(), Signal::TERM) {
+                warn!(%error, "this process cannot tell itself to end");
+            }
+            pending::<()>().await;
         }
     }
 
@@ -189,8 +228,8 @@ pub enum SuccessionError {
     /// Nothing could be said or heard.
     #[error("standard input does not lead to a process that is upgraded")]
     Carry(#[source] io::Error),
-    /// The process before ended in the middle.
-    #[error("the process before is gone")]
+    /// The process before fell silent in the middle.
+    #[error("the process before speaks no more")]
     Gone,
     /// Something was not understood.
     #[error("the process before is not understood")]
@@ -209,7 +248,48 @@ pub enum SuccessionError {
 /// How long the process before may take to leave everything to this one.
 const HEAR_TIMEOUT: Duration = Duration::from_secs(30);
 const TELL_TIMEOUT: Duration = Duration::from_secs(2);
+/// Before it is tried again to hear something.
+const PAUSE: Duration = Duration::from_millis(100);
 /// More than any configuration has.
 pub(super) const SOCKETS_MAX: u32 = 4096;
 /// More than ever drain.
 const ANCESTORS_MAX: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::process::Command;
+
+    use rustix::process::{Pid, PidfdFlags, pidfd_open};
+
+    use super::*;
+    use crate::config::Config;
+
+    #[tokio::test]
+    async fn a_successor_serves_unasked_only_where_the_process_before_has_ended() {
+        let text = "admin.listen = 'off'\n[listener.web]\nlisten = ['127.0.0.1:0']\nbackend = 'b'\n\
+                    mode = 'tcp'\n[backend.b]\nendpoints = ['h:1']\n";
+        let config = Config::parse(text, "config.toml", Path::new("/nowhere")).unwrap();
+        let sockets = Sockets::open(&config, Vec::new()).unwrap();
+        let sessions = Sessions::open(&config, None).unwrap();
+        let mut before = Command::new("sleep").arg("600").spawn().unwrap();
+        for is_ended in [false, true] {
+            if is_ended {
+                before.kill().unwrap();
+            }
+            let (ours, theirs) = Packets::pair().unwrap();
+            let process = pidfd_open(Pid::from_child(&before), PidfdFlags::empty()).unwrap();
+            let mut successor = Successor {
+                packets: Arc::new(Packets::of(theirs)),
+                sockets: Vec::new(),
+                ticket_keys: None,
+                ancestors: vec![process],
+                watched: watch::channel(true).0,
+            };
+            drop(ours);
+            let result = successor.take_over(&sockets, &sessions).await;
+            assert_eq!(result.is_ok(), is_ended, "{result:?}");
+        }
+        before.wait().unwrap();
+    }
+}
