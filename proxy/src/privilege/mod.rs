@@ -21,6 +21,7 @@ use std::path::PathBuf;
 use crate::config::Sandbox;
 
 pub use places::Places;
+pub use process::close as close_memory;
 pub use report::{Measure, Report, Standing};
 pub use user::{Identity, UserError, Wish};
 

@@ -2,6 +2,8 @@
 //!
 //! Owns its limits, its umask, and whether its memory can be read: keys lie there.
 
+use std::io;
+
 use rustix::fs::Mode;
 use rustix::process::{
     DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit, umask,
@@ -43,8 +45,13 @@ pub(super) fn tighten_umask() -> Standing {
 /// No core dump, and no look into the memory for anybody but root: not with a debugger, and not
 /// through /proc. To be called behind the change of user, which undoes it.
 pub(super) fn close_memory() -> Standing {
+    Standing::of(close(), "no core dumps, not dumpable", "core dumps and debuggers")
+}
+
+/// The same for a process that gives up nothing else. A program that it starts is open again.
+pub fn close() -> io::Result<()> {
     let none = Rlimit { current: Some(0), maximum: Some(0) };
-    let closed = setrlimit(Resource::Core, none)
-        .and_then(|()| set_dumpable_behavior(DumpableBehavior::NotDumpable));
-    Standing::of(closed, "no core dumps, not dumpable", "core dumps and debuggers")
+    setrlimit(Resource::Core, none)?;
+    // A limit alone is not enough: a program that takes the cores does not ask for it.
+    Ok(set_dumpable_behavior(DumpableBehavior::NotDumpable)?)
 }

@@ -20,6 +20,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::timeout;
 
 use super::packets::{Packet, Packets};
+use crate::privilege;
 
 /// What the process was started with.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -154,7 +155,11 @@ impl Report {
 }
 
 /// Is the launcher of `program`, until the process that started it ends.
+///
+/// It is of the same user as that process, and may do what that one no longer may: so nobody else
+/// is to reach into its memory, which would be a way around what that one has given up.
 pub fn run(program: &Path, arguments: &[OsString]) -> io::Result<()> {
+    privilege::close_memory()?;
     let packets = Packets::of_stdin()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
@@ -265,6 +270,8 @@ const ENDED: u8 = 3;
 /// How long it may take to start a process that need not have said anything yet.
 const LAUNCH_TIMEOUT: Duration = Duration::from_secs(5);
 
+#[cfg(test)]
+mod closed;
 #[cfg(test)]
 mod tests {
     use std::io::Read as _;
