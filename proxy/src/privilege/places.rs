@@ -24,6 +24,7 @@ impl Places {
         places.read.extend(SYSTEM.iter().map(PathBuf::from));
         // The names of the functions that a panic came by are in the program itself.
         places.read.extend(std::env::current_exe());
+        NAMES.iter().for_each(|name| places.follows(Path::new(name)));
         for variable in ["SSL_CERT_FILE", "SSL_CERT_DIR"] {
             // The second may hold several.
             let paths = std::env::var_os(variable).unwrap_or_default();
@@ -52,6 +53,26 @@ impl Places {
             }
         }
         self.read.insert(real);
+    }
+
+    /// What the name `path` leads to is read, as it is laid out on this machine: a file with those
+    /// beside it, as it is replaced, or a folder with what its links lead to.
+    fn follows(&mut self, path: &Path) {
+        let Ok(real) = std::fs::canonicalize(path) else { return };
+        if !real.is_dir() {
+            let folder = real.parent().filter(|folder| is_own(folder));
+            self.read.insert(folder.unwrap_or(&real).to_owned());
+            return;
+        }
+        let entries = std::fs::read_dir(&real).into_iter().flatten().flatten();
+        let links = entries
+            .take(ENTRIES_MAX)
+            .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_symlink()))
+            .filter_map(|link| std::fs::canonicalize(link.path()).ok());
+        self.read.extend(links.filter(|target| target.is_file()));
+        if is_own(&real) {
+            self.read.insert(real);
+        }
     }
 
     /// The file `path` is written, and others beside it with the same purpose.
@@ -131,6 +152,15 @@ fn existing(path: &Path) -> Option<PathBuf> {
     is_ordinary(&above).then_some(above)
 }
 
+fn is_shared(folder: &Path) -> bool {
+    SHARED.iter().any(|shared| folder == Path::new(shared))
+}
+
+/// Whether a folder may be permitted as a whole, whatever lies in it.
+fn is_own(folder: &Path) -> bool {
+    is_ordinary(folder) && !is_shared(folder)
+}
+
 /// Whether a folder may be permitted because of what lies in it.
 fn is_ordinary(folder: &Path) -> bool {
     depth(folder) >= 1 && !SPECIAL.iter().any(|special| folder == Path::new(special))
@@ -160,10 +190,14 @@ const SYSTEM: &[&str] = &[
     "/dev/random",
     "/dev/urandom",
     "/etc",
+    "/gnu/store",
     "/lib",
     "/lib64",
+    "/nix/store",
     "/proc",
     "/run/NetworkManager",
+    "/run/connman",
+    "/run/netconfig",
     "/run/resolvconf",
     "/run/systemd/resolve",
     "/sys/devices/system/cpu",
@@ -173,6 +207,39 @@ const SYSTEM: &[&str] = &[
     "/usr/local/share/ca-certificates",
     "/usr/share/ca-certificates",
     "/var/lib/ca-certificates",
+];
+
+/// Names that lead out of these folders on some machines: what the resolver reads, and authorities.
+const NAMES: &[&str] = &[
+    "/etc/gai.conf",
+    "/etc/hosts",
+    "/etc/nsswitch.conf",
+    "/etc/pki/tls/certs",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/resolv.conf",
+    "/etc/ssl/cert.pem",
+    "/etc/ssl/certs",
+    "/etc/ssl/certs/ca-certificates.crt",
+];
+
+/// What many programs have something in.
+const SHARED: &[&str] = &[
+    "/dev/shm",
+    "/home",
+    "/opt",
+    "/root",
+    "/run",
+    "/run/lock",
+    "/run/user",
+    "/srv",
+    "/tmp",
+    "/usr/local",
+    "/var",
+    "/var/cache",
+    "/var/lib",
+    "/var/log",
+    "/var/spool",
+    "/var/tmp",
 ];
 
 /// What holds everything of the machine, or what is no folder of files.
@@ -256,6 +323,30 @@ mod tests {
         assert!(places.permits_reading(&base.join("certs.d/a.pem")));
         assert_eq!(places.writable(), [base.as_path()]);
         assert!(places.permits_writing(&base) && !places.permits_writing(Path::new("/etc")));
+    }
+
+    #[test]
+    fn names_of_the_system_are_followed_to_where_they_really_lead() {
+        let (_temp, base) = folder();
+        for name in ["etc/certs", "run/netconfig", "authorities/own"] {
+            fs::create_dir_all(base.join(name)).unwrap();
+        }
+        fs::write(base.join("run/netconfig/resolv.conf"), "").unwrap();
+        fs::write(base.join("authorities/own/ca.crt"), "").unwrap();
+        symlink("../run/netconfig/resolv.conf", base.join("etc/resolv.conf")).unwrap();
+        symlink(base.join("authorities/own/ca.crt"), base.join("etc/certs/ca.pem")).unwrap();
+        let mut places = Places::default();
+        places.follows(&base.join("etc/resolv.conf"));
+        places.follows(&base.join("etc/certs"));
+        places.follows(&base.join("etc/not-there"));
+        // It is replaced whenever a network changes.
+        assert!(places.permits_reading(&base.join("run/netconfig/resolv.conf.new")));
+        assert!(places.permits_reading(&base.join("etc/certs/ca.pem")));
+        assert!(!places.permits_reading(&base.join("authorities/own/key")), "{places:?}");
+        let system = Places::of_system();
+        for name in NAMES.iter().filter(|name| Path::new(name).exists()) {
+            assert!(system.permits_reading(Path::new(name)), "{name}: {system:?}");
+        }
     }
 
     #[test]
