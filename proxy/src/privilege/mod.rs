@@ -57,13 +57,14 @@ pub fn confine(plan: &Plan) -> Result<Report, ConfineError> {
     report.add(Measure::User, user::become_user(plan.user.as_ref())?);
     report.add(Measure::Capabilities, capability::keep(needed, bounds));
     report.add(Measure::NewPrivileges, capability::refuse_new());
+    // Keys are in a core, whether there is a sandbox or not.
+    report.add(Measure::Memory, process::close_memory());
     if plan.sandbox == Sandbox::Off {
-        for measure in [Measure::Memory, Measure::Files, Measure::SystemCalls] {
+        for measure in [Measure::Files, Measure::SystemCalls] {
             report.add(measure, Standing::Off("server.sandbox is off".into()));
         }
         return Ok(report);
     }
-    report.add(Measure::Memory, process::close_memory());
     let files = files::restrict(&plan.places);
     if matches!(files, Standing::Applied(_)) {
         report.keep_to(&plan.places);
