@@ -3,6 +3,9 @@
 //! Owns the reading of `/proc/self` (proc(5)). Where that is not mounted, there is nothing to read.
 
 use std::fs;
+use std::sync::OnceLock;
+
+use rustix::time::{ClockId, Timespec, clock_gettime};
 
 /// A reading.
 pub(super) struct Usage {
@@ -18,12 +21,16 @@ pub(super) struct Usage {
 impl Usage {
     /// Reads everything, or nothing.
     pub(super) fn read() -> Option<Self> {
+        Self::read_since(boot_time("/proc/stat"))
+    }
+
+    /// Reads everything of a process on a machine that runs since `boot`.
+    fn read_since(boot: f64) -> Option<Self> {
         let stat = fs::read_to_string("/proc/self/stat").ok()?;
         // The name of the program is in brackets and may hold anything; numbers follow it.
         let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_ascii_whitespace().collect();
         let field = |number: usize| fields.get(number - FIRST_FIELD)?.parse::<i64>().ok();
         let ticks = field(14)? + field(15)?;
-        let boot = line_of("/proc/stat", "btime ")?.parse::<f64>().ok()?;
         let limits = line_of("/proc/self/limits", "Max open files")?;
         Some(Self {
             cpu_seconds: ticks as f64 / TICKS_PER_SECOND,
@@ -35,6 +42,20 @@ impl Usage {
             threads: field(20)?,
         })
     }
+}
+
+/// When the machine started, in seconds of the epoch: as `stat`, proc_stat(5), has it, or reckoned
+/// once where a sandbox has nothing but processes in /proc.
+fn boot_time(stat: &str) -> f64 {
+    static RECKONED: OnceLock<f64> = OnceLock::new();
+    let told = line_of(stat, "btime ").and_then(|seconds| seconds.parse().ok());
+    // Once, since what is shown must not tremble.
+    told.unwrap_or_else(|| *RECKONED.get_or_init(reckoned_boot_time))
+}
+
+fn reckoned_boot_time() -> f64 {
+    let seconds = |time: Timespec| time.tv_sec as f64 + time.tv_nsec as f64 / 1e9;
+    seconds(clock_gettime(ClockId::Realtime)) - seconds(clock_gettime(ClockId::Boottime))
 }
 
 /// Memory of the process that is in RAM.
@@ -70,5 +91,16 @@ mod tests {
         assert!(usage.resident_bytes > 100_000 && usage.virtual_bytes > usage.resident_bytes);
         assert!(usage.open_fds >= 3 && usage.max_fds > usage.open_fds);
         assert!(usage.threads >= 1 && usage.start_time_seconds > 1.6e9);
+    }
+
+    #[test]
+    fn where_nothing_but_processes_is_in_proc_all_is_known_all_the_same() {
+        let reckoned = boot_time("/proc/not-there");
+        let usage = Usage::read_since(reckoned).expect("proc is mounted where tests run");
+        let told = Usage::read().expect("proc is mounted where tests run");
+        let apart = (usage.start_time_seconds - told.start_time_seconds).abs();
+        assert!(apart < 5.0, "{apart} seconds apart");
+        assert!(usage.resident_bytes > 100_000 && usage.open_fds >= 3);
+        assert_eq!(boot_time("/proc/not-there"), reckoned, "it stays what it is");
     }
 }
