@@ -110,7 +110,8 @@ fn watchdog(text: &str) -> Option<Duration> {
 fn text(notice: &Notice<'_>, now: Duration) -> String {
     match notice {
         Notice::Alive => "WATCHDOG=1".to_owned(),
-        Notice::Heir(pid) => format!("MAINPID={pid}"),
+        // One that takes over starts with the whole time of the watchdog.
+        Notice::Heir(pid) => format!("WATCHDOG=1\nMAINPID={pid}"),
         Notice::Ready(status) => format!("READY=1\nSTATUS={}", line(status)),
         Notice::Reloading => {
             format!("RELOADING=1\nMONOTONIC_USEC={}\nSTATUS=Reloading", now.as_micros())
@@ -148,7 +149,7 @@ mod tests {
         let now = Duration::from_micros(1_234_567);
         let said = |notice: &Notice<'_>| text(notice, now);
         assert_eq!(said(&Notice::Alive), "WATCHDOG=1");
-        assert_eq!(said(&Notice::Heir(4711)), "MAINPID=4711");
+        assert_eq!(said(&Notice::Heir(4711)), "WATCHDOG=1\nMAINPID=4711");
         assert_eq!(said(&Notice::Ready("a\nMAINPID=1")), "READY=1\nSTATUS=a");
         assert!(said(&Notice::Reloading).starts_with("RELOADING=1\nMONOTONIC_USEC=1234567\n"));
         let stopping = said(&Notice::Stopping(Duration::from_secs(25)));
@@ -189,7 +190,7 @@ mod tests {
         supervisor.tell(&Notice::Ready("again"));
         supervisor.tell(&Notice::Heir(7));
         let count = ear.recv(&mut heard).unwrap();
-        assert_eq!(&heard[..count], b"MAINPID=7");
+        assert_eq!(&heard[..count], b"WATCHDOG=1\nMAINPID=7");
         drop(ear);
         supervisor.tell(&Notice::Ready("nobody hears"));
         Supervisor::default().tell(&Notice::Alive);
