@@ -1,4 +1,4 @@
-//! What the user that the process becomes may not do.
+//! What the process may not do once it is confined.
 //!
 //! Owns the question, for every file of the configuration, before it is asked at the first renewal
 //! of a certificate. Permission bits are what it is answered by. Refuses to become anybody. Read
@@ -6,14 +6,27 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::config::Config;
-use crate::privilege::{Identity, Wish};
+use crate::config::{Config, Sandbox};
+use crate::privilege::{Identity, Wish, lies_among_others};
 use crate::runtime::confinement::{Written, read_paths, written};
 
 use super::finding::Findings;
 
-/// Adds what `server.user` cannot read or write, if there is one.
+/// Adds what the sandbox is in the way of, and what `server.user` cannot read or write, if there is
+/// one.
 pub(super) fn add(config: &Config, findings: &mut Findings) {
+    if config.server.sandbox != Sandbox::Off {
+        for one in written(config) {
+            if let Written::File(path) = one
+                && lies_among_others(path)
+            {
+                let path = path.display();
+                let text = format!("{path}: the sandbox lets nothing be made or removed beside it");
+                findings
+                    .warning(text, Some("give it a folder of its own, such as /var/log/portunus"));
+            }
+        }
+    }
     let Some(user) = &config.server.user else { return };
     let user = match Identity::find(user) {
         Ok(user) => user,

@@ -20,10 +20,10 @@ use std::path::PathBuf;
 
 use crate::config::Sandbox;
 
-pub use places::Places;
+pub use places::{Places, lies_among_others};
 pub use process::close as close_memory;
 pub use report::{Measure, Report, Standing};
-pub use user::{Identity, UserError, Wish};
+pub use user::{Identity, UserError, Wish, make_file, make_folder};
 
 /// What is to be given up.
 #[derive(Debug)]

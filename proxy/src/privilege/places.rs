@@ -75,23 +75,17 @@ impl Places {
         }
     }
 
-    /// The file `path` is written, and others beside it with the same purpose.
+    /// The file `path` is written, and others beside it with the same purpose; it alone, if it is
+    /// in a folder that all share. What is not there cannot be permitted, nor what is above it.
     pub fn writes_file(&mut self, path: &Path) {
-        let folder = path.parent().and_then(existing);
-        // What lies in /dev is there to stay.
-        let file = existing(path).filter(|real| real.is_absolute() && !real.is_dir());
-        match (folder.filter(|folder| is_ordinary(folder)), file) {
-            (Some(folder), _) => _ = self.write.insert(folder),
-            (None, Some(file)) => _ = self.write.insert(file),
-            (None, None) => {}
-        }
+        let folder = path.parent().and_then(there);
+        let file = there(path).filter(|real| real.is_absolute() && !real.is_dir());
+        self.write.extend(folder.filter(|folder| is_own(folder)).or(file));
     }
 
-    /// The folder `path` is written; if it is not there, it is made.
+    /// The folder `path` is written.
     pub fn writes_folder(&mut self, path: &Path) {
-        if let Some(folder) = existing(path).filter(|folder| is_ordinary(folder)) {
-            self.write.insert(folder);
-        }
+        self.write.extend(there(path).filter(|folder| is_own(folder)));
     }
 
     /// What may be read, without what lies below another one of these.
@@ -152,11 +146,22 @@ fn existing(path: &Path) -> Option<PathBuf> {
     is_ordinary(&above).then_some(above)
 }
 
+/// What `path` leads to, if there is anything.
+fn there(path: &Path) -> Option<PathBuf> {
+    std::fs::canonicalize(if path.as_os_str().is_empty() { Path::new(".") } else { path }).ok()
+}
+
+/// Whether `path` lies directly in a folder that many programs have something in, which is never
+/// permitted because of one of them.
+pub fn lies_among_others(path: &Path) -> bool {
+    path.parent().and_then(there).is_some_and(|folder| is_shared(&folder))
+}
+
 fn is_shared(folder: &Path) -> bool {
     SHARED.iter().any(|shared| folder == Path::new(shared))
 }
 
-/// Whether a folder may be permitted as a whole, whatever lies in it.
+/// Whether a folder may be permitted as a whole, to write in it.
 fn is_own(folder: &Path) -> bool {
     is_ordinary(folder) && !is_shared(folder)
 }
@@ -318,11 +323,36 @@ mod tests {
         let (_temp, base) = folder();
         let mut places = Places::default();
         places.reads(&base.join("certs.d"));
-        places.writes_folder(&base.join("sessions/of/all"));
         places.writes_file(&base.join("access.log"));
         assert!(places.permits_reading(&base.join("certs.d/a.pem")));
         assert_eq!(places.writable(), [base.as_path()]);
         assert!(places.permits_writing(&base) && !places.permits_writing(Path::new("/etc")));
+    }
+
+    #[test]
+    fn nothing_above_what_is_not_there_is_ever_written() {
+        let (_temp, base) = folder();
+        let mut places = Places::default();
+        places.writes_folder(&base.join("sessions/of/all"));
+        places.writes_file(&base.join("logs/access.log"));
+        assert_eq!(places.writable(), Vec::<&Path>::new());
+        fs::create_dir_all(base.join("sessions/of/all")).unwrap();
+        places.writes_folder(&base.join("sessions/of/all"));
+        assert_eq!(places.writable(), [base.join("sessions/of/all")]);
+    }
+
+    #[test]
+    fn of_a_folder_that_all_share_a_file_is_written_and_nothing_else() {
+        let file = tempfile::NamedTempFile::new_in("/tmp").unwrap();
+        let mut places = Places::default();
+        for shared in ["/run", "/tmp", "/var/lib", "/var/log"] {
+            places.writes_folder(Path::new(shared));
+            places.writes_file(&Path::new(shared).join("not-there.sock"));
+        }
+        assert_eq!(places.writable(), Vec::<&Path>::new());
+        places.writes_file(file.path());
+        assert_eq!(places.writable(), [fs::canonicalize(file.path()).unwrap()]);
+        assert!(lies_among_others(file.path()) && !lies_among_others(Path::new("/etc/hosts")));
     }
 
     #[test]

@@ -142,6 +142,28 @@ fn users_are_found_by_name_and_by_number() {
 }
 
 #[test]
+fn what_is_written_is_made_beforehand_for_the_user_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let sessions = folder.path().join("of/all/sessions");
+    let log = folder.path().join("access.log");
+    let mode = |path: &Path| fs::metadata(path).expect("it is there").permissions().mode();
+    for _ in 0..2 {
+        make_folder(&sessions, None).expect("it can be made");
+        make_file(&log, None).expect("it can be made");
+        fs::write(&log, "kept").expect("it is ours");
+    }
+    assert_eq!(mode(&sessions) & 0o777, 0o700);
+    assert_eq!(mode(&log) & 0o007, 0);
+    assert_eq!(fs::read_to_string(&log).expect("it is ours"), "kept");
+    let mut places = Places::default();
+    places.writes_folder(&sessions);
+    let real = fs::canonicalize(&sessions).expect("it is there");
+    assert_eq!(places.writable(), [real.as_path()], "and nothing above it");
+}
+
+#[test]
 fn what_a_user_cannot_read_is_seen_beforehand() {
     use std::os::unix::fs::PermissionsExt as _;
 

@@ -5,9 +5,9 @@
 //! given to a group; a number that the database does not know has none. Refuses to know why.
 
 use std::ffi::CString;
-use std::fs::Metadata;
+use std::fs::{DirBuilder, Metadata, OpenOptions};
 use std::io;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, lchown};
 use std::path::{Path, PathBuf};
 
 use nix::unistd::{Group, User, getgrouplist};
@@ -153,6 +153,29 @@ pub(super) fn own(sockets: &[PathBuf], user: Option<&Identity>) {
             let _ = chownat(&file, c"", Some(uid), Some(gid), AtFlags::EMPTY_PATH);
         }
     }
+}
+
+/// Makes the folder `path` for `user` alone, if it is not there.
+pub fn make_folder(path: &Path, user: Option<&Identity>) -> io::Result<()> {
+    if path.exists() {
+        return Ok(());
+    }
+    path.parent().map_or(Ok(()), std::fs::create_dir_all)?;
+    DirBuilder::new().mode(0o700).create(path)?;
+    give(path, user)
+}
+
+/// Makes the file `path` for `user`, if it is not there.
+pub fn make_file(path: &Path, user: Option<&Identity>) -> io::Result<()> {
+    if path.symlink_metadata().is_ok() {
+        return Ok(());
+    }
+    OpenOptions::new().append(true).create_new(true).mode(0o640).open(path)?;
+    give(path, user)
+}
+
+fn give(path: &Path, user: Option<&Identity>) -> io::Result<()> {
+    user.map_or(Ok(()), |user| lchown(path, Some(user.uid), Some(user.gid)))
 }
 
 /// Becomes `user`, for good.

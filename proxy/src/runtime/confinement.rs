@@ -10,7 +10,10 @@ use tracing::{info, warn};
 
 use crate::config::{self, AccessLog, Config, SharedEngine, TicketKeySource};
 use crate::net::ListenAddr;
-use crate::privilege::{ConfineError, Identity, Places, Plan, Report, confine};
+use crate::privilege::{
+    ConfineError, Identity, Places, Plan, Report, confine, lies_among_others, make_file,
+    make_folder,
+};
 
 use super::RunError;
 use super::sockets::entrances;
@@ -40,7 +43,8 @@ pub fn out_of_reach(report: &Report, config: &Config) -> Vec<String> {
         Written::File(path) => path.parent().map(|folder| (path, folder)),
         Written::Folder(path) => Some((path, path)),
     });
-    let unwritten = unwritten.filter(|(_, folder)| !report.permits_writing(folder));
+    let unwritten = unwritten
+        .filter(|(path, folder)| !report.permits_writing(folder) && !report.permits_writing(path));
     let all = unread.chain(unwritten.map(|(path, _)| (path, "written")));
     all.map(|(path, done)| {
         let path = path.display();
@@ -50,7 +54,8 @@ pub fn out_of_reach(report: &Report, config: &Config) -> Vec<String> {
 }
 
 fn plan(config: &Config) -> Result<Plan, ConfineError> {
-    let user = config.server.user.as_deref().map(Identity::find).transpose();
+    let user = config.server.user.as_deref().map(Identity::find).transpose()?;
+    make(config, user.as_ref());
     let mut places = Places::of_system();
     read_paths(config).for_each(|path| places.reads(path));
     for written in written(config) {
@@ -60,7 +65,22 @@ fn plan(config: &Config) -> Result<Plan, ConfineError> {
         }
     }
     let sockets = sockets(config).map(Path::to_owned).collect();
-    Ok(Plan { user: user?, sandbox: config.server.sandbox, places, sockets })
+    Ok(Plan { user, sandbox: config.server.sandbox, places, sockets })
+}
+
+/// Makes what is written, so that nothing above it need be. Where that fails, whoever opens it
+/// later says why.
+fn make(config: &Config, user: Option<&Identity>) {
+    for path in written(config) {
+        if let Written::Folder(path) = path {
+            _ = make_folder(path, user);
+        }
+    }
+    if let AccessLog::File(path) = &config.log.access
+        && lies_among_others(path)
+    {
+        _ = make_file(path, user);
+    }
 }
 
 /// Every file and folder that is read while the process runs.
