@@ -176,7 +176,7 @@ mod tests {
         };
         assert_eq!(mebibytes(100, 4_096), PERIOD);
         assert_eq!(mebibytes(54, 64), Duration::from_millis(20));
-        assert_eq!(mebibytes(1_020, 1_024), PERIOD_MIN);
+        assert_eq!(mebibytes(1_023, 1_024), PERIOD_MIN);
         assert_eq!(mebibytes(2_000, 1_024), PERIOD_MIN);
     }
 
