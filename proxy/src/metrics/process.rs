@@ -58,9 +58,10 @@ fn reckoned_boot_time() -> f64 {
     seconds(clock_gettime(ClockId::Realtime)) - seconds(clock_gettime(ClockId::Boottime))
 }
 
-/// Memory of the process that is in RAM.
-pub fn resident_bytes() -> Option<u64> {
-    kib_of("VmRSS:").and_then(|bytes| u64::try_from(bytes).ok())
+/// Memory of the process that is in RAM and is its own: the kernel can drop pages of files.
+pub fn own_bytes() -> Option<u64> {
+    let bytes = kib_of("RssAnon:")? + kib_of("RssShmem:")?;
+    u64::try_from(bytes).ok()
 }
 
 /// The rest of the line of `file` that begins with `start`.

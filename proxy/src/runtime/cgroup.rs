@@ -2,9 +2,8 @@
 //!
 //! Owns the two layouts that Linux has for it: version 2, where each group has `memory.max`
 //! (cgroups(7)), and version 1, whose controller is mounted by itself. The group that counts is the
-//! one that has the least, among that of the process and those above it that it can see. What the
-//! kernel can give back at once, pages of files that nobody has used of late, is not counted.
-//! Refuses to know what follows. Read next: `memory`.
+//! one that has the least, among that of the process and those above it that it can see. Pages of
+//! files, which the kernel can give back, are not counted. Refuses to know what follows. Read next: `memory`.
 
 use std::fs;
 use std::num::NonZeroU64;
@@ -22,18 +21,25 @@ pub(super) struct Cgroup {
 struct Layout {
     limit: &'static str,
     usage: &'static str,
-    /// The line of `memory.stat` with what can be given back, of the group and those below.
-    inactive: &'static str,
+    /// From where on the kernel slows the group down rather than let it have more.
+    high: Option<&'static str>,
+    /// The lines of `memory.stat` with what can be given back, of the group and those below.
+    files: [&'static str; 2],
 }
 
 const VERSION_1: Layout = Layout {
     limit: "memory.limit_in_bytes",
     usage: "memory.usage_in_bytes",
-    inactive: "total_inactive_file ",
+    high: None,
+    files: ["total_inactive_file ", "total_active_file "],
 };
 
-const VERSION_2: Layout =
-    Layout { limit: "memory.max", usage: "memory.current", inactive: "inactive_file " };
+const VERSION_2: Layout = Layout {
+    limit: "memory.max",
+    usage: "memory.current",
+    high: Some("memory.high"),
+    files: ["inactive_file ", "active_file "],
+};
 
 impl Cgroup {
     /// The group that limits this process; none if none does.
@@ -62,7 +68,7 @@ impl Cgroup {
         let usage = fs::read_to_string(folder.join(layout.usage)).ok()?;
         let usage = usage.trim().parse::<u64>().ok()?;
         let stat = fs::read_to_string(folder.join("memory.stat")).unwrap_or_default();
-        Some((usage.saturating_sub(inactive(&stat, layout)), limit))
+        Some((usage.saturating_sub(files(&stat, layout)), limit))
     }
 }
 
@@ -114,14 +120,21 @@ fn places(groups: &str, mounts: &str) -> Vec<Place> {
 
 /// What a group may use; version 1 says so with a number that no machine has.
 fn limit(folder: &Path, layout: &Layout) -> Option<NonZeroU64> {
-    let text = fs::read_to_string(folder.join(layout.limit)).ok()?;
-    let limit = text.trim().parse::<u64>().ok().filter(|limit| *limit < LIMIT_MAX)?;
-    NonZeroU64::new(limit)
+    let number = |name: &str| {
+        let text = fs::read_to_string(folder.join(name)).ok()?;
+        text.trim().parse::<u64>().ok().filter(|limit| *limit < LIMIT_MAX)
+    };
+    let high = layout.high.and_then(number);
+    number(layout.limit).into_iter().chain(high).min().and_then(NonZeroU64::new)
 }
 
-fn inactive(stat: &str, layout: &Layout) -> u64 {
-    let line = stat.lines().find_map(|line| line.strip_prefix(layout.inactive));
-    line.and_then(|number| number.trim().parse().ok()).unwrap_or(0)
+/// Pages of files.
+fn files(stat: &str, layout: &Layout) -> u64 {
+    let number = |start: &&str| {
+        let line = stat.lines().find_map(|line| line.strip_prefix(start))?;
+        line.trim().parse::<u64>().ok()
+    };
+    layout.files.iter().filter_map(number).sum()
 }
 
 const LIMIT_MAX: u64 = 1 << 60;
@@ -171,14 +184,15 @@ mod tests {
         };
         let pod = own.parent().expect("there is one");
         write(&own, "memory.max", "max\n");
-        write(pod, "memory.max", "1000\n");
+        write(pod, "memory.max", "2000\n");
+        write(pod, "memory.high", "1000\n");
         write(pod, "memory.current", "700\n");
         write(pod, "memory.stat", "anon 500\ninactive_file 150\nactive_file 50\n");
         write(mount.path(), "memory.max", "5000\n");
         let place =
             Place { mount: mount.path().to_owned(), group: "pod/web".into(), layout: &VERSION_2 };
         let group = Cgroup::tightest(&place).expect("one has a limit");
-        assert_eq!(group.read(), Some((550, NonZeroU64::new(1000).expect("it is not 0"))));
+        assert_eq!(group.read(), Some((500, NonZeroU64::new(1000).expect("it is not 0"))));
         let elsewhere = Place { group: "called/otherwise".into(), ..place };
         let group = Cgroup::tightest(&elsewhere).expect("the mount has a limit");
         assert_eq!(group.folder, mount.path());

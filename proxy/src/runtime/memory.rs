@@ -15,7 +15,7 @@ use tracing::{info, warn};
 
 use super::cgroup::Cgroup;
 use crate::limit::{Barometer, Memory, Pressure, Reading};
-use crate::metrics::{Limit, ProcessMetrics, resident_bytes};
+use crate::metrics::{Limit, ProcessMetrics, own_bytes};
 
 /// The thread that measures; it ends when this is dropped.
 #[derive(Debug)]
@@ -122,7 +122,7 @@ impl Scales {
     /// What there is the least left of; nothing if nothing limits.
     fn read(&self) -> Option<Weight> {
         let own = || {
-            let used = resident_bytes()?;
+            let used = own_bytes()?;
             Some(Weight { used, available: self.own_max? })
         };
         let group = || {
