@@ -3,7 +3,8 @@
 //! Owns [`Pressure`], levels that are left only well below where they are entered, and
 //! [`Barometer`], which knows one thing more: an allocator keeps much of what it was given back, so
 //! that memory may look used that new connections would only fill again. Where a good part of the
-//! connections has gone since a level was entered, and no more is in use than then, there is room.
+//! connections has gone since a level was entered, and not much more is in use than then, there is
+//! room, until as many have come again.
 //! Without that, a flood could leave a process that accepts nobody for ever. Refuses to know where
 //! the numbers come from. Read next: `memory`.
 
@@ -27,8 +28,10 @@ pub enum Pressure {
 #[derive(Debug, Default)]
 pub struct Barometer {
     level: Pressure,
-    /// What there was when the level was entered, or when more was in use than ever since.
+    /// What there was when the level was entered, or when much more was in use than ever since.
     mark: Reading,
+    /// Whether so many have gone since that what they held is enough for others.
+    has_room: bool,
 }
 
 /// What is in use, and by how many.
@@ -41,21 +44,24 @@ pub struct Reading {
 }
 
 impl Barometer {
-    /// How short memory is at `now`, if there is `available` of it.
+    /// How short memory is at `now`, if there is `available` of it. Where there is room, new
+    /// connections are accepted and none is reset; but none is kept open for later either.
     pub fn read(&mut self, now: Reading, available: NonZeroU64) -> Pressure {
         let level = self.level.next(now.used, available);
-        if level > self.level || now.used > self.mark.used {
+        let much_more = self.mark.used.saturating_add(available.get() / MUCH_MORE_PART);
+        if level > self.level || now.used > much_more {
             self.mark = now;
+            self.has_room = false;
         }
         self.level = level;
-        if self.has_room(now) { Pressure::None } else { level }
-    }
-
-    /// Whether so many have gone that what they held is enough for others. Where there is nobody,
-    /// nobody is going to give anything back either.
-    fn has_room(&self, now: Reading) -> bool {
         let enough = self.mark.connections - self.mark.connections / 4;
-        now.connections == 0 || now.connections < enough
+        // Where there is nobody, nobody is going to give anything back.
+        if now.connections == 0 || now.connections < enough {
+            self.has_room = true;
+        } else if now.connections > self.mark.connections {
+            self.has_room = false;
+        }
+        if self.has_room { level.min(Pressure::High) } else { level }
     }
 }
 
@@ -102,6 +108,9 @@ impl Pressure {
         self as u8
     }
 }
+
+/// The part of memory by which more has to be in use to be much more.
+const MUCH_MORE_PART: u64 = 50;
 
 #[cfg(test)]
 mod tests {
@@ -150,10 +159,12 @@ mod tests {
         let mut read = |used, connections| barometer.read(reading(used, connections), AVAILABLE);
         assert_eq!(read(930, 400), Pressure::Severe);
         assert_eq!(read(930, 301), Pressure::Severe);
-        assert_eq!(read(925, 299), Pressure::None);
-        assert_eq!(read(925, 0), Pressure::None);
-        // The same come again, and there is no more room than there was.
-        assert_eq!(read(930, 350), Pressure::Severe);
+        assert_eq!(read(925, 299), Pressure::High);
+        assert_eq!(read(925, 0), Pressure::High);
+        // As many as there were come again, and a few more; then there is no more room.
+        assert_eq!(read(935, 400), Pressure::High);
+        assert_eq!(read(935, 401), Pressure::Severe);
+        assert_eq!(read(790, 401), Pressure::None);
     }
 
     #[test]
@@ -161,17 +172,17 @@ mod tests {
         let mut barometer = Barometer::default();
         let mut read = |used, connections| barometer.read(reading(used, connections), AVAILABLE);
         assert_eq!(read(930, 400), Pressure::Severe);
-        assert_eq!(read(940, 100), Pressure::Severe);
+        assert_eq!(read(951, 100), Pressure::Severe);
         assert_eq!(read(975, 50), Pressure::Critical);
-        assert_eq!(read(976, 10), Pressure::Critical);
-        assert_eq!(read(976, 7), Pressure::None);
+        assert_eq!(read(976, 40), Pressure::Critical);
+        assert_eq!(read(976, 37), Pressure::High);
     }
 
     #[test]
     fn where_nobody_is_there_is_nobody_to_wait_for() {
         let mut barometer = Barometer::default();
         for used in [930, 990] {
-            assert_eq!(barometer.read(reading(used, 0), AVAILABLE), Pressure::None);
+            assert_eq!(barometer.read(reading(used, 0), AVAILABLE), Pressure::High);
         }
     }
 }
