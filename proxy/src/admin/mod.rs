@@ -29,7 +29,7 @@ use tracing::debug;
 use crate::backend::Backend;
 use crate::config::Secret;
 use crate::control::Orders;
-use crate::limit::Panics;
+use crate::limit::{Memory, Panics};
 use crate::metrics::Metrics;
 use crate::net::listen::{BindError, ListenSocket, OpenSocket};
 use crate::net::{ListenAddr, Socket};
@@ -65,6 +65,8 @@ pub struct About {
     pub phase: PhaseWatch,
     /// How often something panicked of late.
     pub panics: Arc<Panics>,
+    /// Whether there is enough of it for new clients.
+    pub memory: Arc<Memory>,
     /// Without any, nobody can be served, unless there is nowhere to look for them: then no TLS
     /// ends here.
     pub certificates: Arc<CertificateStore>,
@@ -101,7 +103,8 @@ impl About {
     fn is_ready(&self) -> bool {
         let certificates = &self.certificates;
         let is_served = certificates.options().paths.is_empty() || !certificates.load().is_empty();
-        let is_sound = !self.panics.are_too_many(Instant::now());
+        let now = Instant::now();
+        let is_sound = !self.panics.are_too_many(now) && !self.memory.is_long_closed(now);
         self.phase.now().is_ready() && is_served && is_sound
     }
 }

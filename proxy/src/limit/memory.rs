@@ -8,8 +8,10 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::footprint::{Footprint, Share};
 use super::pressure::Pressure;
@@ -20,6 +22,8 @@ pub struct Memory {
     changes: watch::Sender<Pressure>,
     /// None where nobody measures.
     shards: Option<[Shard; SHARDS]>,
+    /// Since when nothing new is accepted.
+    closed_since: Mutex<Option<Instant>>,
     next: AtomicUsize,
     savers: Mutex<Vec<Saver>>,
 }
@@ -41,7 +45,8 @@ impl Memory {
     fn new(shards: Option<[Shard; SHARDS]>) -> Arc<Self> {
         let (changes, _) = watch::channel(Pressure::None);
         let (level, next, savers) = (AtomicU8::new(0), AtomicUsize::new(0), Mutex::default());
-        Arc::new(Self { level, changes, shards, next, savers })
+        let closed_since = Mutex::default();
+        Arc::new(Self { level, changes, shards, closed_since, next, savers })
     }
 
     /// Whether connections should end after what they are at.
@@ -52,6 +57,12 @@ impl Memory {
     /// Whether nothing new is accepted.
     pub fn is_closed(&self) -> bool {
         self.level.load(Ordering::Relaxed) >= Pressure::Severe.index()
+    }
+
+    /// Whether nothing new was accepted for so long by `now` that clients had better go elsewhere.
+    pub fn is_long_closed(&self, now: Instant) -> bool {
+        let since = *self.closed_since.lock().unwrap_or_else(PoisonError::into_inner);
+        since.is_some_and(|since| now.duration_since(since) >= CLOSED_MAX)
     }
 
     /// Waits until something new is accepted.
@@ -69,6 +80,9 @@ impl Memory {
     /// From now on memory is as short as `level` says; those who can save something are told.
     pub fn enter(&self, level: Pressure) {
         self.level.store(level.index(), Ordering::Relaxed);
+        let mut since = self.closed_since.lock().unwrap_or_else(PoisonError::into_inner);
+        *since = since.or_else(|| Some(Instant::now())).filter(|_| level >= Pressure::Severe);
+        drop(since);
         self.changes.send_if_modified(|now| std::mem::replace(now, level) != level);
         if level >= Pressure::High {
             self.savers().iter().for_each(|save| save());
@@ -102,7 +116,8 @@ impl Memory {
     pub fn break_off(&self, bytes: u64) -> usize {
         let mut all: Vec<_> = Vec::new();
         for shard in self.shards.iter().flatten() {
-            all.extend(lock(shard).values().cloned());
+            // Whoever holds nothing has nothing to give.
+            all.extend(lock(shard).values().filter(|footprint| footprint.bytes() > 0).cloned());
         }
         all.sort_by_cached_key(|footprint| std::cmp::Reverse(footprint.bytes()));
         let count_max = all.len().div_ceil(PART_AT_ONCE);
@@ -133,6 +148,9 @@ fn lock(shard: &Shard) -> MutexGuard<'_, HashMap<usize, Arc<Footprint>>> {
     shard.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// How long clients may wait to be accepted before others are told to go elsewhere.
+const CLOSED_MAX: Duration = Duration::from_secs(2);
+
 const SHARDS: usize = 16;
 
 /// Of so many connections at most one goes at a time: what they say they hold is an estimate.
@@ -152,9 +170,12 @@ mod tests {
         assert_eq!(memory.break_off(150_000), 2);
         let doomed: Vec<_> = (0..100).filter(|&number| shares[number].is_doomed()).collect();
         assert_eq!(doomed, [98, 99]);
-        // Those are gone; of the others no more than a part goes at once.
+        // Those are gone; of the others no more than a part goes at once, and none that holds
+        // nothing.
         drop(shares);
-        let _small: Vec<_> = (0..64).map(|_| memory.share()).collect();
+        let small: Vec<_> = (0..64).map(|_| memory.share()).collect();
+        assert_eq!(memory.break_off(1 << 40), 0);
+        small.iter().for_each(|share| share.footprint().expect("it is guarded").set(1));
         assert_eq!(memory.break_off(1 << 40), 8);
     }
 
@@ -164,6 +185,20 @@ mod tests {
         let share = memory.share();
         assert!(share.footprint().is_none() && !share.is_doomed());
         assert_eq!(memory.break_off(1 << 40), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_door_that_is_closed_for_long_is_told_of() {
+        let memory = Memory::guarded();
+        let second = Duration::from_secs(1);
+        memory.enter(Pressure::Severe);
+        tokio::time::advance(second).await;
+        memory.enter(Pressure::Critical);
+        assert!(!memory.is_long_closed(Instant::now()));
+        tokio::time::advance(second).await;
+        assert!(memory.is_long_closed(Instant::now()));
+        memory.enter(Pressure::High);
+        assert!(!memory.is_long_closed(Instant::now()));
     }
 
     #[tokio::test]

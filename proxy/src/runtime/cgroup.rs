@@ -3,7 +3,8 @@
 //! Owns the two layouts that Linux has for it: version 2, where each group has `memory.max`
 //! (cgroups(7)), and version 1, whose controller is mounted by itself. The group that counts is the
 //! one that has the least, among that of the process and those above it that it can see. Pages of
-//! files, which the kernel can give back, are not counted. Refuses to know what follows. Read next: `memory`.
+//! files, which the kernel can give back, are not counted. Refuses to know what follows. Read
+//! next: `memory`.
 
 use std::fs;
 use std::num::NonZeroU64;

@@ -170,6 +170,7 @@ async fn live(
         metrics: Arc::clone(&metrics),
         phase,
         panics,
+        memory,
         certificates: Arc::clone(&world.common().certificates),
         view: world.view(),
         confinement: confinement.clone(),

