@@ -43,6 +43,37 @@ async fn a_listener_that_comes_serves_and_one_that_goes_gives_its_connections_ti
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_listener_that_goes_takes_along_what_began_before_it_changed() {
+    let proxy = builder()
+        .listener(tls(NAME))
+        .backend(echo())
+        .set("server.drain_timeout", "\"1s\"")
+        .start()
+        .await;
+    add(&proxy, MORE);
+    reload(&proxy).await;
+    let more = address_of_more(&proxy).await;
+    let mut clients = Vec::new();
+    let (before, after) = ("[listener.more]\n", "[listener.more]\nno_sni = 'reject'\n");
+    for change in [(before, after), (after, before)] {
+        clients.push(proxy.client(NAME).at(more).connect().await);
+        edit(&proxy, &[change]);
+        assert_eq!(reload(&proxy).await["result"], "changed");
+    }
+    clients.push(proxy.client(NAME).at(more).connect().await);
+    edit(&proxy, &[(MORE, "")]);
+    reload(&proxy).await;
+    for client in &mut clients {
+        client.send(b"still").await;
+        client.expect(b"still").await;
+    }
+    // None of them may outlive the time that is given, whatever the listener was when it came.
+    for client in &mut clients {
+        let _ = client.receive().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_listener_that_changes_keeps_its_socket_and_what_goes_on_there() {
     let proxy = builder().listener(https(NAME)).listener(tls(NAME).named("bytes")).backend(http());
     let proxy = proxy.start().await;

@@ -6,8 +6,9 @@
 //! last connection has ended that may use it, and then its numbers do. Refuses to know sockets.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use futures_util::future::join_all;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use tracing::{info, warn};
@@ -20,16 +21,25 @@ use crate::metrics::Metrics;
 use super::doors::Served;
 use super::{Generation, Held, HeldListener, World};
 
-/// Drains of what was configured otherwise, while anything of it is left: whoever is left must
-/// hear of the end of the process.
+/// Drains of listeners that are configured otherwise now, by their names, while anything of them is
+/// left: whoever is left must hear of the end of the listener, and of the process.
 #[derive(Debug, Default)]
-pub(super) struct Retired(Mutex<Vec<Drain>>);
+pub(super) struct Retired(Mutex<Vec<(Arc<str>, Drain)>>);
 
 impl Retired {
-    fn keep(&self, drain: Drain) {
-        let mut drains = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        drains.retain(|drain| !drain.is_over());
-        drains.push(drain);
+    fn keep(&self, name: &Arc<str>, drain: Drain) {
+        let mut drains = self.drains();
+        drains.retain(|(_, drain)| !drain.is_over());
+        drains.push((Arc::clone(name), drain));
+    }
+
+    /// Whatever is left of all that the listener was so far.
+    fn take(&self, name: &str) -> Vec<Drain> {
+        self.drains().extract_if(.., |(of, _)| **of == *name).map(|(_, drain)| drain).collect()
+    }
+
+    fn drains(&self) -> MutexGuard<'_, Vec<(Arc<str>, Drain)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -53,7 +63,7 @@ impl World {
             let held_before = held_before.map(|place| old.swap_remove(place));
             let kept = held_before.and_then(|held| match is_same {
                 true => self.keep(held),
-                false => self.leave(held.drain),
+                false => self.leave(held),
             });
             let (drain, for_connections) = kept.unwrap_or_else(|| watch.child());
             let (name, watch) = (Arc::clone(name), for_connections.downgrade());
@@ -70,25 +80,27 @@ impl World {
     fn keep(&self, held: HeldListener) -> Option<(Drain, DrainWatch)> {
         match held.watch.upgrade() {
             Some(watch) => Some((held.drain, watch)),
-            None => self.leave(held.drain),
+            None => self.leave(held),
         }
     }
 
     /// Has connections hear that clients should come anew.
-    fn leave(&self, drain: Drain) -> Option<(Drain, DrainWatch)> {
-        drain.leave();
-        self.retired.keep(drain);
+    fn leave(&self, held: HeldListener) -> Option<(Drain, DrainWatch)> {
+        held.drain.leave();
+        self.retired.keep(&held.name, held.drain);
         None
     }
 
-    /// Has the connections of a listener that is gone end.
-    fn end_listener(&self, name: Arc<str>, mut drain: Drain, server: &Server, watch: &DrainWatch) {
+    /// Has the connections of a listener that is gone end, whatever it was when they began.
+    fn end_listener(&self, name: Arc<str>, drain: Drain, server: &Server, watch: &DrainWatch) {
+        let mut drains = self.retired.take(&name);
+        drains.push(drain);
         let (delay, timeout) = (server.drain_delay, server.drain_timeout);
         let (retired, generations) = (Arc::clone(&self.retired), self.generations());
         let metrics = Arc::clone(&self.common.metrics);
         let mut end = watch.clone();
         watch.spawn(async move {
-            drain.leave();
+            drains.iter().for_each(Drain::leave);
             info!(
                 listener = &*name,
                 ?delay,
@@ -97,11 +109,14 @@ impl World {
             );
             let end_of_delay = sleep_until(Instant::now() + delay);
             tokio::select! {
-                () = drain.over() => {}
+                _ = join_all(drains.iter_mut().map(Drain::over)) => {}
                 () = end_of_delay => {}
-                () = end.finish() => return retired.keep(drain),
+                () = end.finish() => {
+                    return drains.into_iter().for_each(|drain| retired.keep(&name, drain));
+                }
             }
-            let left = drain.drain(timeout).await;
+            let cut = join_all(drains.into_iter().map(|drain| drain.drain(timeout))).await;
+            let left: usize = cut.into_iter().sum();
             if left > 0 {
                 warn!(listener = &*name, left, "connections of a listener that is gone were cut");
             }
