@@ -55,7 +55,7 @@ impl OpenSocket {
             ListenAddr::Given(_) => Err(io::ErrorKind::NotFound.into()),
         };
         let opened = bound.and_then(|(bound, file)| Self::of(bound, file));
-        opened.map_err(|cause| BindError { addr: addr.clone(), cause })
+        opened.map_err(|cause| BindError::new(addr, cause))
     }
 
     /// Takes over what another process bound as `addr`. Whose file it is, decides who removes it.
@@ -66,7 +66,7 @@ impl OpenSocket {
         keepalive: &Keepalive,
     ) -> Result<Self, BindError> {
         let adopted = adopt(descriptor, file, keepalive);
-        adopted.map_err(|cause| BindError { addr: addr.clone(), cause })
+        adopted.map_err(|cause| BindError::new(addr, cause))
     }
 
     fn of(bound: OpenBound, file: Option<SocketFile>) -> io::Result<Self> {
@@ -273,6 +273,11 @@ pub struct BindError {
 }
 
 impl BindError {
+    /// `addr` could not be listened on.
+    pub(crate) fn new(addr: &ListenAddr, cause: io::Error) -> Self {
+        Self { addr: addr.clone(), cause }
+    }
+
     /// What can be done about it.
     pub fn hint(&self) -> Option<&'static str> {
         let no_family = rustix::io::Errno::AFNOSUPPORT.raw_os_error();

@@ -36,7 +36,7 @@ struct Book {
 
 #[derive(Debug, Default)]
 struct Lists {
-    /// Nobody has asked for them.
+    /// Nobody has asked for them, or a supervisor gave them.
     spare: Vec<Spare>,
     /// Open, and not yet served on.
     waiting: Vec<(SocketName, OpenSocket)>,
@@ -62,19 +62,21 @@ pub struct Spare {
     descriptor: OwnedFd,
     /// Its place among those of the process before, if it comes from one.
     place: Option<u32>,
+    /// Who serves on it. That of a supervisor is kept beside, since nobody could open it again.
+    used: Weak<Hold>,
 }
 
 impl Spare {
     /// A socket of a supervisor.
     pub fn given(name: &str, descriptor: OwnedFd) -> Self {
         let name = SocketName { owner: String::new(), configured: format!("{GIVEN}{name}") };
-        Self { name, descriptor, place: None }
+        Self { name, descriptor, place: None, used: Weak::new() }
     }
 
     /// A socket of the process before, at this place in the order in which they came.
     pub(super) fn inherited(name: SocketName, descriptor: OwnedFd, place: u32) -> io::Result<Self> {
         judge(&descriptor)?;
-        Ok(Self { name, descriptor, place: Some(place) })
+        Ok(Self { name, descriptor, place: Some(place), used: Weak::new() })
     }
 
     /// Whether this is the socket for `addr` of `owner`.
@@ -96,12 +98,40 @@ impl Spare {
         }
     }
 
-    fn adopt(self, addr: &ListenAddr, keepalive: &Keepalive) -> Result<OpenSocket, BindError> {
-        let file = match self.name.configured.starts_with(GIVEN) {
-            true => FileOwner::Others,
-            false => FileOwner::Heir,
-        };
-        OpenSocket::adopt(self.descriptor, addr, file, keepalive)
+    fn is_used(&self) -> bool {
+        self.used.strong_count() > 0
+    }
+
+    fn is_given(&self) -> bool {
+        self.name.configured.starts_with(GIVEN)
+    }
+}
+
+impl Lists {
+    /// A socket for `addr` of `owner` among those that nobody serves on, and whether a supervisor
+    /// gave it.
+    fn adopt(
+        &mut self,
+        owner: &str,
+        addr: &ListenAddr,
+        keepalive: &Keepalive,
+    ) -> Result<Option<(bool, OpenSocket)>, BindError> {
+        let is_meant = |spare: &Spare| !spare.is_used() && spare.is_for(owner, addr);
+        let Some(at) = self.spare.iter().position(is_meant) else { return Ok(None) };
+        let mut spare = self.spare.remove(at);
+        if let Some(place) = spare.place.filter(|place| !self.taken.contains(place)) {
+            self.taken.push(place);
+        }
+        if !spare.is_given() {
+            let socket = OpenSocket::adopt(spare.descriptor, addr, FileOwner::Heir, keepalive)?;
+            return Ok(Some((false, socket)));
+        }
+        let copy = spare.descriptor.try_clone().map_err(|cause| BindError::new(addr, cause));
+        let adopted = copy
+            .and_then(|copy| OpenSocket::adopt(copy, addr, FileOwner::Others, keepalive))
+            .inspect(|socket| spare.used = Arc::downgrade(socket.hold()));
+        self.spare.insert(at, spare);
+        adopted.map(|socket| Some((true, socket)))
     }
 }
 
@@ -131,8 +161,8 @@ impl Sockets {
             }
         }
         // What the process before had is served on no more. What a supervisor gave may be asked for
-        // by a later configuration.
-        sockets.lists().spare.retain(|spare| spare.place.is_none());
+        // by a later configuration, for the first time or again.
+        sockets.lists().spare.retain(|spare| spare.place.is_none() || spare.is_used());
         Ok(sockets)
     }
 
@@ -193,11 +223,8 @@ impl Sockets {
     ) -> Result<Vec<(SocketName, OpenSocket)>, BindError> {
         let mut lists = self.lists();
         let mut opened = Vec::new();
-        while let Some(place) = lists.spare.iter().position(|spare| spare.is_for(owner, addr)) {
-            let spare = lists.spare.remove(place);
-            lists.taken.extend(spare.place);
-            let is_given = spare.name.configured.starts_with(GIVEN);
-            opened.push((is_given, spare.adopt(addr, keepalive)?));
+        while let Some(adopted) = lists.adopt(owner, addr, keepalive)? {
+            opened.push(adopted);
             if !matches!(addr, ListenAddr::Given(_)) {
                 break;
             }
@@ -261,117 +288,4 @@ const ADMIN: &str = "admin listener";
 const GIVEN: &str = "fd:";
 
 #[cfg(test)]
-mod tests {
-    use std::net::TcpListener;
-    use std::os::unix::net::{UnixListener, UnixStream};
-    use std::path::Path;
-
-    use super::*;
-
-    fn config(listen: &str) -> Config {
-        let text = format!(
-            "admin.listen = 'off'\n[listener.web]\nlisten = {listen}\nbackend = 'b'\nmode = 'tcp'\n\
-             [backend.b]\nendpoints = ['h:1']\n"
-        );
-        Config::parse(&text, "config.toml", Path::new("/nowhere")).unwrap()
-    }
-
-    fn taken(sockets: &Sockets, config: &Config) -> Vec<ListenAddr> {
-        let keepalive = &config.limits.keepalive;
-        let mut taken = Vec::new();
-        for addr in &config.listeners[0].addresses {
-            let sockets = sockets.take("web", addr, keepalive).unwrap();
-            taken.extend(sockets.iter().map(|socket| socket.addr().clone()));
-        }
-        taken
-    }
-
-    fn name(owner: &str, configured: &str) -> SocketName {
-        SocketName { owner: owner.to_owned(), configured: configured.to_owned() }
-    }
-
-    #[test]
-    fn all_sockets_of_one_name_are_served_on_and_those_of_others_kept_for_later() {
-        let [one, two, other] = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-        let [a, b, c] = [&one, &two, &other].map(|it| ListenAddr::Tcp(it.local_addr().unwrap()));
-        let spare = vec![
-            Spare::given("web", one.into()),
-            Spare::given("other", other.into()),
-            Spare::given("web", two.into()),
-        ];
-        let first = config("['fd:web']");
-        let sockets = Sockets::open(&first, spare).unwrap();
-        assert_eq!(taken(&sockets, &first), [a, b]);
-        assert_eq!(taken(&sockets, &config("['fd:other']")), [c]);
-        let missing = Sockets::open(&config("['fd:none']"), Vec::new()).unwrap_err();
-        assert!(missing.hint().unwrap().contains("FileDescriptorName="), "{missing:?}");
-    }
-
-    #[test]
-    fn a_socket_of_the_process_before_is_found_by_where_it_is_bound() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("socket");
-        let [tcp, chosen] = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-        let (tcp_addr, chosen_addr) = (tcp.local_addr().unwrap(), chosen.local_addr().unwrap());
-        let unix = UnixListener::bind(&path).unwrap();
-        let left = TcpListener::bind("127.0.0.1:0").unwrap();
-        let spare = vec![
-            Spare::inherited(name("web", "127.0.0.1:1"), left.into(), 0).unwrap(),
-            Spare::inherited(name("before", &tcp_addr.to_string()), tcp.into(), 1).unwrap(),
-            Spare::inherited(name("web", "127.0.0.1:0"), chosen.into(), 2).unwrap(),
-            Spare::inherited(name("web", "unix:x"), unix.into(), 3).unwrap(),
-        ];
-        let listen = format!("['127.0.0.1:0', 'unix:{}', '{tcp_addr}']", path.display());
-        let config = config(&listen);
-        let sockets = Sockets::open(&config, spare).unwrap();
-        assert_eq!(sockets.taken(), [2, 3, 1]);
-        let wanted = [
-            ListenAddr::Tcp(chosen_addr),
-            ListenAddr::Unix(path.clone()),
-            ListenAddr::Tcp(tcp_addr),
-        ];
-        let held = sockets.held();
-        assert_eq!(held.len(), 3);
-        assert_eq!(taken(&sockets, &config), wanted);
-        drop(held);
-        assert!(sockets.held().is_empty(), "who has taken them has dropped them");
-    }
-
-    #[test]
-    fn the_file_of_a_unix_socket_is_that_of_the_process_before_until_it_is_taken() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("socket");
-        let before = UnixListener::bind(&path).unwrap();
-        let config = config(&format!("['unix:{}']", path.display()));
-        let open = || {
-            let copy = before.try_clone().unwrap().into();
-            let spare = Spare::inherited(name("web", "unix:x"), copy, 0).unwrap();
-            Sockets::open(&config, vec![spare]).unwrap()
-        };
-        drop(open());
-        UnixStream::connect(&path).expect("who fails leaves the file to the process before");
-        let sockets = open();
-        sockets.take_files();
-        drop(sockets);
-        assert!(!path.exists(), "the file of our own goes with the socket");
-    }
-
-    #[test]
-    fn the_file_of_a_socket_that_a_supervisor_opened_stays_through_every_upgrade() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("socket");
-        let mut descriptor = OwnedFd::from(UnixListener::bind(&path).unwrap());
-        let mut spare = |name: &SocketName| {
-            let copy = descriptor.try_clone().unwrap();
-            Spare::inherited(name.clone(), std::mem::replace(&mut descriptor, copy), 0).unwrap()
-        };
-        let config = config(&format!("['unix:{}']", path.display()));
-        let mut known_as = name("", "fd:web");
-        for _ in 0..3 {
-            let sockets = Sockets::open(&config, vec![spare(&known_as)]).unwrap();
-            known_as = sockets.held().pop().unwrap().0;
-            drop(sockets);
-            assert!(path.exists(), "{known_as:?}");
-        }
-    }
-}
+mod tests;
