@@ -54,8 +54,8 @@ impl AccessLog {
         Ok((Self(Arc::new(ArcSwapOption::new(Some(lines)))), writer))
     }
 
-    /// From now on, lines go where those of `other` go, for all clones. The line of a request that
-    /// is going on goes where it would have.
+    /// From now on, lines go where those of `other` go, for all clones, also those of requests that
+    /// are going on.
     pub fn become_other(&self, other: &Self) {
         self.0.store(other.0.load_full());
     }
@@ -63,11 +63,12 @@ impl AccessLog {
     /// A request has come; the line is written when the record is dropped. Costs nothing if there
     /// is no log.
     pub fn begin<B>(&self, request: &Request<B>, about: impl FnOnce(&mut Entry)) -> Record {
-        Record(self.0.load_full().map(|lines| {
-            let mut entry = Entry::of(request, Instant::now());
-            about(&mut entry);
-            Box::new(Going { lines, entry })
-        }))
+        if self.0.load().is_none() {
+            return Record(None);
+        }
+        let mut entry = Entry::of(request, Instant::now());
+        about(&mut entry);
+        Record(Some(Box::new(Going { log: self.clone(), entry })))
     }
 
     /// A request was refused that could not be read.
@@ -102,7 +103,9 @@ pub struct Record(Option<Box<Going>>);
 
 #[derive(Debug)]
 struct Going {
-    lines: Arc<Lines>,
+    /// Where its line goes is what it says when the request is over: what it said before is
+    /// not written to any more.
+    log: AccessLog,
     entry: Entry,
 }
 
@@ -118,7 +121,7 @@ impl Record {
 impl Drop for Going {
     fn drop(&mut self) {
         self.entry.duration = self.entry.started.elapsed();
-        self.lines.push(&self.entry, SystemTime::now());
+        self.log.write(&self.entry);
     }
 }
 

@@ -43,6 +43,26 @@ fn log(target: Target) -> (AccessLog, Writer, IntCounter) {
     (log, writer, dropped)
 }
 
+#[test]
+fn a_request_that_is_going_on_is_told_of_where_lines_go_when_it_is_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let [one, two] = ["one.log", "two.log"].map(|name| folder.path().join(name));
+    let (access, writer, dropped) = log(Target::File(one.clone()));
+    let request = Request::builder().uri("/slow").body(()).unwrap();
+    let [first, second] = [(); 2].map(|()| access.begin(&request, |_| {}));
+    drop(first);
+    let (other, next_writer, _) = log(Target::File(two.clone()));
+    access.become_other(&other);
+    drop(writer);
+    drop(second);
+    drop(next_writer);
+    for file in [one, two] {
+        let text = fs::read_to_string(&file).unwrap();
+        assert_eq!(text.matches("/slow").count(), 1, "{}: {text}", file.display());
+    }
+    assert_eq!(dropped.get(), 0);
+}
+
 /// Waits until the thread has done what it was asked for.
 fn settle(log: &AccessLog) {
     log.0.load_full().unwrap().queue.flush(Duration::from_secs(60));
