@@ -46,6 +46,8 @@ pub(super) struct World {
     /// Runs what goes on in the background, for as long as anything does.
     watch: WeakWatch,
     held: Mutex<Held>,
+    /// By itself, so that the end never waits for a reload that goes on.
+    log: Mutex<Option<Writer>>,
     retired: Arc<Retired>,
 }
 
@@ -57,7 +59,6 @@ struct Held {
     /// For each backend, by its name.
     backends: Vec<(Arc<str>, Drain)>,
     sessions: Option<Drain>,
-    log: Option<Writer>,
 }
 
 /// The connections of one listener, as it is configured.
@@ -120,7 +121,6 @@ impl World {
         resolve(&generation.backends, &resolver).await;
         let nothing = generation.nothing();
         let view = Arc::new(ArcSwap::from_pointee(view_of(&nothing, metrics)));
-        let held = Mutex::new(Held { log: writer, ..Held::default() });
         let world = Self {
             common,
             current: watch::Sender::new(Arc::new(nothing)),
@@ -128,7 +128,8 @@ impl World {
             doors,
             phase: phase.clone(),
             watch: watch.downgrade(),
-            held,
+            held: Mutex::default(),
+            log: Mutex::new(writer),
             retired: Arc::default(),
         };
         let draft = Draft { generation, opened, certificates: None, log: None, resolver };
@@ -241,7 +242,7 @@ impl World {
         if let Some((access, writer)) = log {
             self.common.access.become_other(&access);
             // Whatever was told to the one before is still written.
-            held.log = writer;
+            drop(self.exchange_log(writer));
         }
         logs::apply(&before.config.log, &config.log);
         now.sessions.resize(config);
@@ -281,7 +282,11 @@ impl World {
 
     /// Writes the last lines of the access log.
     pub(super) fn close_log(&self) {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner).log = None;
+        drop(self.exchange_log(None));
+    }
+
+    fn exchange_log(&self, writer: Option<Writer>) -> Option<Writer> {
+        std::mem::replace(&mut *self.log.lock().unwrap_or_else(PoisonError::into_inner), writer)
     }
 }
 
