@@ -58,6 +58,13 @@ impl Slots {
         Slot(Arc::clone(self))
     }
 
+    /// How many places are taken.
+    pub fn taken(&self) -> usize {
+        let size = *self.size.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = size.saturating_sub(self.free.available_permits());
+        taken.saturating_add(self.surplus.load(Ordering::Relaxed))
+    }
+
     /// Waits until nobody has a place. Whoever asks for one meanwhile waits as well.
     pub async fn vacant(&self) {
         let size = *self.size.lock().unwrap_or_else(PoisonError::into_inner);
@@ -104,13 +111,17 @@ mod tests {
     fn whoever_has_a_place_keeps_it_while_there_are_fewer() {
         let slots = Slots::new(4);
         let mut taken = take(&slots, 3);
+        assert_eq!(slots.taken(), 3);
         slots.resize(2);
+        assert_eq!(slots.taken(), 3);
         assert!(slots.try_take().is_none());
         taken.pop();
         assert!(slots.try_take().is_none(), "two are taken, and there are two");
         taken.pop();
+        assert_eq!(slots.taken(), 1);
         assert_eq!(take(&slots, 9).len(), 1);
         drop(taken);
+        assert_eq!(slots.taken(), 0);
         assert_eq!(take(&slots, 9).len(), 2);
     }
 

@@ -5,6 +5,7 @@
 //! what does not in time is cut. Who asks a second time gets all of that at once. Refuses to know
 //! what connections do when they hear of it.
 
+use prometheus::IntCounter;
 use serde_json::json;
 use tokio::time::{Duration, sleep};
 use tracing::{info, warn};
@@ -52,13 +53,15 @@ pub(super) struct Company<'a> {
     pub(super) orders: &'a mut OrderQueue,
     /// Those who are connected have one each.
     pub(super) slots: &'a Slots,
+    /// Those of them who were cut are counted here.
+    pub(super) forced: &'a IntCounter,
     /// Nobody, where another process serves on.
     pub(super) supervisor: Option<&'a Supervisor>,
 }
 
 /// Ends everything that `drain` waits for.
 pub(super) async fn leave(plan: Plan, mut drain: Drain, company: Company<'_>) -> End {
-    let Company { teller, signals, orders, slots, supervisor } = company;
+    let Company { teller, signals, orders, slots, forced, supervisor } = company;
     if let Some(supervisor) = supervisor {
         let time = plan.delay.saturating_add(plan.timeout);
         supervisor.tell(&supervisor::Notice::Stopping(time));
@@ -72,12 +75,18 @@ pub(super) async fn leave(plan: Plan, mut drain: Drain, company: Company<'_>) ->
         teller.enter(Phase::Draining);
         drain.finish(LAST_MOMENT).await;
     }
-    match (is_forced, drain.cut().await) {
+    let forced_before = forced.get();
+    drain.cut().await;
+    // What goes on besides connections loses nothing by its end. Who still has a place did not even
+    // hear of it.
+    let cut = usize::try_from(forced.get() - forced_before).unwrap_or(usize::MAX);
+    match (is_forced, cut.saturating_add(slots.taken())) {
         (false, 0) => End::Clean,
         (false, left) => {
             warn!(left, "the drain timeout ended connections that had not finished");
             End::Cut
         }
+        (true, 0) => End::Forced,
         (true, left) => {
             warn!(left, "a second signal ended connections that had not finished");
             End::Forced

@@ -206,9 +206,9 @@ async fn live(
         Came::Upgraded => (plan.for_another(), None),
         _ => (plan, Some(&*supervisor)),
     };
-    let (signals, orders) = (&mut signals, &mut queue);
-    let company =
-        Company { teller: &teller, signals, orders, slots: &world.common().slots, supervisor };
+    let (teller, signals, orders) = (&teller, &mut signals, &mut queue);
+    let (slots, forced) = (&*world.common().slots, &process.drain_forced);
+    let company = Company { teller, signals, orders, slots, forced, supervisor };
     let end = leave::leave(plan, drain, company).await;
     drop(watchdog);
     info!(end = end.label(), "stopped");

@@ -97,6 +97,18 @@ async fn a_second_signal_ends_everything_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn without_time_to_finish_nothing_is_cut_where_nobody_is_connected() {
+    let proxy = Proxy::builder()
+        .listener(tls(NAME))
+        .backend(echo())
+        .set("server.drain_timeout", "\"0s\"")
+        .start()
+        .await;
+    let exit = proxy.drain().await;
+    assert_eq!(exit.code, Some(0), "{:?}", exit.log);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_does_not_finish_in_time_is_cut_and_counted() {
     let proxy = Proxy::builder()
         .listener(tls(NAME))
