@@ -15,6 +15,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, getpid, pidfd_open, pidfd_send_si
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, info};
+use zeroize::Zeroizing;
 
 use super::error::UpgradeError;
 use super::launcher::Launcher;
@@ -54,7 +55,8 @@ impl Upgrades {
         let launcher = self.launcher.as_ref().ok_or(UpgradeError::NoLauncher)?;
         // Open until the new process has ended: it would take their end for that of this one.
         let (packets, theirs) = Packets::pair().map_err(UpgradeError::Carry)?;
-        match self.follow(launcher, (&packets, theirs), sessions).await {
+        let mut parcels = Vec::new();
+        match self.follow(launcher, (&packets, theirs), (sessions, &mut parcels)).await {
             Ok(pid) => {
                 self.launcher = None;
                 self.bury_oldest();
@@ -62,26 +64,33 @@ impl Upgrades {
             }
             Err(error) => {
                 clear_away(launcher).await;
-                self.sockets.keeper().open();
+                self.go_on(sessions, &parcels);
                 Err(error)
             }
         }
     }
 
     /// All of it, in order. Every step has a bound, since nobody may accept during some of them.
+    /// Sessions that go to the new process are kept in `parcels` as well, in case it fails.
     async fn follow(
         &self,
         launcher: &Launcher,
         (packets, theirs): (&Packets, OwnedFd),
-        sessions: &Sessions,
+        (sessions, parcels): (&Sessions, &mut Parcels),
     ) -> Result<Pid, UpgradeError> {
         let prepared = self.prepare(launcher, (packets, theirs), sessions);
         let prepared = timeout(UPGRADE_TIMEOUT, prepared).await;
         let (pid, taken) = prepared.unwrap_or(Err(UpgradeError::Late))?;
-        self.hand_over(packets, sessions).await?;
+        self.hand_over(packets, sessions, parcels).await?;
         self.watch_over(launcher, packets).await?;
-        commit(packets, &taken, sessions).await?;
+        commit(packets, &taken, (sessions, parcels)).await?;
         Ok(pid)
+    }
+
+    /// Serves as before, with the sessions that had gone.
+    fn go_on(&self, sessions: &Sessions, parcels: &[Zeroizing<Vec<u8>>]) {
+        parcels.iter().for_each(|parcel| sessions.unpack(parcel));
+        self.sockets.keeper().open();
     }
 
     /// Ends an upgrade in the middle, with the new process.
@@ -169,7 +178,12 @@ impl Upgrades {
     }
 
     /// Accepts no more, hands sessions over, and has the new process serve.
-    async fn hand_over(&self, new: &Packets, sessions: &Sessions) -> Result<(), UpgradeError> {
+    async fn hand_over(
+        &self,
+        new: &Packets,
+        sessions: &Sessions,
+        parcels: &mut Parcels,
+    ) -> Result<(), UpgradeError> {
         sessions.flush().await;
         let begin = Instant::now();
         self.sockets.keeper().shut();
@@ -181,7 +195,7 @@ impl Upgrades {
                 quiet_since = Instant::now();
             }
         }
-        send_sessions(new, sessions).await?;
+        send_sessions(new, sessions, parcels).await?;
         say(new, &Message::Serve, None).await?;
         let answer = timeout(SERVE_TIMEOUT, hear(new)).await;
         match answer.unwrap_or(Err(UpgradeError::Late))? {
@@ -229,9 +243,9 @@ impl Upgrades {
 async fn commit(
     packets: &Packets,
     taken: &[Arc<Hold>],
-    sessions: &Sessions,
+    (sessions, parcels): (&Sessions, &mut Parcels),
 ) -> Result<(), UpgradeError> {
-    let sent = send_sessions(packets, sessions).await;
+    let sent = send_sessions(packets, sessions, parcels).await;
     taken.iter().for_each(|hold| hold.leave_file());
     let told = match sent {
         Ok(()) => say(packets, &Message::Committed, None).await,
@@ -249,12 +263,18 @@ async fn clear_away(launcher: &Launcher) {
     let _ = timeout(LAST_WORDS, launcher.ended()).await;
 }
 
-async fn send_sessions(packets: &Packets, sessions: &Sessions) -> Result<(), UpgradeError> {
+async fn send_sessions(
+    packets: &Packets,
+    sessions: &Sessions,
+    parcels: &mut Parcels,
+) -> Result<(), UpgradeError> {
     let end = Instant::now() + SESSIONS_TIMEOUT;
     while Instant::now() < end
         && let Some(parcel) = sessions.pack(PARCEL_BYTES_MAX)
     {
-        say(packets, &Message::Sessions(Parcel(parcel)), None).await?;
+        let message = Message::Sessions(Parcel(parcel.clone()));
+        parcels.push(parcel);
+        say(packets, &message, None).await?;
     }
     Ok(())
 }
@@ -290,6 +310,9 @@ fn watch_time() -> Duration {
     }
     WATCH
 }
+
+/// Sessions that left memory, no more than were there.
+type Parcels = Vec<Zeroizing<Vec<u8>>>;
 
 /// From the order until the new process has built everything.
 const UPGRADE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -345,10 +368,25 @@ mod tests {
         let (_config, upgrades, sessions) = nothing();
         let (packets, _theirs) = stuck();
         let begin = Instant::now();
-        let error = upgrades.hand_over(&packets, &sessions).await.unwrap_err();
+        let error = upgrades.hand_over(&packets, &sessions, &mut Vec::new()).await.unwrap_err();
         assert!(matches!(error, UpgradeError::Late), "{error:?}");
-        let error = commit(&packets, &[], &sessions).await.unwrap_err();
+        let error = commit(&packets, &[], (&sessions, &mut Vec::new())).await.unwrap_err();
         assert!(matches!(error, UpgradeError::Died(_)), "{error:?}");
         assert!(begin.elapsed() <= 2 * (SAY_TIMEOUT + SESSIONS_TIMEOUT), "{:?}", begin.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn sessions_that_went_to_a_process_that_failed_resume_in_the_old_one() {
+        let (_config, upgrades, sessions) = nothing();
+        // The form, id and context, age and length, and a session of TLS 1.3.
+        let heads = [&[1][..], &[7; 64], &[0; 8], &4_u32.to_be_bytes(), &[0, 3, 4, 9]];
+        sessions.unpack(&heads.concat());
+        let (packets, theirs) = Packets::pair().unwrap();
+        let _theirs = Packets::of(theirs);
+        let mut parcels = Vec::new();
+        upgrades.hand_over(&packets, &sessions, &mut parcels).await.unwrap_err();
+        assert!(parcels.len() == 1 && sessions.pack(PARCEL_BYTES_MAX).is_none());
+        upgrades.go_on(&sessions, &parcels);
+        assert!(sessions.pack(PARCEL_BYTES_MAX).is_some());
     }
 }
