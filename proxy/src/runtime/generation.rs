@@ -21,7 +21,7 @@ use crate::metrics::Metrics;
 use crate::net::EndpointName;
 use crate::snapshot::{Shared, Snapshot};
 
-use super::resumption::Sessions;
+use super::resumption::{self, ResumptionError, Sessions};
 use super::{RunError, clients};
 
 /// What all generations share.
@@ -55,11 +55,36 @@ impl Generation {
         before: Option<&Self>,
         common: &Common,
     ) -> Result<Self, Vec<RunError>> {
-        let mut errors = Vec::new();
-        let client_auths = open_client_auths(&config, before, &mut errors);
         let sessions =
             Sessions::open(&config, before.map(|before| (&before.sessions, &*before.config)));
-        let sessions = sessions.map_err(|error| errors.push(error.into())).ok();
+        Self::build_with(sessions.map_err(|error| vec![error]), config, before, common)
+    }
+
+    /// Finds out whether `config` could be built, without opening any store of sessions: that would
+    /// make files, and take those of somebody else.
+    pub(super) fn rehearse(
+        config: Arc<Config>,
+        before: &Self,
+        common: &Common,
+    ) -> Result<(), Vec<RunError>> {
+        let faults = match config.resumption == before.config.resumption {
+            true => Vec::new(),
+            false => resumption::faults(&config),
+        };
+        let sessions = if faults.is_empty() { Ok(before.sessions.clone()) } else { Err(faults) };
+        Self::build_with(sessions, config, Some(before), common).map(drop)
+    }
+
+    fn build_with(
+        sessions: Result<Sessions, Vec<ResumptionError>>,
+        config: Arc<Config>,
+        before: Option<&Self>,
+        common: &Common,
+    ) -> Result<Self, Vec<RunError>> {
+        let mut errors = Vec::new();
+        let client_auths = open_client_auths(&config, before, &mut errors);
+        let why = |faults: Vec<_>| errors.extend(faults.into_iter().map(RunError::from));
+        let sessions = sessions.map_err(why).ok();
         let backends = open_backends(&config, before, common, &mut errors);
         let Some(sessions) = sessions.filter(|_| errors.is_empty()) else { return Err(errors) };
         let number = before.map_or(1, |before| before.number + 1);

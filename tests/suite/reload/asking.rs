@@ -1,5 +1,6 @@
 //! Who asks for a reload, how often there is one, and what is told.
 
+use std::fs;
 use std::process::Command;
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use portunus_tests::{Line, Proxy, command, echo, tls};
 
 use super::{NAME, add, builder, edit, generation, reload, texts};
 
+const SEALING_KEY: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=\n";
 const MORE: &str = "[backend.more]\nendpoints = ['127.0.0.1:1']\n";
 
 #[tokio::test(flavor = "multi_thread")]
@@ -38,6 +40,22 @@ async fn a_rehearsal_tells_what_would_change_and_changes_nothing() {
     assert_eq!(texts(&told["warnings"]), ["server.workers takes effect with an upgrade"]);
     assert_eq!(generation(&proxy).await, 1.0);
     assert!(!proxy.admin("/metrics").await.text().contains("\"more\""));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_only_rehearsed_makes_no_store() {
+    let proxy = builder().listener(tls(NAME)).backend(echo());
+    let proxy = proxy.set("server.sandbox", "\"off\"").start().await;
+    let store = proxy.folder().join("sessions");
+    fs::write(proxy.folder().join("seal"), SEALING_KEY).unwrap();
+    let shared = format!(
+        "[resumption.shared]\nurl = 'file:{}'\nsealing_key = 'file:seal'\n",
+        store.display()
+    );
+    add(&proxy, &shared);
+    let (status, told) = proxy.order("/reload?dry=true").await;
+    assert_eq!((status, &told["result"]), (200, &"changed".into()), "{told}");
+    assert!(!store.exists());
 }
 
 #[tokio::test(flavor = "multi_thread")]

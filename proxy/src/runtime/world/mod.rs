@@ -192,14 +192,14 @@ impl World {
         }
     }
 
-    /// Finds out whether what `config` says could be served. Addresses are not tried, and no log is
-    /// opened, since both could be seen from outside.
+    /// Finds out whether what `config` says could be served. Addresses are not tried, and neither a
+    /// log nor a store is opened, since all of that could be seen from outside.
     pub(super) fn rehearse(&self, config: Config) -> Result<(), Vec<RunError>> {
         let before = self.current();
         let config = Arc::new(config);
         let mut errors = Vec::new();
         drop(self.other_certificates(&before.config, &config, &mut errors));
-        let built = Generation::build(Arc::clone(&config), Some(&before), &self.common);
+        let built = Generation::rehearse(Arc::clone(&config), &before, &self.common);
         errors.extend(built.err().unwrap_or_default());
         self.forget_what_never_was(&config);
         if errors.is_empty() { Ok(()) } else { Err(errors) }
