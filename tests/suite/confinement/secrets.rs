@@ -3,6 +3,7 @@
 use std::os::unix::process::ExitStatusExt as _;
 use std::{fs, process};
 
+use portunus_tests::wait::eventually;
 use portunus_tests::{Proxy, echo, tls};
 
 use super::{NAME, is_root};
@@ -26,9 +27,8 @@ async fn a_process_of_the_same_user_cannot_read_its_memory() {
     if !is_root("a_process_of_the_same_user_cannot_read_its_memory") {
         return;
     }
+    let words = ["--reuid", "65534", "--regid", "65534", "--clear-groups", "--bounding-set=-all"];
     let read = |id: u32, file: &str| {
-        let words =
-            ["--reuid", "65534", "--regid", "65534", "--clear-groups", "--bounding-set=-all"];
         let mut read = process::Command::new("setpriv");
         let path = format!("/proc/{id}/{file}");
         let status = read.args(words).args(["head", "-c", "1", &path]).output().unwrap().status;
@@ -38,11 +38,19 @@ async fn a_process_of_the_same_user_cannot_read_its_memory() {
         let builder = Proxy::builder().listener(tls(NAME)).backend(echo());
         builder.set("server.sandbox", sandbox).unprivileged().start().await
     };
-    let open = start("\"off\"").await;
-    assert!(read(open.process().id(), "environ"), "it could, without a sandbox");
-    let closed = start("\"auto\"").await;
-    for file in ["environ", "maps", "mem", "auxv"] {
-        assert!(!read(closed.process().id(), file), "{file}");
+    let mut other = process::Command::new("setpriv");
+    let mut other = other.args(words).args(["sleep", "60"]).spawn().unwrap();
+    eventually("the other process is of that user", async || {
+        read(other.id(), "environ").then_some(())
+    })
+    .await;
+    other.kill().unwrap();
+    other.wait().unwrap();
+    for sandbox in ["\"off\"", "\"auto\""] {
+        let closed = start(sandbox).await;
+        for file in ["environ", "maps", "mem", "auxv"] {
+            assert!(!read(closed.process().id(), file), "{file}, sandbox {sandbox}");
+        }
     }
 }
 

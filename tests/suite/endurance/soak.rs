@@ -1,7 +1,6 @@
-//! Everything at once and for long: churn, reloads, services that are rolled out anew, upgrades.
+//! Everything at once and for long: churn, reloads, services that are rolled out anew.
 //!
-//! `PORTUNUS_TEST_SOAK=3600` for an hour, in seconds; `PORTUNUS_TEST_SOAK_UPGRADES=1` with upgrades
-//! among it.
+//! `PORTUNUS_TEST_SOAK=3600` for an hour, in seconds.
 
 use std::time::Duration;
 
