@@ -191,7 +191,10 @@ impl Draft {
         let (user, group) = self.user;
         let namespaces = self.namespaces.iter().map(|kind| json!({ "type": kind }));
         let none: [&str; 0] = [];
-        let place = |to: &str, kind: &str, options: &[&str]| json!({ "destination": to, "type": kind, "source": kind, "options": options });
+        let place = |to: &str, kind: &str, options: &[&str]| {
+            let source = kind;
+            json!({ "destination": to, "type": kind, "source": source, "options": options })
+        };
         let mut mounts = vec![
             place("/proc", "proc", &["nosuid", "noexec", "nodev"]),
             place("/dev", "tmpfs", &["nosuid", "noexec", "mode=755", "size=64k", "ro"]),

@@ -2,8 +2,8 @@
 //!
 //! Owns binding, for TCP over IPv4, IPv6 and both, and for unix sockets, whose file is removed at
 //! the end, and taking over what others bound. An [`OpenSocket`] needs no runtime, so it can be
-//! bound before there are threads; a [`ListenSocket`] is one that is accepted on; a [`Hold`] is a second
-//! hand on it, for whoever gives it to another process. Refuses to know who accepts.
+//! bound before there are threads; a [`ListenSocket`] is one that is accepted on; a [`Hold`] is a
+//! second hand on it, for whoever gives it to another process. Refuses to know who accepts.
 
 use std::fs::Permissions;
 use std::io;
@@ -294,7 +294,8 @@ impl BindError {
             ),
             io::ErrorKind::NotFound if matches!(self.addr, ListenAddr::Given(_)) => Some(
                 "the supervisor gave no socket of this name: with systemd it is \
-                 `FileDescriptorName=` of a socket unit that is `Requires=` and `After=` of the service",
+                 `FileDescriptorName=` of a socket unit that is `Requires=` and `After=` of the \
+                 service",
             ),
             io::ErrorKind::AddrNotAvailable => {
                 Some("no interface of this machine has the address; `ip addr` shows those it has")

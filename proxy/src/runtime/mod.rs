@@ -45,10 +45,11 @@ use crate::backend::TrustError;
 use crate::config::Config;
 use crate::control::Orders;
 use crate::drain::{Drain, DrainWatch};
+use crate::limit::{Memory, Panics};
 use crate::log;
 use crate::metrics::Metrics;
 use crate::net::listen::{BindError, OpenSocket};
-use crate::phase::{Phase, PhaseTeller};
+use crate::phase::{Phase, PhaseTeller, PhaseWatch};
 use crate::privilege::{ConfineError, Report};
 
 pub use addresses::Addresses;
@@ -166,16 +167,7 @@ async fn live(
         successor.take_over(&sockets, &world.current().sessions).await?;
     }
     let (orders, mut queue) = Orders::new();
-    let about = admin::About {
-        metrics: Arc::clone(&metrics),
-        phase,
-        panics,
-        memory,
-        certificates: Arc::clone(&world.common().certificates),
-        view: world.view(),
-        confinement: confinement.clone(),
-        orders,
-    };
+    let about = about(&world, phase, panics, memory, confinement.clone(), orders);
     let admin = admin.map(|socket| admin::start(socket, about)).transpose();
     let admin = admin.map_err(RunError::Admin)?;
     world.serve(draft);
@@ -223,6 +215,27 @@ fn open_admin(config: &Config, sockets: &Sockets) -> Result<Option<OpenSocket>, 
     let Some(admin) = &config.admin else { return Ok(None) };
     let socket = sockets.take_admin(&admin.listen, &config.limits.keepalive);
     socket.map(Some).map_err(|cause| RunError::Admin(AdminError::Bind(cause)))
+}
+
+/// What the admin listener tells of.
+fn about(
+    world: &World,
+    phase: PhaseWatch,
+    panics: Arc<Panics>,
+    memory: Arc<Memory>,
+    confinement: Option<Arc<Report>>,
+    orders: Orders,
+) -> admin::About {
+    admin::About {
+        metrics: Arc::clone(&world.common().metrics),
+        phase,
+        panics,
+        memory,
+        certificates: Arc::clone(&world.common().certificates),
+        view: world.view(),
+        confinement,
+        orders,
+    }
 }
 
 /// Keeps what is served current, and returns where to ask for another configuration.

@@ -1,4 +1,4 @@
-//! Upgrade after upgrade of the binary, with sessions kept here and with sessions that clients carry.
+//! Upgrade after upgrade of the binary, with sessions kept here and with those that clients carry.
 //!
 //! `PORTUNUS_TEST_UPGRADES=100` for as many as have to be a matter of course.
 

@@ -3,7 +3,7 @@
 
 use rustix::process::{DumpableBehavior, Resource, dumpable_behavior, getrlimit};
 
-use super::*;
+use super::super::*;
 
 #[tokio::test]
 async fn the_memory_of_a_launcher_is_closed_before_it_obeys() {
