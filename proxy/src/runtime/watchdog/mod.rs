@@ -235,7 +235,11 @@ mod tests {
         let lock = Arc::new(Mutex::new(()));
         let held = lock.lock().unwrap();
         let wanted = Arc::clone(&lock);
-        let task = scene.runtime.spawn(async move { drop(wanted.lock()) });
+        let task = scene.runtime.spawn(async move {
+            // A worker has a pulse once it has waited for work.
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            drop(wanted.lock());
+        });
         while scene.stalls.get() == 0 || scene.losses.load(Ordering::Relaxed) == 0 {
             thread::yield_now();
         }
