@@ -177,6 +177,21 @@ impl Line {
         }
     }
 
+    /// When it was logged, as in `2026-07-01T12:34:56.789Z`, without the day.
+    fn seconds_of_day(&self) -> f64 {
+        let time = self.field("timestamp");
+        let clock = time.split_once('T').map_or("", |(_, clock)| clock.trim_end_matches('Z'));
+        let parts = clock.split(':').map(|part| part.parse::<f64>().expect("a number"));
+        parts.fold(0.0, |sum, part| sum * 60.0 + part)
+    }
+
+    /// Seconds from each of these lines to the next.
+    pub fn gaps(lines: &[Self]) -> Vec<f64> {
+        let times: Vec<_> = lines.iter().map(Self::seconds_of_day).collect();
+        let gap = |pair: (&f64, &f64)| (pair.1 - pair.0).rem_euclid(86_400.0);
+        times.iter().zip(times.iter().skip(1)).map(gap).collect()
+    }
+
     /// Whether the message and every field are as given.
     pub fn says(&self, message: &str, fields: &[(&str, &str)]) -> bool {
         self.field("message") == message

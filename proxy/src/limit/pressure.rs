@@ -4,9 +4,8 @@
 //! [`Barometer`], which knows one thing more: an allocator keeps much of what it was given back, so
 //! that memory may look used that new connections would only fill again. Where a good part of the
 //! connections has gone since a level was entered, and not much more is in use than then, there is
-//! room, until as many have come again.
-//! Without that, a flood could leave a process that accepts nobody for ever. Refuses to know where
-//! the numbers come from. Read next: `memory`.
+//! room, until as many have come again. Without that, a flood could leave a process that accepts
+//! nobody for ever. Refuses to know where the numbers come from. Read next: `memory`.
 
 use std::num::NonZeroU64;
 

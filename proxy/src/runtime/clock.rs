@@ -28,6 +28,13 @@ pub(super) async fn watch(mut watch: DrainWatch) {
     }
 }
 
+/// What a clock of the machine shows that begins at its start.
+pub(super) fn time_of(clock: ClockId) -> Duration {
+    let now = clock_gettime(clock);
+    let nanos = u32::try_from(now.tv_nsec).unwrap_or_default();
+    Duration::new(u64::try_from(now.tv_sec).unwrap_or_default(), nanos)
+}
+
 /// Two clocks at one moment.
 struct Reading {
     wall: SystemTime,
@@ -50,10 +57,7 @@ impl Jump {
 
 impl Reading {
     fn take() -> Self {
-        let steady = clock_gettime(ClockId::Boottime);
-        let secs = u64::try_from(steady.tv_sec).unwrap_or_default();
-        let nanos = u32::try_from(steady.tv_nsec).unwrap_or_default();
-        Self { wall: SystemTime::now(), steady: Duration::new(secs, nanos) }
+        Self { wall: SystemTime::now(), steady: time_of(ClockId::Boottime) }
     }
 
     /// A jump that is worth a word; clocks that are kept in time move by less.

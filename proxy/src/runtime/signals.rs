@@ -15,7 +15,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 pub enum HangUp {
     /// The end, as of a program at a terminal that was closed.
     End,
-    /// A look at the certificates and a new file for the access log, as of a service.
+    /// A look at certificates and configuration, and a new file for the access log, as of a
+    /// service.
     Reload,
 }
 
@@ -106,5 +107,13 @@ impl Signals {
     /// The same signal and SIGUSR1, for the one who opens the files of logs anew.
     pub(super) fn take_reopen(&mut self) -> Option<[Signal; 2]> {
         self.reopen.take()
+    }
+}
+
+/// Waits for the signal, if there is one to wait for.
+pub(super) async fn heard(signal: Option<&mut Signal>) {
+    match signal {
+        Some(signal) => drop(signal.recv().await),
+        None => std::future::pending().await,
     }
 }

@@ -11,8 +11,10 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use rustix::time::{ClockId, clock_gettime};
+use rustix::time::ClockId;
 use tracing::{debug, warn};
+
+use super::clock::time_of;
 
 /// Who is told, if anybody is.
 #[derive(Debug, Default)]
@@ -78,7 +80,7 @@ impl Supervisor {
         {
             return;
         }
-        let told = socket.send_to_addr(text(notice, monotonic()).as_bytes(), addr);
+        let told = socket.send_to_addr(text(notice, time_of(ClockId::Monotonic)).as_bytes(), addr);
         match (told, notice) {
             (Ok(_), _) => debug!(?notice, "the supervisor was told"),
             // Twice a watchdog's time would be too many lines.
@@ -127,12 +129,6 @@ fn text(notice: &Notice<'_>, now: Duration) -> String {
 /// The first line of `status`: another would be another word.
 fn line(status: &str) -> &str {
     status.lines().next().unwrap_or_default()
-}
-
-fn monotonic() -> Duration {
-    let now = clock_gettime(ClockId::Monotonic);
-    let seconds = Duration::from_secs(now.tv_sec.try_into().unwrap_or_default());
-    seconds + Duration::from_nanos(now.tv_nsec.try_into().unwrap_or_default())
 }
 
 /// What a supervisor gets to take a word.

@@ -38,10 +38,8 @@ async fn a_storm_of_hang_ups_is_one_reading_a_second_and_the_last_state_wins() {
     becomes(&proxy, NAME, &issued[BATCHES - 1].leaf).await;
     let during = readings(&proxy).split_off(quiet);
     assert!((1..=6).contains(&during.len()), "{} readings: {during:?}", during.len());
-    let times: Vec<_> = during.iter().map(seconds_of_day).collect();
-    for pair in times.windows(2) {
-        let gap = (pair[1] - pair[0]).rem_euclid(86_400.0);
-        assert!(gap > 0.9, "{gap} s from one reading to the next: {times:?}");
+    for gap in Line::gaps(&during) {
+        assert!(gap > 0.9, "{gap} s from one reading to the next: {during:?}");
     }
     let grown = proxy.metric(memory, &[]).await - before;
     assert!(grown < 8.0 * 1024.0 * 1024.0, "{grown} bytes more than before the storm");
@@ -50,14 +48,4 @@ async fn a_storm_of_hang_ups_is_one_reading_a_second_and_the_last_state_wins() {
 fn readings(proxy: &Proxy) -> Vec<Line> {
     let lines = proxy.process().lines();
     lines.into_iter().filter(|line| line.says("certificates read", &[])).collect()
-}
-
-/// Of the time at which a line was logged, as in `2026-07-01T12:34:56.789Z`.
-fn seconds_of_day(line: &Line) -> f64 {
-    let time = line.field("timestamp");
-    let clock = time.split_once('T').map_or("", |(_, clock)| clock.trim_end_matches('Z'));
-    clock
-        .split(':')
-        .map(|part| part.parse::<f64>().unwrap())
-        .fold(0.0, |sum, part| sum * 60.0 + part)
 }

@@ -93,10 +93,9 @@ async fn a_storm_of_hang_ups_is_one_reading_a_second() {
         assert!(Command::new("sh").args(["-c", &batch]).status().unwrap().success());
     }
     proxy.wait_for_metric("portunus_config_generation", &[], |number| number >= 3.0).await;
-    let readings: Vec<_> = readings(&proxy).iter().map(seconds_of_day).collect();
+    let readings = readings(&proxy);
     assert!((2..=8).contains(&readings.len()), "{readings:?}");
-    for pair in readings.windows(2) {
-        let gap = (pair[1] - pair[0]).rem_euclid(86_400.0);
+    for gap in Line::gaps(&readings) {
         assert!(gap > 0.9, "{gap} s from one reading to the next: {readings:?}");
     }
     proxy.client(NAME).connect().await;
@@ -105,14 +104,4 @@ async fn a_storm_of_hang_ups_is_one_reading_a_second() {
 fn readings(proxy: &Proxy) -> Vec<Line> {
     let lines = proxy.process().lines();
     lines.into_iter().filter(|line| line.says("configuration read", &[])).collect()
-}
-
-/// Of the time at which a line was logged, as in `2026-07-01T12:34:56.789Z`.
-fn seconds_of_day(line: &Line) -> f64 {
-    let time = line.field("timestamp");
-    let clock = time.split_once('T').map_or("", |(_, clock)| clock.trim_end_matches('Z'));
-    clock
-        .split(':')
-        .map(|part| part.parse::<f64>().unwrap())
-        .fold(0.0, |sum, part| sum * 60.0 + part)
 }

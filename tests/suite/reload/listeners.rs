@@ -9,16 +9,16 @@ use tokio::net::TcpStream;
 use super::{NAME, add, builder, edit, reload};
 use crate::http::{ask, get};
 
+async fn with_little_time_to_drain() -> Proxy {
+    let builder = builder().listener(tls(NAME)).backend(echo());
+    builder.set("server.drain_timeout", "\"1s\"").start().await
+}
+
 const MORE: &str = "[listener.more]\nlisten = ['127.0.0.1:0']\nmode = 'tcp'\nbackend = 'app'\n";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_listener_that_comes_serves_and_one_that_goes_gives_its_connections_time() {
-    let proxy = builder()
-        .listener(tls(NAME))
-        .backend(echo())
-        .set("server.drain_timeout", "\"1s\"")
-        .start()
-        .await;
+    let proxy = with_little_time_to_drain().await;
     let mut before = proxy.client(NAME).connect().await;
     add(&proxy, MORE);
     reload(&proxy).await;
@@ -44,12 +44,7 @@ async fn a_listener_that_comes_serves_and_one_that_goes_gives_its_connections_ti
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_listener_that_goes_takes_along_what_began_before_it_changed() {
-    let proxy = builder()
-        .listener(tls(NAME))
-        .backend(echo())
-        .set("server.drain_timeout", "\"1s\"")
-        .start()
-        .await;
+    let proxy = with_little_time_to_drain().await;
     add(&proxy, MORE);
     reload(&proxy).await;
     let more = address_of_more(&proxy).await;

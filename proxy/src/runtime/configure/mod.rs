@@ -26,6 +26,7 @@ use crate::privilege::Report;
 
 use super::confinement::out_of_reach;
 use super::hints::Watched;
+use super::signals::heard;
 use super::supervisor::{Notice, Supervisor};
 use super::world::World;
 use told::{Outcome, Told};
@@ -118,7 +119,7 @@ impl Configure {
             let trigger = tokio::select! {
                 () = watch.leaving() => return,
                 Some(pending) = self.asks.recv() => Trigger::Ask(pending),
-                () = hung_up(hang_up.as_mut()) => Trigger::HangUp,
+                () = heard(hang_up.as_mut()) => Trigger::HangUp,
                 () = watched.arrived() => {
                     quiet.hear(Instant::now(), settle);
                     continue;
@@ -328,14 +329,6 @@ fn load(world: &World) -> Result<(Config, Told), Vec<String>> {
     let config = Config::load(Some(path)).map_err(|error| told::load_errors(&error))?;
     let told = Told::of(now.number, &now.config, &config);
     Ok((config, told))
-}
-
-/// Waits for the signal, if there is one to wait for.
-async fn hung_up(signal: Option<&mut Signal>) {
-    match signal {
-        Some(signal) => drop(signal.recv().await),
-        None => std::future::pending().await,
-    }
 }
 
 /// Orders that may wait.

@@ -27,6 +27,7 @@ use crate::metrics::ProcessMetrics;
 
 use super::generation::Generation;
 use super::hints::Watched;
+use super::signals::heard;
 use reader::{Reader, Trust};
 
 /// Has certificates read again.
@@ -78,7 +79,7 @@ impl Reloader {
             let next = due.map_or(config.poll_interval, until).min(config.poll_interval);
             let trigger = tokio::select! {
                 () = watch.finish() => return,
-                () = hung_up(hang_up.as_mut()) => Trigger::HangUp,
+                () = heard(hang_up.as_mut()) => Trigger::HangUp,
                 () = asks.notified() => Trigger::HangUp,
                 Ok(()) = self.generations.changed() => Trigger::Configured,
                 () = files.arrived() => Trigger::Hint,
@@ -172,14 +173,6 @@ fn locked(reader: &Mutex<Reader>) -> MutexGuard<'_, Reader> {
 fn until(moment: i64) -> Duration {
     let now = i64::try_from(UnixTime::now().as_secs()).unwrap_or(i64::MAX);
     Duration::from_secs(u64::try_from(moment.saturating_sub(now)).unwrap_or_default())
-}
-
-/// Waits for the signal, if there is one to wait for.
-async fn hung_up(signal: Option<&mut Signal>) {
-    match signal {
-        Some(signal) => drop(signal.recv().await),
-        None => std::future::pending().await,
-    }
 }
 
 /// How far a reading steps back: it gets a tenth of a CPU that others want as well.

@@ -91,8 +91,7 @@ fn a_socket_of_the_process_before_is_found_by_where_it_is_bound() {
     let config = config(&listen);
     let sockets = Sockets::open(&config, spare).unwrap();
     assert_eq!(sockets.taken(), [2, 3, 1]);
-    let wanted =
-        [ListenAddr::Tcp(chosen_addr), ListenAddr::Unix(path.clone()), ListenAddr::Tcp(tcp_addr)];
+    let wanted = [ListenAddr::Tcp(chosen_addr), ListenAddr::Unix(path), ListenAddr::Tcp(tcp_addr)];
     let held = sockets.held();
     assert_eq!(held.len(), 3);
     assert_eq!(taken(&sockets, &config), wanted);

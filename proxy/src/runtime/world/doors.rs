@@ -2,9 +2,9 @@
 //!
 //! Owns [`Doors`]. A door is opened once and stays open for as long as its address is configured,
 //! for whatever listener: what its connections are served as is swapped under it. It closes when
-//! nothing is accepted any more, whoever still knows of it. What a reload
-//! needs besides is opened before anything is swapped, so that an address that cannot be had
-//! changes nothing. Refuses to know how connections are served.
+//! nothing is accepted any more, whoever still knows of it. What a reload needs besides is opened
+//! before anything is swapped, so that an address that cannot be had changes nothing. Refuses to
+//! know how connections are served.
 
 use std::convert::Infallible;
 use std::io;
