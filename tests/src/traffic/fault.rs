@@ -70,9 +70,18 @@ impl Reason {
                 return known;
             }
             words.push(one.to_string());
-            chain = one.source();
+            words.dedup();
+            chain = Self::beneath(one);
         }
         Self::Failed(words.join(": "))
+    }
+
+    /// What `error` comes from. An [`io::Error`] leaves out of its sources what it was made of.
+    fn beneath<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
+        match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            Some(made_of) => Some(made_of),
+            None => error.source(),
+        }
     }
 
     fn known(error: &(dyn Error + 'static)) -> Option<Self> {
