@@ -28,7 +28,7 @@ use rustls::server::StoresServerSessions;
 use zeroize::Zeroizing;
 
 use crate::credential::{Credential, digest_bytes};
-use id::{SessionId, Use};
+use id::{Offered, SessionId, Use};
 use memory::{Exported, SessionCache};
 use shared::{Prefetched, SharedTier};
 use trace::{LookupResult, Trace};
@@ -206,6 +206,16 @@ impl ScopedStore {
     #[must_use]
     pub fn with_trace(self, trace: Arc<Trace>) -> Self {
         Self { trace: Some(trace), ..self }
+    }
+
+    /// Whether one of what is offered is there to be given out. Not counted as a look-up.
+    #[must_use]
+    pub fn knows(&self, offered: &Offered) -> bool {
+        let prefetched = self.prefetched.lock().unwrap_or_else(PoisonError::into_inner);
+        offered.ids().any(|(usage, id)| {
+            self.cache.contains(&id, self.context, usage)
+                || prefetched.holds(&id, usage, &self.context)
+        })
     }
 
     /// Forgets the session that was given out, in memory and in the shared tier, so that its client

@@ -6,8 +6,8 @@
 //! open, and nobody can tell it from a damaged one. Refuses to know where keys come from.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rustls::server::ProducesTickets;
@@ -41,6 +41,8 @@ pub struct ScopedTicketer {
     context: ContextId,
     trace: Option<Arc<Trace>>,
     opens: AtomicU8,
+    /// What was opened before rustls asks for it.
+    opened: Mutex<Vec<Opened>>,
     /// When the session of TLS 1.2 was made that this connection may resume, in seconds.
     inherited: AtomicU64,
 }
@@ -50,7 +52,28 @@ impl ScopedTicketer {
     #[must_use]
     pub fn new(keys: Arc<TicketKeys>, context: ContextId, trace: Option<Arc<Trace>>) -> Self {
         let (opens, inherited) = (AtomicU8::new(OPENS_MAX), AtomicU64::new(u64::MAX));
-        Self { keys, context, trace, opens, inherited }
+        Self { keys, context, trace, opens, opened: Mutex::default(), inherited }
+    }
+
+    /// Opens what a client offers, the first [`OPENS_MAX`] of it, before the handshake begins, and
+    /// says whether there is a session in any that may be used in this manner. rustls gets what was
+    /// found when it asks, and no ticket is opened twice.
+    #[must_use]
+    pub fn knows(&self, offered: Vec<Box<[u8]>>, usage: Use) -> bool {
+        let now = self.keys.now();
+        let opened = offered.into_iter().take(OPENS_MAX.into()).map(|ticket| {
+            let result = self.open_at(&ticket, now);
+            Opened { ticket, result }
+        });
+        let opened: Vec<_> = opened.collect();
+        let is_fit = |plain: &Zeroizing<Vec<u8>>| Use::of(plain) == Some(usage);
+        let is_any = opened.iter().any(|opened| opened.result.as_ref().is_ok_and(is_fit));
+        *self.opened() = opened;
+        is_any
+    }
+
+    fn opened(&self) -> MutexGuard<'_, Vec<Opened>> {
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A ticket of this session; `None` if it is too large, or there is no key to seal with.
@@ -137,7 +160,13 @@ impl ProducesTickets for ScopedTicketer {
     }
 
     fn decrypt(&self, cipher: &[u8]) -> Option<Vec<u8>> {
-        let opened = self.open_at(cipher, self.keys.now());
+        let mut before = self.opened();
+        let place = before.iter().position(|opened| *opened.ticket == *cipher);
+        let opened = match place.map(|place| before.swap_remove(place)) {
+            Some(opened) => opened.result,
+            None => self.open_at(cipher, self.keys.now()),
+        };
+        drop(before);
         let result = opened.as_ref().map_or_else(|result| *result, |_| LookupResult::Hit);
         self.keys.counts.note(result);
         if let Some(trace) = &self.trace {
@@ -152,6 +181,12 @@ impl fmt::Debug for ScopedTicketer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ScopedTicketer").field("context", &self.context).finish_non_exhaustive()
     }
+}
+
+/// What came of a ticket.
+struct Opened {
+    ticket: Box<[u8]>,
+    result: Result<Zeroizing<Vec<u8>>, LookupResult>,
 }
 
 /// Tickets that are opened for one connection; clients send one or two.

@@ -28,7 +28,7 @@ use portunus_certs::name::HostName;
 use tokio::time::{Instant, timeout_at};
 
 use crate::config::Limits;
-use crate::limit::{Admission, Cost};
+use crate::limit::Admission;
 use crate::metrics::Meter;
 use crate::net::Socket;
 use crate::outcome::HandshakeFailure;
@@ -37,7 +37,6 @@ pub use client::{Authentication, Unidentified};
 pub use facts::{Facts, OwnCertificate, Protocol};
 pub use refusal::tell;
 
-use hello::offer::OfferKind;
 use hello::{Hello, HelloError};
 use policy::{Choice, Policy, Refused, Terms};
 use resume::Attempt;
@@ -160,16 +159,12 @@ async fn finish(
     let attempt = match context {
         Some(context) => {
             let clients = authentication.as_ref().map_or(Anonymous, |_| Authenticated);
-            policy.resumption().prepare(&mut config, context, clients, hello.offer()).await
+            policy.resumption().prepare(&mut config, context, clients, &hello).await
         }
         None => Attempt::none(hello.offer()),
     };
     let name = hello.server_name();
-    let cost = match hello.offer().kind {
-        OfferKind::None => Cost::Full,
-        OfferKind::Psk | OfferKind::SessionId | OfferKind::Ticket => Cost::Resumed,
-    };
-    let Ok(turn) = admission.turn(cost).await else {
+    let Ok(turn) = admission.turn(attempt.cost).await else {
         socket.reset_on_close();
         return Err(Cause::SourceRate);
     };

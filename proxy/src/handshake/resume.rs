@@ -8,7 +8,7 @@
 
 use std::sync::Arc;
 
-use portunus_certs::session::id::Offered;
+use portunus_certs::session::id::{Offered, Use};
 use portunus_certs::session::memory::SessionCache;
 use portunus_certs::session::shared::{Prefetched, SharedTier};
 use portunus_certs::session::trace::{LookupResult, Trace};
@@ -17,8 +17,10 @@ use portunus_certs::tickets::{ScopedTicketer, TicketKeys};
 use rustls::ServerConfig;
 
 use crate::config::ResumptionMode;
+use crate::limit::Cost;
 use crate::metrics::NotResumed;
 
+use super::hello::Hello;
 use super::hello::offer::{OfferKind, ResumptionOffer};
 
 /// Where the sessions of a listener lie.
@@ -59,6 +61,8 @@ pub(super) enum Kept {
 pub(super) struct Attempt {
     pub(super) kept: Kept,
     offered: OfferKind,
+    /// What the handshake will cost, now that it was looked whether the session is there.
+    pub(super) cost: Cost,
     trace: Arc<Trace>,
     store: Option<Arc<ScopedStore>>,
 }
@@ -70,17 +74,22 @@ impl Resumption {
         config: &mut ServerConfig,
         context: ContextId,
         clients: Clients,
-        offer: &ResumptionOffer,
+        hello: &Hello,
     ) -> Attempt {
+        let offer = hello.offer();
         let (kept, trace) = (self.kept(clients, offer), Arc::new(Trace::default()));
-        let mut store = None;
+        let (mut store, mut is_known) = (None, false);
         match (kept, &self.tickets) {
             (Kept::WithClient, Some(tickets)) => {
                 let (tickets, trace) = (Arc::clone(tickets), Arc::clone(&trace));
-                config.ticketer = Arc::new(ScopedTicketer::new(tickets, context, Some(trace)));
+                let usage = if offer.tls13 { Use::Single } else { Use::Repeated };
+                let ticketer = ScopedTicketer::new(tickets, context, Some(trace));
+                is_known = ticketer.knows(hello.tickets(), usage);
+                config.ticketer = Arc::new(ticketer);
             }
             (Kept::Here, _) => {
                 let here = Arc::new(self.store(context, clients, offer, &trace).await);
+                is_known = here.knows(&offer.offered);
                 config.session_storage = Arc::clone(&here) as _;
                 store = Some(here);
             }
@@ -88,7 +97,9 @@ impl Resumption {
         }
         // A ticket is used once, and the connection that uses it gets the next one.
         config.send_tls13_tickets = usize::from(kept != Kept::Nowhere);
-        Attempt { kept, offered: offer.kind, trace, store }
+        // Whoever invents a session pays for the full handshake that comes of it.
+        let cost = if is_known { Cost::Resumed } else { Cost::Full };
+        Attempt { kept, offered: offer.kind, cost, trace, store }
     }
 
     /// How the session of a client that makes this offer is kept.
@@ -138,7 +149,8 @@ impl Resumption {
 impl Attempt {
     /// The attempt of a connection that keeps nothing.
     pub(super) fn none(offer: &ResumptionOffer) -> Self {
-        Self { kept: Kept::Nowhere, offered: offer.kind, trace: Arc::default(), store: None }
+        let (trace, store) = (Arc::default(), None);
+        Self { kept: Kept::Nowhere, offered: offer.kind, cost: Cost::Full, trace, store }
     }
 
     /// Forgets the session that was resumed, here and in the shared tier. Other processes may still

@@ -18,12 +18,12 @@ pub struct Admission {
     bill: Bill,
 }
 
-/// What a handshake will cost, as far as its hello tells.
+/// What a handshake will cost, as far as it is known before it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Cost {
     /// That of a full handshake.
     Full,
-    /// Next to nothing, if the session that is offered is there.
+    /// Next to nothing: the session that is offered is there.
     Resumed,
 }
 

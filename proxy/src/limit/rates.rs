@@ -1,9 +1,10 @@
 //! How many handshakes one source may cost in a second.
 //!
 //! Owns [`SourceRates`]. What counts is what costs: a full handshake, and one that fails; a client
-//! that resumes is free. Who offers a session is let try, and pays afterwards if it was not
-//! resumed; a source in deep debt is not even heard. The table is bounded, and forgets first who
-//! owes nothing. Refuses to know TLS: `handshake` says what a hello offers. Read next: `admission`.
+//! that resumes is free. Who offers a session that is there is let try, and pays afterwards if it
+//! was not resumed; a source in deep debt is not even heard. The table is bounded, and forgets
+//! first who owes nothing. Refuses to know TLS: `handshake` says what one will cost. Read next:
+//! `admission`.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};

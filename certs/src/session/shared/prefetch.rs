@@ -43,6 +43,18 @@ impl Prefetched {
         self.0.iter_mut().find_map(|found| found.take_if(is_it))
     }
 
+    /// Whether there is a session of this id, in this context, still to be given away.
+    pub(in crate::session) fn holds(
+        &self,
+        id: &SessionId,
+        usage: Use,
+        context: &ContextId,
+    ) -> bool {
+        let found = self.0.iter().flatten().find(|found| found.id == *id && found.usage == usage);
+        let session = found.and_then(|found| found.session.as_ref());
+        session.is_some_and(|session| session.context == *context)
+    }
+
     /// What came of each id that was looked up.
     pub fn results(&self) -> impl Iterator<Item = LookupResult> {
         self.0.iter().flatten().map(|found| found.result)

@@ -20,7 +20,7 @@ use crate::net::Socket;
 use crate::outcome::HandshakeFailure;
 
 use super::refusal::{alert_bytes, fatal_alert};
-use offer::ResumptionOffer;
+use offer::{OfferKind, ResumptionOffer};
 
 /// A complete ClientHello, with whatever the client sent behind it.
 pub struct Hello {
@@ -57,6 +57,14 @@ impl Hello {
     /// What the client offers to resume.
     pub fn offer(&self) -> &ResumptionOffer {
         &self.offer
+    }
+
+    /// What of it may be tickets of ours.
+    pub fn tickets(&self) -> Vec<Box<[u8]>> {
+        match self.offer.kind {
+            OfferKind::Psk | OfferKind::Ticket => offer::tickets(&self.bytes),
+            OfferKind::None | OfferKind::SessionId => Vec::new(),
+        }
     }
 
     /// All that the client has sent, as it came, for whoever is to hear it in our place.

@@ -4,6 +4,7 @@
 //! Three sites: `a.example` requires a certificate, `b.example` wants none, `c.example` takes one.
 
 mod clients;
+mod costs;
 mod hellos;
 mod introductions;
 mod offers;
@@ -17,6 +18,7 @@ use portunus_certs::client_auth::{ClientAuth, ClientAuthOptions};
 use portunus_certs::issue::{DevelopmentCa, Issued};
 use portunus_certs::session::memory::{Options, SessionCache};
 use portunus_certs::store::{CertificateStore, StoreOptions};
+use portunus_certs::tickets::{RingOptions, TicketKeys};
 use rustls::client::Resumption;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject as _;
@@ -29,7 +31,7 @@ use tokio::time::Instant;
 use super::policy::{Means, Policy};
 use super::sites::Sites;
 use super::{Arrival, Established, Facts, HandshakeError, Start, establish, resume};
-use crate::config::Config;
+use crate::config::{Config, ResumptionMode};
 use crate::limit::{Admission, Bill, HandshakeLimit};
 use crate::metrics::{Meter, Metrics};
 use crate::net::Socket;
@@ -96,6 +98,8 @@ impl Bench {
             lifetime: resumption.lifetime,
         }));
         let listener = &config.listeners[0];
+        let clock = Arc::new(rustls::time_provider::DefaultTimeProvider);
+        let tickets = TicketKeys::local(RingOptions::default(), clock).unwrap();
         let means = Means {
             certificates: &Arc::new(certificates),
             client_auths: &client_auths,
@@ -104,7 +108,7 @@ impl Bench {
                 mode: resumption.mode,
                 sessions,
                 shared: None,
-                tickets: None,
+                tickets: (resumption.mode == ResumptionMode::Tickets).then(|| Arc::new(tickets)),
             },
         };
         let policy = Policy::new(listener, Arc::new(Sites::new(&listener.sites)), means).unwrap();
@@ -143,7 +147,8 @@ impl Bench {
 
     /// What the handshake on `socket` comes to; then the connection ends.
     async fn serve(&self, socket: UnixStream) -> Result<Facts, HandshakeError> {
-        let Arrival::Established(Established { mut stream, facts }) = self.meet(socket).await?
+        let Arrival::Established(Established { mut stream, facts }) =
+            self.meet(socket, Bill::default()).await?
         else {
             unreachable!("no site passes anything through");
         };
@@ -151,15 +156,15 @@ impl Bench {
         Ok(facts)
     }
 
-    /// What the ClientHello on `socket` comes to.
-    async fn meet(&self, socket: UnixStream) -> Result<Arrival, HandshakeError> {
+    /// What the ClientHello on `socket` comes to, if its client pays this `bill`.
+    async fn meet(&self, socket: UnixStream, bill: Bill) -> Result<Arrival, HandshakeError> {
         let meter = Arc::new(Meter::new(&self.metrics.listener("web").bytes));
         let limits = &self.config.limits;
         let socket = Socket::Unix(socket);
         let start = Start { socket, early: Vec::new(), protocol: None, at: Instant::now() };
         let gauge = self.metrics.process().handshakes_pending;
         let permit = HandshakeLimit::new(9, 9, gauge).admit(None).unwrap();
-        let mut admission = Admission::new(permit, Bill::default());
+        let mut admission = Admission::new(permit, bill);
         let establish = establish(start, &self.policy, limits, &mut admission, meter);
         Box::pin(establish).await
     }

@@ -31,7 +31,7 @@ impl Bench {
                 tokio::task::yield_now().await;
             }
         };
-        let (arrival, ()) = tokio::join!(Box::pin(self.meet(ours)), speak);
+        let (arrival, ()) = tokio::join!(Box::pin(self.meet(ours, Bill::default())), speak);
         arrival
     }
 }
@@ -124,8 +124,10 @@ async fn beside_what_passes_through_nothing_is_let_in_that_would_not_be_otherwis
     ] {
         let (ours, theirs) = UnixStream::pair().unwrap();
         let client = bench.offering(name, offered);
-        let (arrival, told) =
-            tokio::join!(Box::pin(bench.meet(ours)), Box::pin(talk(theirs, client)));
+        let (arrival, told) = tokio::join!(
+            Box::pin(bench.meet(ours, Bill::default())),
+            Box::pin(talk(theirs, client))
+        );
         assert_eq!(arrival.unwrap_err().failure(), failure, "{name} {offered:?}");
         let alert = match failure {
             HandshakeFailure::NoAlpn => rustls::AlertDescription::NoApplicationProtocol,

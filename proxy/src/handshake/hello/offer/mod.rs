@@ -1,7 +1,7 @@
 //! What a ClientHello offers for resumption, before rustls asks for it.
 //!
-//! Owns a second, small parser of ClientHellos, whose answer is only ever a question to the shared
-//! store: rustls decides what is resumed, and asks for nothing that it did not read itself. It is
+//! Owns a second, small parser of ClientHellos, whose answer is only ever a question to the stores
+//! of sessions: rustls decides what is resumed, and asks for nothing that it did not read itself. It is
 //! total, and whatever it finds strange is an empty offer, so that a disagreement with rustls costs
 //! a full handshake and nothing else. At most two ids are looked up for one hello, and none for
 //! what a client puts there at random (the session id of a TLS 1.3 client), so that nobody can make
@@ -10,6 +10,7 @@
 use std::borrow::Cow;
 
 use portunus_certs::session::id::{Offered, SessionId};
+use portunus_certs::tickets::OPENS_MAX;
 
 /// What a client offers to resume.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -47,6 +48,17 @@ impl ResumptionOffer {
             .and_then(|message| Fields::read(message.get(HEAD_BYTES..)?)?.offer())
             .unwrap_or_default()
     }
+}
+
+/// What of a ClientHello may be tickets of ours, of which the first are copied: of the others
+/// nothing is known before rustls asks.
+#[must_use]
+pub fn tickets(records: &[u8]) -> Vec<Box<[u8]>> {
+    let offered = message(records).and_then(|message| {
+        let fields = Fields::read(message.get(HEAD_BYTES..)?)?;
+        Some(fields.tickets()?.into_iter().map(Box::from).collect())
+    });
+    offered.unwrap_or_default()
 }
 
 /// The ClientHello with its head, put together from its fragments (RFC 8446 §5.1). What stands
@@ -144,8 +156,29 @@ impl<'a> Fields<'a> {
         Some(())
     }
 
+    fn is_tls13(&self) -> bool {
+        self.versions.chunks_exact(2).any(|version| version == TLS_1_3)
+    }
+
+    /// The tickets, if the client would resume from one.
+    fn tickets(&self) -> Option<Vec<&'a [u8]>> {
+        if !self.is_tls13() {
+            return Some(Vec::from([self.ticket]));
+        }
+        if !self.key_exchanges.contains(&PSK_DHE_KE) {
+            return None;
+        }
+        let mut identities = Cursor(Cursor(self.psk?).vector16()?);
+        let mut tickets = Vec::new();
+        while !identities.is_empty() && tickets.len() < usize::from(OPENS_MAX) {
+            tickets.push(identities.vector16()?);
+            identities.take(AGE_BYTES)?;
+        }
+        Some(tickets)
+    }
+
     fn offer(self) -> Option<ResumptionOffer> {
-        let tls13 = self.versions.chunks_exact(2).any(|version| version == TLS_1_3);
+        let tls13 = self.is_tls13();
         match (tls13, self.psk) {
             (true, Some(psk)) => self.pre_shared_keys(psk),
             // The session id of such a client is a random one (RFC 8446 appendix D.4), its ticket
