@@ -108,6 +108,11 @@ pub fn promtool() -> Option<Foreign> {
     find("promtool", "--version")
 }
 
+/// Whether `prometheus` is here; [`crate::prometheus`] runs it.
+pub fn prometheus() -> bool {
+    find("prometheus", "--version").is_some()
+}
+
 /// The Python that has the schemas of Kubernetes, if it is here: `.ci/run` makes it.
 pub fn python_of_manifests() -> Option<Foreign> {
     find("python-of-manifests", "--version")

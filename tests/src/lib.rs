@@ -34,6 +34,7 @@ pub mod foreign;
 mod http1;
 pub mod peers;
 mod process;
+pub mod prometheus;
 mod proxy;
 pub mod redis;
 mod reserved;

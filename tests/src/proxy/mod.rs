@@ -20,7 +20,8 @@ use crate::client::Client;
 use crate::http1::Response;
 use crate::process::{Line, Process, command};
 use crate::wait::{eventually, within};
-use builder::{Builder, TOKEN, run, write_and_rename};
+pub(crate) use builder::TOKEN;
+use builder::{Builder, run, write_and_rename};
 use kin::Kin;
 
 /// A proxy that runs, until it is dropped.
