@@ -13,6 +13,9 @@ ARG RUST=docker.io/library/rust:1.95-bookworm
 FROM ${RUST} AS build
 WORKDIR /source
 COPY . .
+# The commit, for portunus_build_info: --build-arg REVISION=$(git rev-parse HEAD).
+ARG REVISION=
+ENV PORTUNUS_COMMIT=${REVISION}
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/source/target \
     cargo build --locked --release --package portunus --bin portunus \

@@ -19,6 +19,19 @@ pub enum Phase {
 }
 
 impl Phase {
+    /// Every phase, in their order.
+    pub const ALL: [Self; 4] = [Self::Starting, Self::Running, Self::Leaving, Self::Draining];
+
+    /// The word in metrics and answers.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Running => "running",
+            Self::Leaving => "leaving",
+            Self::Draining => "draining",
+        }
+    }
+
     /// Whether new clients should come.
     pub fn is_ready(self) -> bool {
         self == Self::Running

@@ -41,6 +41,8 @@ mod lifecycle;
 #[cfg(test)]
 mod machine;
 #[cfg(test)]
+mod metrics;
+#[cfg(test)]
 mod overload;
 #[cfg(test)]
 mod peers;

@@ -7,10 +7,6 @@ use prometheus::{
 
 use super::create::Create;
 use super::forget::Forget as _;
-use super::handles::{
-    BackendMetrics, Counters, Gauges, Histograms, ListenerMetrics, Pairs, ProcessMetrics,
-};
-use super::process::Usage;
 
 /// A family as the reference shows it and the registry gets it.
 pub(super) struct Family {
@@ -34,7 +30,7 @@ macro_rules! families {
         $field:ident: $type:ident, $kind:expr, $name:literal, [$($label:literal),*], $help:literal;
     )+) => {
         /// The vectors, from which handles are resolved.
-        pub(super) struct Families { $($field: $type,)+ }
+        pub(super) struct Families { $(pub(super) $field: $type,)+ }
 
         /// Every family, in the order of the reference.
         pub(super) const TABLE: &[Family] = &[
@@ -64,12 +60,21 @@ macro_rules! families {
 }
 
 families! {
-    build_info: IntGaugeVec, Kind::Gauge, "portunus_build_info", ["version", "tls"],
-        "Always 1; the labels say which version runs and which TLS library it has.";
+    build_info: IntGaugeVec, Kind::Gauge, "portunus_build_info", ["version", "commit", "tls"],
+        "Always 1; the labels say which version runs, which commit it was built of, as far as that \
+        was known, and which TLS library it has.";
+    phase: IntGaugeVec, Kind::Gauge, "portunus_phase", ["phase"],
+        "1 for the phase that the process is in, 0 for all others: starting, running, leaving, \
+        draining.";
+    workers: IntGauge, Kind::Gauge, "portunus_workers", [],
+        "Threads that serve; together they can use as many processors.";
     connections: IntCounterVec, Kind::Counter, "portunus_connections_total", ["listener"],
         "Connections accepted.";
     connections_active: IntGaugeVec, Kind::Gauge, "portunus_connections_active", ["listener"],
         "Connections open now, including those in their handshake.";
+    connections_limit: IntGauge, Kind::Gauge, "portunus_connections_limit", [],
+        "Connections that may be open at once, by `server.max_connections` or by the number of \
+        file descriptors.";
     connections_closed: IntCounterVec, Kind::Counter, "portunus_connections_closed_total",
         ["listener", "reason"], "Connections ended, by reason.";
     connection_duration: HistogramVec, Kind::Histogram(CONNECTION_SECONDS),
@@ -103,6 +108,8 @@ families! {
         accepted (an address), local and unknown (none) are served, all others closed.";
     handshakes_pending: IntGauge, Kind::Gauge, "portunus_handshakes_pending", [],
         "Handshakes going on now.";
+    handshakes_limit: IntGauge, Kind::Gauge, "portunus_handshakes_limit", [],
+        "Handshakes that may go on at once, and as many dialogues before TLS: `limits.handshakes`.";
     dialogues_pending: IntGauge, Kind::Gauge, "portunus_starttls_pending", [],
         "Dialogues before TLS going on now.";
     tasks: IntGauge, Kind::Gauge, "portunus_tasks", [],
@@ -115,8 +122,9 @@ families! {
         "Workers that get nowhere now.";
     resumption_lookups: IntCounterVec, Kind::Counter, "portunus_resumption_lookups_total",
         ["tier", "result"], "Look-ups of sessions that clients offered, by tier and result.";
-    resumption_shared_up: IntGauge, Kind::Gauge, "portunus_resumption_shared_up", [],
-        "1 while the shared tier is used, 0 while it is away and memory alone serves.";
+    resumption_shared_up: IntGaugeVec, Kind::Gauge, "portunus_resumption_shared_up", [],
+        "1 while the shared tier is used, 0 while it is away and memory alone serves; absent \
+        without one.";
     resumption_shared_stored: IntCounter, Kind::Counter,
         "portunus_resumption_shared_stored_total", [], "Sessions handed over to the shared tier.";
     resumption_shared_dropped: IntCounter, Kind::Counter,
@@ -130,14 +138,21 @@ families! {
         "Failures of the shared tier, by kind; clients notice none of them.";
     ticket_key_age: Gauge, Kind::Gauge, "portunus_ticket_key_age_seconds", [],
         "Since when the ticket key in use has sealed tickets; absent or 0 without tickets.";
+    ticket_key_rotation: GaugeVec, Kind::Gauge, "portunus_ticket_key_rotation_seconds", [],
+        "For how long a ticket key shall seal; absent without tickets, and where a file says which \
+        keys there are.";
     sessions: IntGauge, Kind::Gauge, "portunus_sessions", [],
         "Sessions in the memory tier.";
     session_bytes: IntGauge, Kind::Gauge, "portunus_session_bytes", [],
         "Bytes that the memory tier accounts for its sessions.";
+    session_limit: IntGauge, Kind::Gauge, "portunus_session_limit_bytes", [],
+        "Bytes that the memory tier may have: `resumption.memory`.";
     session_evictions: IntCounter, Kind::Counter, "portunus_session_evictions_total", [],
         "Sessions that made room for newer ones before they expired.";
     certificate_not_after: GaugeVec, Kind::Gauge, "portunus_certificate_not_after_seconds",
         ["certificate"], "End of validity of a loaded certificate, in seconds since 1970.";
+    certificate_not_before: GaugeVec, Kind::Gauge, "portunus_certificate_not_before_seconds",
+        ["certificate"], "Begin of validity of a loaded certificate, in seconds since 1970.";
     staple_next_update: GaugeVec, Kind::Gauge,
         "portunus_certificate_staple_next_update_seconds", ["certificate"],
         "Until when the OCSP staple of a loaded certificate is sent, in seconds since 1970.";
@@ -170,6 +185,10 @@ families! {
     config_reload_success: Gauge, Kind::Gauge,
         "portunus_config_last_reload_success_timestamp_seconds", [],
         "When the configuration was last read without an error, in seconds since 1970.";
+    config_reload_successful: IntGauge, Kind::Gauge,
+        "portunus_config_last_reload_successful", [],
+        "1 if the configuration that was read last is in use, 0 if it was rejected and the one of \
+        before stays.";
     config_generation: IntGauge, Kind::Gauge, "portunus_config_generation", [],
         "Number of the configuration in use, counted from 1 at start.";
     http_requests: IntCounterVec, Kind::Counter, "portunus_http_requests_total",
@@ -184,6 +203,11 @@ families! {
     backend_connections_active: IntGaugeVec, Kind::Gauge,
         "portunus_backend_connections_active", ["backend"],
         "Connections open to a backend, including those that wait in the pool.";
+    backend_connections_limit: IntGaugeVec, Kind::Gauge, "portunus_backend_connections_limit",
+        ["backend"], "Connections that the endpoints of a backend may have together: \
+        `max_connections` for each address.";
+    backend_responses: IntCounterVec, Kind::Counter, "portunus_backend_responses_total",
+        ["backend", "code"], "Responses that endpoints of a backend gave, by class of status.";
     backend_connect_duration: HistogramVec, Kind::Histogram(CONNECT_SECONDS),
         "portunus_backend_connect_duration_seconds", ["backend"],
         "Time to connect to an endpoint.";
@@ -249,113 +273,6 @@ families! {
         "When the process started, in seconds since 1970.";
     process_threads: IntGauge, Kind::Gauge, "process_threads", [],
         "Threads of the process.";
-}
-
-impl Families {
-    /// Lets go of the series of an endpoint.
-    pub(super) fn forget_endpoint(&self, backend: &str, endpoint: &str) {
-        // It can only fail if there is none.
-        let _ = self.endpoint_up.remove_label_values(&[backend, endpoint]);
-    }
-
-    pub(super) fn listener(&self, name: &str) -> ListenerMetrics {
-        ListenerMetrics {
-            connections: self.connections.with_label_values(&[name]),
-            connections_active: self.connections_active.with_label_values(&[name]),
-            connections_closed: Counters::resolve(&self.connections_closed, name),
-            connection_duration: self.connection_duration.with_label_values(&[name]),
-            bytes: Counters::resolve(&self.bytes, name),
-            handshakes: Pairs::resolve(&self.handshakes, name),
-            handshakes_not_resumed: Counters::resolve(&self.handshakes_not_resumed, name),
-            handshake_failures: Counters::resolve(&self.handshake_failures, name),
-            passed_through: self.passed_through.with_label_values(&[name]),
-            tls_eof_without_notify: self.tls_eof_without_notify.with_label_values(&[name]),
-            starttls: Counters::resolve(&self.starttls, name),
-            handshake_duration: Histograms::resolve(&self.handshake_duration, name),
-            key_exchanges: Counters::resolve(&self.key_exchanges, name),
-            ciphers: Counters::resolve(&self.ciphers, name),
-            proxy_headers: Counters::resolve(&self.proxy_headers, name),
-            http_requests: Pairs::resolve(&self.http_requests, name),
-            http_rejects: Counters::resolve(&self.http_rejects, name),
-            http2_defences: Counters::resolve(&self.http2_defences, name),
-        }
-    }
-
-    pub(super) fn backend(&self, name: &str) -> BackendMetrics {
-        BackendMetrics {
-            name: name.into(),
-            connections_active: self.backend_connections_active.with_label_values(&[name]),
-            connect_duration: self.backend_connect_duration.with_label_values(&[name]),
-            errors: Counters::resolve(&self.backend_errors, name),
-            retries: self.backend_retries.with_label_values(&[name]),
-            tls_handshakes: Counters::resolve(&self.backend_tls_handshakes, name),
-            proxy_tlvs_omitted: self.proxy_tlvs_omitted.with_label_values(&[name]),
-            tls_eof_without_notify: self.backend_tls_eof_without_notify.with_label_values(&[name]),
-            request_duration: self.http_request_duration.with_label_values(&[name]),
-            endpoint_up: self.endpoint_up.clone(),
-            credential_not_after: self.backend_credential_not_after.clone(),
-            crl_next_update: self.crl_next_update.clone(),
-            endpoints: Gauges::resolve(&self.endpoints, name),
-            ejections: self.backend_ejections.with_label_values(&[name]),
-            health_checks: Counters::resolve(&self.health_checks, name),
-            resolutions: Counters::resolve(&self.backend_resolutions, name),
-            resolve_age: self.backend_resolve_age.with_label_values(&[name]),
-        }
-    }
-
-    pub(super) fn process(&self) -> ProcessMetrics {
-        ProcessMetrics {
-            build_info: self.build_info.clone(),
-            handshakes_pending: self.handshakes_pending.clone(),
-            dialogues_pending: self.dialogues_pending.clone(),
-            tasks: self.tasks.clone(),
-            drain_forced: self.drain_forced.clone(),
-            worker_stalls: self.worker_stalls.clone(),
-            workers_stalled: self.workers_stalled.clone(),
-            limit_hits: Counters::resolve_plain(&self.limit_hits),
-            memory_pressure: self.memory_pressure.clone(),
-            memory_used: self.memory_used.clone(),
-            memory_available: self.memory_available.clone(),
-            panics: self.panics.clone(),
-            log_dropped: self.log_dropped.clone(),
-            log_suppressed: self.log_suppressed.clone(),
-            resumption_lookups: self.resumption_lookups.clone(),
-            resumption_shared_up: self.resumption_shared_up.clone(),
-            resumption_shared_stored: self.resumption_shared_stored.clone(),
-            resumption_shared_dropped: self.resumption_shared_dropped.clone(),
-            resumption_shared_lost: self.resumption_shared_lost.clone(),
-            resumption_shared_errors: self.resumption_shared_errors.clone(),
-            ticket_key_age: self.ticket_key_age.clone(),
-            sessions: self.sessions.clone(),
-            session_bytes: self.session_bytes.clone(),
-            session_evictions: self.session_evictions.clone(),
-            certificate_not_after: self.certificate_not_after.clone(),
-            staple_next_update: self.staple_next_update.clone(),
-            certificates: self.certificates.clone(),
-            certificate_watch_mode: self.certificate_watch_mode.clone(),
-            certificate_watch_overflows: self.certificate_watch_overflows.clone(),
-            client_auth_reloads: self.client_auth_reloads.clone(),
-            crl_next_update: self.crl_next_update.clone(),
-            certificate_reloads: self.certificate_reloads.clone(),
-            certificate_reload_success: self.certificate_reload_success.clone(),
-            config_generation: self.config_generation.clone(),
-            upgrades: self.upgrades.clone(),
-            config_reloads: self.config_reloads.clone(),
-            config_reload_success: self.config_reload_success.clone(),
-        }
-    }
-
-    /// Reads what the system knows of the process; what it does not tell keeps its last value.
-    pub(super) fn read_process(&self) {
-        let Some(usage) = Usage::read() else { return };
-        self.process_cpu.inc_by((usage.cpu_seconds - self.process_cpu.get()).max(0.0));
-        self.process_open_fds.set(usage.open_fds);
-        self.process_max_fds.set(usage.max_fds);
-        self.process_resident.set(usage.resident_bytes);
-        self.process_virtual.set(usage.virtual_bytes);
-        self.process_start_time.set(usage.start_time_seconds);
-        self.process_threads.set(usage.threads);
-    }
 }
 
 /// From a resumption on the same machine to a client on a bad radio link.

@@ -4,6 +4,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use prometheus::core::{MetricVec, MetricVecBuilder};
 use prometheus::{
     Gauge, GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
 };
@@ -44,6 +45,8 @@ pub struct ListenerMetrics {
 pub struct BackendMetrics {
     pub(super) name: Arc<str>,
     pub connections_active: IntGauge,
+    pub connections_limit: IntGauge,
+    pub responses: Counters<CodeClass>,
     pub connect_duration: Histogram,
     pub errors: Counters<BackendFailure>,
     pub retries: IntCounter,
@@ -88,6 +91,10 @@ impl BackendMetrics {
 #[expect(missing_docs, reason = "the families say what each number is")]
 pub struct ProcessMetrics {
     pub build_info: IntGaugeVec,
+    pub phase: IntGaugeVec,
+    pub workers: IntGauge,
+    pub connections_limit: IntGauge,
+    pub handshakes_limit: IntGauge,
     pub handshakes_pending: IntGauge,
     pub dialogues_pending: IntGauge,
     pub tasks: IntGauge,
@@ -102,16 +109,19 @@ pub struct ProcessMetrics {
     pub log_dropped: IntCounter,
     pub log_suppressed: IntCounter,
     pub resumption_lookups: IntCounterVec,
-    pub resumption_shared_up: IntGauge,
+    pub resumption_shared_up: Occasional<IntGaugeVec>,
     pub resumption_shared_stored: IntCounter,
     pub resumption_shared_dropped: IntCounter,
     pub resumption_shared_lost: IntCounter,
     pub resumption_shared_errors: IntCounterVec,
     pub ticket_key_age: Gauge,
+    pub ticket_key_rotation: Occasional<GaugeVec>,
     pub sessions: IntGauge,
     pub session_bytes: IntGauge,
+    pub session_limit: IntGauge,
     pub session_evictions: IntCounter,
     pub certificate_not_after: GaugeVec,
+    pub certificate_not_before: GaugeVec,
     pub staple_next_update: GaugeVec,
     pub certificates: IntGaugeVec,
     pub certificate_watch_mode: IntGaugeVec,
@@ -124,6 +134,28 @@ pub struct ProcessMetrics {
     pub upgrades: IntCounterVec,
     pub config_reloads: IntCounterVec,
     pub config_reload_success: Gauge,
+    pub config_reload_successful: IntGauge,
+}
+
+/// A number that is shown only while it means something.
+#[derive(Clone, Debug)]
+pub struct Occasional<V>(V);
+
+impl<T: MetricVecBuilder> Occasional<MetricVec<T>> {
+    /// The only child of a family without labels.
+    pub(super) fn new(family: &MetricVec<T>) -> Self {
+        Self(family.clone())
+    }
+
+    /// The number, shown from now on.
+    pub fn shown(&self) -> T::M {
+        self.0.with_label_values::<&str>(&[])
+    }
+
+    /// Shows it no longer.
+    pub fn hide(&self) {
+        self.0.reset();
+    }
 }
 
 /// A counter for each member of a closed set.

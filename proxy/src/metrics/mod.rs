@@ -3,7 +3,8 @@
 //! Owns the metric families and the handles that are resolved from them once, when a listener or
 //! a backend is built, so that the path of a connection increments plain counters. Label values are
 //! closed sets or names of the configuration. Refuses to know what the numbers are of: whoever
-//! counts holds a handle. Names, help texts and labels stand in `families`; `reference` writes them
+//! counts holds a handle. Names, help texts and labels stand in `families`,
+//! which handle counts what in `resolve`; `reference` writes them
 //! down for people. Read next: `admin::metrics`, which serves them.
 
 mod create;
@@ -13,14 +14,15 @@ mod handles;
 mod labels;
 mod process;
 mod reference;
+mod resolve;
 
 use std::sync::{Mutex, PoisonError};
 
 use prometheus::{Encoder, Registry, TextEncoder};
 
 pub use handles::{
-    Active, BackendMetrics, Counters, Gauges, Histograms, ListenerMetrics, Meter, Pairs,
-    ProcessMetrics,
+    Active, BackendMetrics, Counters, Gauges, Histograms, ListenerMetrics, Meter, Occasional,
+    Pairs, ProcessMetrics,
 };
 pub use labels::{
     BackendHandshake, CheckResult, CodeClass, Direction, Group, HandshakeKind, Heard, Http2Defence,

@@ -18,6 +18,7 @@ pub mod key_files;
 mod leave;
 mod logs;
 mod memory;
+mod numbers;
 mod orphans;
 mod panics;
 pub mod reload;
@@ -248,12 +249,7 @@ fn maintain(
     watch: &DrainWatch,
 ) -> Asks {
     let common = world.common();
-    let (process, generations) = (common.metrics.process(), world.generations());
-    common.metrics.on_scrape(move || {
-        let now = Arc::clone(&generations.borrow());
-        now.sessions.show(&process);
-        now.backends.iter().for_each(|backend| backend.refresh_metrics());
-    });
+    numbers::show(world);
     let generations = world.generations();
     common.memory.on_pressure(move || {
         let now = Arc::clone(&generations.borrow());

@@ -52,7 +52,7 @@ impl Resumption {
             },
             "shared": shared.map(|store| json!({
                 "store": store,
-                "up": process.resumption_shared_up.get() == 1,
+                "up": process.resumption_shared_up.shown().get() == 1,
                 "stored": process.resumption_shared_stored.get(),
                 "dropped": process.resumption_shared_dropped.get(),
                 "lookups": self.lookups(Tier::Shared),

@@ -75,6 +75,9 @@ impl Backend {
 
     /// Has the metrics say what they can only say when they are asked.
     pub fn refresh_metrics(&self) {
+        let room = self.members.config().pool.connections_max;
+        let limit = room.saturating_mul(self.members.all().len());
+        self.metrics.connections_limit.set(i64::try_from(limit).unwrap_or(i64::MAX));
         if let Some(age) = self.members.ledger().age(Instant::now()) {
             self.metrics.resolve_age.set(age.as_secs_f64());
         }

@@ -24,7 +24,7 @@ use crate::backend::{
 };
 use crate::body::Incoming;
 use crate::forward::header::{self, Protocol, Refusal};
-use crate::metrics::HttpReject;
+use crate::metrics::{CodeClass, HttpReject};
 use crate::outcome::BackendFailure;
 
 impl Forwarding {
@@ -36,6 +36,7 @@ impl Forwarding {
         let (response, lease) = self.send(self.route.response_head_timeout, in_flight).await?;
         let metrics = self.backend.metrics();
         metrics.request_duration.observe(self.start.elapsed().as_secs_f64());
+        metrics.responses.of(CodeClass::of(response.status().as_u16())).inc();
         if in_flight.interims.as_ref().is_some_and(|interims| interims.are_too_many()) {
             lease.note(Verdict::Failed);
             self.report(BackendFailure::BadResponse, &InterimStorm);

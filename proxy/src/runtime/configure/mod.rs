@@ -246,6 +246,8 @@ impl Configure {
         let process = self.world.common().metrics.process();
         let result = told.outcome.label();
         process.config_reloads.with_label_values(&[result]).inc();
+        let is_in_use = told.outcome != Outcome::Rejected;
+        process.config_reload_successful.set(i64::from(is_in_use));
         if told.outcome == Outcome::Rejected {
             for why in &told.errors {
                 error!(error = why, "the configuration is rejected");

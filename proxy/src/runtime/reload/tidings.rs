@@ -27,7 +27,9 @@ use crate::metrics::ProcessMetrics;
 #[derive(Debug)]
 pub(super) struct Tidings {
     metrics: ProcessMetrics,
-    /// The end of validity of each certificate that has a gauge.
+    /// The begin of validity of each certificate that has a gauge.
+    begins: HashMap<Arc<str>, i64>,
+    /// The end of validity of each of these.
     ends: HashMap<Arc<str>, i64>,
     /// The end of the staple of each of these that has one.
     staple_ends: HashMap<Arc<str>, i64>,
@@ -41,6 +43,7 @@ impl Tidings {
     pub(super) fn new(metrics: ProcessMetrics) -> Self {
         Self {
             metrics,
+            begins: HashMap::new(),
             ends: HashMap::new(),
             staple_ends: HashMap::new(),
             reminded: None,
@@ -177,6 +180,8 @@ impl Tidings {
         }
         let index = store.load();
         let shown = || index.soonest().take(EXPIRIES_SHOWN_MAX);
+        let begins = shown().map(|c| (Arc::clone(c.label()), c.not_before())).collect();
+        show(&self.metrics.certificate_not_before, &mut self.begins, begins);
         let ends = shown().map(|c| (Arc::clone(c.label()), c.not_after())).collect();
         show(&self.metrics.certificate_not_after, &mut self.ends, ends);
         let staple_end = |c: &Arc<Credential>| Some((c.label().clone(), c.staple()?.next_update));
@@ -225,5 +230,5 @@ impl<T: Display> Display for Shown<T> {
 /// How often somebody is told again.
 const REMIND_INTERVAL: Duration = Duration::from_secs(300);
 
-/// Certificates whose expiry is shown as a metric: those that expire first.
+/// Certificates whose validity is shown as a metric: those that expire first.
 const EXPIRIES_SHOWN_MAX: usize = 1000;

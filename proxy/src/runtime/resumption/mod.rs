@@ -52,6 +52,11 @@ struct Store {
 }
 
 impl Sessions {
+    /// Whether clients can carry sessions.
+    pub(super) fn seals_tickets(&self) -> bool {
+        self.tickets.is_some()
+    }
+
     /// Opens what `config` asks for; the store itself is not asked yet. What `before` has is kept,
     /// as far as that is possible: whatever is kept keeps its sessions and its keys.
     pub(super) fn open(

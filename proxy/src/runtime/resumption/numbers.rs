@@ -26,8 +26,9 @@ impl Sessions {
     pub(in crate::runtime) fn show(&self, process: &ProcessMetrics) {
         let shown = &*self.shown;
         shown.memory(process, &self.memory);
-        if let Some(store) = &self.store {
-            store.shown.shared(process, &store.tier);
+        match &self.store {
+            Some(store) => store.shown.shared(process, &store.tier),
+            None => process.resumption_shared_up.hide(),
         }
         if let Some(tickets) = &self.tickets {
             shown.tickets(process, tickets);
@@ -61,7 +62,7 @@ impl Shown {
 
     fn shared(&self, process: &ProcessMetrics, shared: &Arc<SharedTier>) {
         let stats = shared.stats();
-        process.resumption_shared_up.set(i64::from(!stats.is_open));
+        process.resumption_shared_up.shown().set(i64::from(!stats.is_open));
         self.grow(("shared", "lost"), &process.resumption_shared_lost, stats.unknown);
         self.grow(("shared", "stored"), &process.resumption_shared_stored, stats.stored);
         self.grow(("shared", "dropped"), &process.resumption_shared_dropped, stats.queue_dropped);

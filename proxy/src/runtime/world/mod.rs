@@ -92,7 +92,6 @@ impl World {
         watch: &DrainWatch,
     ) -> Result<(Self, Draft, ReloadReport), RunError> {
         let process = metrics.process();
-        process.build_info.with_label_values(&[env!("CARGO_PKG_VERSION"), "rustls+aws-lc"]).set(1);
         let (access, writer) = logs::open(config, metrics)?;
         let (certificates, report) = CertificateStore::open(store_options(config), UnixTime::now());
         let limits = &config.limits;
@@ -144,6 +143,11 @@ impl World {
     /// What is served now.
     pub(super) fn current(&self) -> Arc<Generation> {
         Arc::clone(&self.current.borrow())
+    }
+
+    /// Where the process stands.
+    pub(super) fn phase(&self) -> PhaseWatch {
+        self.phase.clone()
     }
 
     /// What is told of it.
