@@ -1,11 +1,11 @@
 //! The numbers that Prometheus reads.
 //!
-//! Owns the metric families and the handles that are resolved from them once, when a listener or
-//! a backend is built, so that the path of a connection increments plain counters. Label values are
+//! Owns the metric families and the handles that are resolved from them once, when a listener or a
+//! backend is built, so that the path of a connection increments plain counters. Label values are
 //! closed sets or names of the configuration. Refuses to know what the numbers are of: whoever
-//! counts holds a handle. Names, help texts and labels stand in `families`,
-//! which handle counts what in `resolve`; `reference` writes them
-//! down for people. Read next: `admin::metrics`, which serves them.
+//! counts holds a handle. Names, help texts and labels stand in `families`, which handle counts
+//! what in `resolve`; `reference` writes them down for people. Read next: `admin::metrics`, which
+//! serves them.
 
 mod create;
 mod families;

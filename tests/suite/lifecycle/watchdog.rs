@@ -36,9 +36,13 @@ async fn a_worker_that_spins_or_blocks_is_told_of_and_ends_the_process() {
 async fn without_a_limit_a_worker_is_waited_for() {
     let proxy = service("0s").start().await;
     let stuck = hold_up(&proxy, "block");
-    // The other worker serves on.
+    // The other worker serves on, but for what the one that is stuck was about to begin with.
     let client = proxy.client(NAME);
-    eventually("service by the other worker", async || client.try_connect().await.ok()).await;
+    let attempt = async || {
+        let attempt = timeout(Duration::from_secs(2), client.try_connect());
+        attempt.await.ok().and_then(Result::ok)
+    };
+    eventually("service by the other worker", attempt).await;
     assert_eq!(proxy.metric("portunus_worker_stalls_total", &[]).await, 0.0);
     assert_eq!(proxy.admin("/livez").await.status, 200);
     stuck.abort();

@@ -1,11 +1,11 @@
 //! What a ClientHello offers for resumption, before rustls asks for it.
 //!
 //! Owns a second, small parser of ClientHellos, whose answer is only ever a question to the stores
-//! of sessions: rustls decides what is resumed, and asks for nothing that it did not read itself. It is
-//! total, and whatever it finds strange is an empty offer, so that a disagreement with rustls costs
-//! a full handshake and nothing else. At most two ids are looked up for one hello, and none for
-//! what a client puts there at random (the session id of a TLS 1.3 client), so that nobody can make
-//! the store work for free. Refuses to know the store. Read next: `policy`.
+//! of sessions: rustls decides what is resumed, and asks for nothing that it did not read itself.
+//! It is total, and whatever it finds strange is an empty offer, so that a disagreement with rustls
+//! costs a full handshake and nothing else. At most two ids are looked up for one hello, and none
+//! for what a client puts there at random (the session id of a TLS 1.3 client), so that nobody can
+//! make the store work for free. Refuses to know the store. Read next: `policy`.
 
 use std::borrow::Cow;
 
