@@ -2,8 +2,9 @@
 //!
 //! Owns a thread with a runtime of its own, so that it answers while the data plane is overloaded.
 //! What it answers, and to whom, is in `page`; what it tells, in `status`; how that looks to
-//! people, in `html`. Refuses to know connections.
+//! people, in `html`; in which format metrics are told, in `accept`. Refuses to know connections.
 
+mod accept;
 mod html;
 mod page;
 mod query;

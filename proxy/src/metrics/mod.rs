@@ -4,10 +4,11 @@
 //! backend is built, so that the path of a connection increments plain counters. Label values are
 //! closed sets or names of the configuration. Refuses to know what the numbers are of: whoever
 //! counts holds a handle. Names, help texts and labels stand in `families`, which handle counts
-//! what in `resolve`; `reference` writes them down for people. Read next: `admin::metrics`, which
-//! serves them.
+//! what in `resolve`; `reference` writes them down for people, `exposition` for scrapers. Read
+//! next: `admin::page`, which serves them.
 
 mod create;
+mod exposition;
 mod families;
 mod forget;
 mod handles;
@@ -18,8 +19,9 @@ mod resolve;
 
 use std::sync::{Mutex, PoisonError};
 
-use prometheus::{Encoder, Registry, TextEncoder};
+use prometheus::Registry;
 
+pub use exposition::Exposition;
 pub use handles::{
     Active, BackendMetrics, Counters, Gauges, Histograms, ListenerMetrics, Meter, Occasional,
     Pairs, ProcessMetrics,
@@ -47,6 +49,7 @@ impl Metrics {
     pub fn new() -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
         let families = Families::register(&registry)?;
+        families.begin();
         Ok(Self { registry, families, refreshers: Mutex::default() })
     }
 
@@ -97,13 +100,11 @@ impl Metrics {
         }
     }
 
-    /// The exposition in Prometheus' text format 0.0.4.
-    pub fn encode(&self) -> Result<Vec<u8>, prometheus::Error> {
+    /// Everything, as it is now.
+    pub fn encode(&self, exposition: Exposition) -> String {
         self.families.read_process();
         self.refresh();
-        let mut text = Vec::new();
-        TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
-        Ok(text)
+        exposition.write(&self.registry.gather())
     }
 }
 
@@ -120,7 +121,7 @@ mod tests {
     #[test]
     fn what_is_gone_is_not_shown_any_more_and_begins_anew_if_it_comes_back() {
         let metrics = Metrics::new().unwrap();
-        let shown = || String::from_utf8(metrics.encode().unwrap()).unwrap();
+        let shown = || metrics.encode(Exposition::Text);
         for name in ["web", "mail"] {
             metrics.listener(name).connections.inc();
             metrics.backend(name).endpoint_up("h:1").set(1);

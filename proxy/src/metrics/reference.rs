@@ -24,9 +24,10 @@ pub fn reference() -> String {
 const HEAD: &str = "\
 # Metrics
 
-What `GET /metrics` on the admin listener shows, in Prometheus' text format. Times are in seconds,
-sizes in bytes. Label values are closed sets or names from the configuration, never a server name,
-a host, a path or an address of a client, so the number of series does not depend on traffic.
+What `GET /metrics` on the admin listener shows, in Prometheus' text format or, to whoever asks for
+it, as OpenMetrics 1.0. Times are in seconds, sizes in bytes. Label values are closed sets or names
+from the configuration, never a server name, a host, a path or an address of a client, so the number
+of series does not depend on traffic.
 
 | name | kind | labels | meaning |
 |---|---|---|---|

@@ -11,6 +11,22 @@ use super::handles::{
 use super::process::Usage;
 
 impl Families {
+    /// Has counters stand at zero that could first be seen at one, where nobody sees them rise.
+    pub(super) fn begin(&self) {
+        let results: [(_, &[&str]); 4] = [
+            (&self.certificate_reloads, &["changed", "partial", "unchanged"]),
+            (&self.client_auth_reloads, &["changed", "failed", "unchanged"]),
+            (&self.config_reloads, &["changed", "rejected", "unchanged"]),
+            (&self.upgrades, &["done", "failed", "refused", "rolled_back"]),
+        ];
+        for (family, results) in results {
+            for result in results {
+                // To resolve it is enough.
+                let _ = family.with_label_values(&[result]);
+            }
+        }
+    }
+
     /// Lets go of the series of an endpoint.
     pub(super) fn forget_endpoint(&self, backend: &str, endpoint: &str) {
         // It can only fail if there is none.

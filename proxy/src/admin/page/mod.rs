@@ -19,10 +19,9 @@ use serde_json::{Value, json};
 
 use crate::backend::Draining;
 use crate::control::{Order, Verdict};
-use crate::log::Chain;
 use crate::phase::Phase;
 
-use super::{About, html, query, status};
+use super::{About, accept, html, query, status};
 
 /// What the paths answer from.
 #[derive(Debug)]
@@ -112,7 +111,7 @@ impl Pages {
             "/readyz" if self.about.is_ready() => text(StatusCode::OK, "ready\n"),
             "/readyz" => text(StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
             _ if !self.has_token(headers) => unauthorized(),
-            "/metrics" => self.metrics(),
+            "/metrics" => self.metrics(headers),
             "/status" => self.status(),
             "/" => self.page(),
             _ => text(StatusCode::NOT_FOUND, PATHS),
@@ -153,16 +152,10 @@ impl Pages {
         }
     }
 
-    fn metrics(&self) -> Response<Full<Bytes>> {
-        match self.about.metrics.encode() {
-            Ok(exposition) => {
-                respond(StatusCode::OK, prometheus::TEXT_FORMAT, Bytes::from(exposition))
-            }
-            Err(error) => {
-                tracing::error!(error = %Chain(&error), "metrics cannot be encoded");
-                text(StatusCode::INTERNAL_SERVER_ERROR, "metrics cannot be encoded\n")
-            }
-        }
+    fn metrics(&self, headers: &HeaderMap) -> Response<Full<Bytes>> {
+        let exposition = accept::exposition(headers);
+        let text = self.about.metrics.encode(exposition);
+        respond(StatusCode::OK, exposition.content_type(), Bytes::from(text))
     }
 
     fn page(&self) -> Response<Full<Bytes>> {

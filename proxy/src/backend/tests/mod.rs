@@ -13,7 +13,7 @@ use tokio::net::{TcpListener, UnixListener};
 use super::*;
 use crate::config::Balance;
 use crate::drain::Drain;
-use crate::metrics::Metrics;
+use crate::metrics::{Exposition, Metrics};
 use crate::net::Socket;
 use crate::proxy_protocol::Introduction;
 
@@ -44,7 +44,7 @@ fn config(endpoints: &[String], balance: Balance) -> config::Backend {
 }
 
 fn text(metrics: &Metrics) -> String {
-    String::from_utf8(metrics.encode().unwrap()).unwrap()
+    metrics.encode(Exposition::Text)
 }
 
 fn peer(dedicated: &Dedicated) -> SocketAddr {

@@ -20,7 +20,7 @@ use crate::backend::{Backend, ConnectError, Link};
 use crate::config::Config;
 use crate::drain::{Drain, DrainWatch};
 use crate::log::Chain;
-use crate::metrics::Metrics;
+use crate::metrics::{Exposition, Metrics};
 use crate::outcome::BackendFailure;
 use crate::proxy_protocol::Introduction;
 
@@ -156,7 +156,7 @@ fn kinds(handshakes: &Handshakes) -> String {
 }
 
 fn text(metrics: &Metrics) -> String {
-    String::from_utf8(metrics.encode().unwrap()).unwrap()
+    metrics.encode(Exposition::Text)
 }
 
 async fn refusal(backend: &Backend) -> (BackendFailure, String) {

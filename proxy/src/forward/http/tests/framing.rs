@@ -148,7 +148,7 @@ async fn refusals_over_http_2_are_counted_as_well() {
         client.send(&frame(HEADERS, END_HEADERS | END_STREAM, stream, &head)).await;
         assert_eq!(client.next_of(HEADERS).await.stream, stream);
     }
-    let metrics = String::from_utf8(client.metrics.encode().unwrap()).unwrap();
+    let metrics = client.metrics.encode(crate::metrics::Exposition::Text);
     for reason in ["unknown_host", "expectation"] {
         let line = format!("rejects_total{{listener=\"https\",reason=\"{reason}\"}} 1");
         assert!(metrics.contains(&line), "{metrics}");

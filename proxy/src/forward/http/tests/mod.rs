@@ -240,7 +240,7 @@ impl Client {
     }
 
     pub(super) fn metrics(&self) -> String {
-        String::from_utf8(self.metrics.encode().unwrap()).unwrap()
+        self.metrics.encode(crate::metrics::Exposition::Text)
     }
 
     /// Sends `request`, and returns the answer and how the connection ended.

@@ -140,7 +140,7 @@ async fn a_client_that_leaves_takes_its_connection_to_the_backend_along() {
         let Client { io, closed, metrics, .. } = client;
         drop(io);
         assert_eq!(closed.await.unwrap(), CloseReason::ClientReset);
-        let text = String::from_utf8(metrics.encode().unwrap()).unwrap();
+        let text = metrics.encode(crate::metrics::Exposition::Text);
         assert!(text.contains("portunus_backend_connections_active{backend=\"app\"} 0"), "{text}");
     }
 }

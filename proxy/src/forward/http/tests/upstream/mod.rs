@@ -353,7 +353,7 @@ async fn a_client_that_leaves_resets_its_stream_alone() {
     drop(io);
     assert_eq!(closed.await.unwrap(), CloseReason::ClientReset);
     endpoint.noted(&Reason::CANCEL.to_string()).await;
-    let text = String::from_utf8(metrics.encode().unwrap()).unwrap();
+    let text = metrics.encode(crate::metrics::Exposition::Text);
     assert!(text.contains("portunus_backend_connections_active{backend=\"app\"} 1"), "{text}");
 }
 
