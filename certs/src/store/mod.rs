@@ -52,10 +52,15 @@ pub struct StoreOptions {
 
 /// The certificates of a running process.
 #[derive(Debug)]
-pub struct CertificateStore {
-    options: ArcSwap<StoreOptions>,
+pub struct CertificateStore(ArcSwap<Shelf>);
+
+/// What comes from the paths of one configuration.
+#[derive(Debug)]
+struct Shelf {
+    options: Arc<StoreOptions>,
     index: ArcSwap<CertificateIndex>,
     report: ArcSwap<ReloadReport>,
+    /// Held by whoever reads, for as long as the file system makes it wait.
     memory: Mutex<Memory>,
 }
 
@@ -64,12 +69,12 @@ impl CertificateStore {
     /// empty store is the caller's to judge.
     #[must_use]
     pub fn open(options: StoreOptions, now: UnixTime) -> (Self, ReloadReport) {
-        let store = Self {
-            options: ArcSwap::from_pointee(options),
+        let store = Self(ArcSwap::from_pointee(Shelf {
+            options: Arc::new(options),
             index: ArcSwap::from_pointee(CertificateIndex::default()),
             report: ArcSwap::from_pointee(ReloadReport::default()),
             memory: Mutex::default(),
-        };
+        }));
         let report = store.reload(now);
         (store, report)
     }
@@ -77,30 +82,26 @@ impl CertificateStore {
     /// The index of this moment; a connection takes it once and keeps it.
     #[must_use]
     pub fn load(&self) -> Arc<CertificateIndex> {
-        self.index.load_full()
+        self.0.load().index.load_full()
     }
 
     /// The account of the last reload.
     #[must_use]
     pub fn report(&self) -> Arc<ReloadReport> {
-        self.report.load_full()
+        self.0.load().report.load_full()
     }
 
     /// Where certificates come from now.
     #[must_use]
     pub fn options(&self) -> Arc<StoreOptions> {
-        self.options.load_full()
+        Arc::clone(&self.0.load().options)
     }
 
     /// Becomes what `other` is, for everybody who holds this store: another place to look for
-    /// certificates, and what was found there.
+    /// certificates, and what was found there. Waits for nobody: what is being read at the places
+    /// of before is read to its end, and changes nothing any more.
     pub fn become_other(&self, other: Self) {
-        let Self { options, index, report, memory } = other;
-        let mut own = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
-        *own = memory.into_inner().unwrap_or_else(PoisonError::into_inner);
-        self.options.store(options.into_inner());
-        self.report.store(report.into_inner());
-        self.index.store(index.into_inner());
+        self.0.store(other.0.into_inner());
     }
 
     /// Reads every file again, and publishes another index if that changes anything.
@@ -116,13 +117,19 @@ impl CertificateStore {
     /// [`ReloadReport::next_change`] is what lets a renewed certificate in at the start of its
     /// validity, and calling it regularly finds what nobody told of.
     pub fn look(&self, look: &Look, now: UnixTime) -> ReloadReport {
+        self.0.load_full().look(look, now)
+    }
+}
+
+impl Shelf {
+    fn look(&self, look: &Look, now: UnixTime) -> ReloadReport {
         let now = unix_seconds(now);
         let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
         let memory = &mut *memory;
-        let options = self.options.load_full();
-        let found = memory.library.look(look, &options);
+        let options = &*self.options;
+        let found = memory.library.look(look, options);
         let is_whole = *look == Look::Closely || found.is_universal || memory.is_due(now, &found);
-        let places = memory.affected(&found, is_whole, &options);
+        let places = memory.affected(&found, is_whole, options);
         let mut shortened = Vec::new();
         let mut report = if places.is_empty() && !is_whole {
             let same = ReloadReport::clone(&self.report.load());
@@ -132,7 +139,7 @@ impl CertificateStore {
             shortened = std::mem::take(&mut change.shortened);
             memory.schedule(now);
             let loaded = self.index.load().len();
-            ReloadReport { loaded, ..memory.account(change, &options) }
+            ReloadReport { loaded, ..memory.account(change, options) }
         };
         report.news = memory.is_news(&report);
         self.report.store(Arc::new(report.clone()));
@@ -152,8 +159,7 @@ impl CertificateStore {
     ) -> Change {
         let serving = self.index.load();
         let mut account = Account::default();
-        let options = self.options.load();
-        let part = Part::new(places, &memory.library, &memory.served, &options);
+        let part = Part::new(places, &memory.library, &memory.served, &self.options);
         let pairing = pairing::pair(&part, now);
         let mut next = succession::settle(&part, &pairing, now, &mut account);
         // A mount that went away looks like an emptied folder; serving nothing helps nobody.

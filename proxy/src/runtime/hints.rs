@@ -10,28 +10,28 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use portunus_certs::store::Look;
-use portunus_certs::watch::{Hint, Watch, WatchMode};
+use portunus_certs::watch::{Hint, Watch};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
-/// Paths that are watched.
-#[derive(Debug)]
-pub(super) struct Watched {
-    watch: Watch,
-    hints: Arc<Hints>,
+/// Watches `paths` from now on, and gives `hints`. It looks at the paths, and so belongs where a
+/// file system may make it wait.
+pub(super) fn watch(paths: &[PathBuf], hints: &Arc<Hints>) -> Watch {
+    let receiver = Arc::clone(hints);
+    Watch::new(paths, move |hint| receiver.give(hint))
 }
 
-impl Watched {
-    /// Watches `paths` from now on.
-    pub(super) fn new(paths: &[PathBuf]) -> Self {
-        let hints = Arc::new(Hints::default());
-        let receiver = Arc::clone(&hints);
-        Self { watch: Watch::new(paths, move |hint| receiver.give(hint)), hints }
-    }
+/// Hints that nobody has acted on.
+#[derive(Debug, Default)]
+pub(super) struct Hints {
+    collected: Mutex<Collected>,
+    arrived: Notify,
+}
 
+impl Hints {
     /// Waits for the next hint.
     pub(super) async fn arrived(&self) {
-        self.hints.arrived.notified().await;
+        self.arrived.notified().await;
     }
 
     /// Waits until the files have been quiet for the settle time, within a bound.
@@ -40,41 +40,11 @@ impl Watched {
         while Instant::now() < bound && timeout(settle, self.arrived()).await.is_ok() {}
     }
 
-    /// What came since the last time; where that is more than files, or `anew`, it is found out
-    /// again which folders matter.
-    pub(super) fn take(&mut self, anew: bool) -> Collected {
-        let collected = self.hints.take();
-        if collected.is_wide || anew {
-            self.watch.refresh();
-        }
-        collected
+    /// What came since the last time.
+    pub(super) fn take(&self) -> Collected {
+        std::mem::take(&mut self.collected.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Whether events can be relied on.
-    pub(super) fn mode(&self) -> &WatchMode {
-        self.watch.mode()
-    }
-}
-
-/// Hints that nobody has acted on.
-#[derive(Debug, Default)]
-struct Hints {
-    collected: Mutex<Collected>,
-    arrived: Notify,
-}
-
-/// What a number of hints came to.
-#[derive(Debug, Default)]
-pub(super) struct Collected {
-    /// Files that changed, unless there were too many.
-    files: BTreeSet<PathBuf>,
-    /// Whether more than files changed.
-    is_wide: bool,
-    /// How often events were lost.
-    pub(super) overflows: u64,
-}
-
-impl Hints {
     /// Takes a hint; called on the thread of the watch.
     fn give(&self, hint: Hint) {
         let mut collected = self.collected.lock().unwrap_or_else(PoisonError::into_inner);
@@ -91,10 +61,17 @@ impl Hints {
         drop(collected);
         self.arrived.notify_one();
     }
+}
 
-    fn take(&self) -> Collected {
-        std::mem::take(&mut self.collected.lock().unwrap_or_else(PoisonError::into_inner))
-    }
+/// What a number of hints came to.
+#[derive(Debug, Default)]
+pub(super) struct Collected {
+    /// Files that changed, unless there were too many.
+    files: BTreeSet<PathBuf>,
+    /// Whether more than files changed.
+    pub(super) is_wide: bool,
+    /// How often events were lost.
+    pub(super) overflows: u64,
 }
 
 impl Collected {

@@ -14,6 +14,7 @@ use aws_lc_rs::digest::{self, SHA256};
 use portunus_certs::session::seal::SealingKeys;
 use portunus_certs::session::shared::SharedTier;
 use portunus_certs::tickets::{FileKeys, TicketKeys};
+use portunus_certs::watch::Watch;
 use tokio::time::sleep;
 use tracing::{info, warn};
 use zeroize::Zeroizing;
@@ -22,7 +23,7 @@ use crate::config::{Certificates, Config, TicketKeySource};
 use crate::drain::DrainWatch;
 use crate::log::Chain;
 
-use super::hints::Watched;
+use super::hints::{self, Hints};
 
 /// Reads and parses a file of keys.
 pub(super) fn read<K, E: Error + Send + Sync + 'static>(
@@ -59,7 +60,13 @@ fn parse_bytes<K, E: Error + Send + Sync + 'static>(
 
 /// The files of keys that are followed.
 #[derive(Debug)]
-pub(super) struct KeyFiles(Arc<Mutex<Vec<KeyFile>>>);
+pub(super) struct KeyFiles(Arc<Mutex<Followed>>);
+
+#[derive(Debug)]
+struct Followed {
+    files: Vec<KeyFile>,
+    watch: Option<Watch>,
+}
 
 /// A file, what its keys are for, and what was last seen and said of it.
 #[derive(Debug)]
@@ -92,34 +99,46 @@ impl KeyFiles {
         if let (TicketKeySource::File(path), Some(tickets)) = (&resumption.tickets.keys, tickets) {
             files.push(KeyFile::new(path, Target::Tickets(tickets)));
         }
-        (!files.is_empty()).then(|| Self(Arc::new(Mutex::new(files))))
+        (!files.is_empty()).then(|| Self(Arc::new(Mutex::new(Followed { files, watch: None }))))
     }
 
     /// Reads again what changed, until the drain.
     pub(super) async fn follow(self, config: Certificates, mut watch: DrainWatch) {
-        let paths: Vec<_> = locked(&self.0).iter().map(|file| file.path.clone()).collect();
-        let mut watched = Watched::new(&paths);
+        let hints = Arc::new(Hints::default());
         loop {
-            let files = Arc::clone(&self.0);
+            let (files, receiver) = (Arc::clone(&self.0), Arc::clone(&hints));
             // The files are small and few, so all of them are looked at each time. A look that
             // panicked was reported, and the next one is none the worse for it.
-            let look = move || locked(&files).iter_mut().for_each(KeyFile::look);
+            let look = move || locked(&files).look(&receiver);
             tokio::select! {
                 () = watch.finish() => return,
                 _ = tokio::task::spawn_blocking(look) => {}
             }
             tokio::select! {
                 () = watch.finish() => return,
-                () = watched.arrived() => watched.settle(config.settle).await,
+                () = hints.arrived() => hints.settle(config.settle).await,
                 () = sleep(config.poll_interval) => {}
             }
-            drop(watched.take(true));
         }
     }
 }
 
-fn locked(files: &Mutex<Vec<KeyFile>>) -> MutexGuard<'_, Vec<KeyFile>> {
+fn locked(files: &Mutex<Followed>) -> MutexGuard<'_, Followed> {
     files.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Followed {
+    /// Looks at each, and watches over them from before that on.
+    fn look(&mut self, hints: &Arc<Hints>) {
+        match &mut self.watch {
+            Some(watch) => watch.refresh(),
+            None => {
+                let paths: Vec<_> = self.files.iter().map(|file| file.path.clone()).collect();
+                self.watch = Some(hints::watch(&paths, hints));
+            }
+        }
+        self.files.iter_mut().for_each(KeyFile::look);
+    }
 }
 
 impl KeyFile {

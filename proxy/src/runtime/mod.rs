@@ -6,6 +6,7 @@
 
 pub mod activation;
 mod addresses;
+mod blocking;
 mod cgroup;
 pub mod clients;
 mod clock;

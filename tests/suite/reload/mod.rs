@@ -3,10 +3,11 @@
 //!
 //! `refused` is about configurations that cannot be had, `listeners` and `backends` about what
 //! comes and goes, `rest` about what is neither, `asking` about who asks, how often, and what is
-//! told.
+//! told, `hanging` about files that nobody can read.
 
 mod asking;
 mod backends;
+mod hanging;
 mod listeners;
 mod refused;
 mod rest;

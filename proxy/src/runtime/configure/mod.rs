@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::digest::{self, SHA256};
+use portunus_certs::watch::Watch;
 use tokio::signal::unix::Signal;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::spawn_blocking;
@@ -24,8 +25,9 @@ use crate::control::{Order, Pending};
 use crate::drain::DrainWatch;
 use crate::privilege::Report;
 
+use super::blocking::Desk;
 use super::confinement::out_of_reach;
-use super::hints::Watched;
+use super::hints::{self, Hints};
 use super::signals::heard;
 use super::supervisor::{Notice, Supervisor};
 use super::world::World;
@@ -55,6 +57,11 @@ pub(super) struct Configure {
     look: Arc<Notify>,
     supervisor: Arc<Supervisor>,
     seen: Option<Seen>,
+    /// Where files are looked at.
+    desk: Desk,
+    hints: Arc<Hints>,
+    /// Over these files, unless it cannot be had.
+    watch: Option<(Vec<PathBuf>, Watch)>,
 }
 
 /// What the files held when they were last read; nothing for one that could not be.
@@ -100,13 +107,16 @@ impl Configure {
         supervisor: Arc<Supervisor>,
     ) -> (Self, Asks) {
         let (sender, asks) = mpsc::channel(ASKS_MAX);
-        (Self { world, confinement, asks, look, supervisor, seen: None }, Asks(sender))
+        let (seen, watch) = (None, None);
+        let (desk, hints) = (Desk::new(), Arc::default());
+        let configure =
+            Self { world, confinement, asks, look, supervisor, seen, desk, hints, watch };
+        (configure, Asks(sender))
     }
 
     /// Reads again at each trigger, until the process is leaving.
     pub(super) async fn run(mut self, mut hang_up: Option<Signal>, mut watch: DrainWatch) {
-        let mut paths = self.paths();
-        let mut watched = Watched::new(&paths);
+        self.watch().await;
         if self.begin().await {
             tokio::select! {
                 () = watch.leaving() => return,
@@ -120,21 +130,21 @@ impl Configure {
                 () = watch.leaving() => return,
                 Some(pending) = self.asks.recv() => Trigger::Ask(pending),
                 () = heard(hang_up.as_mut()) => Trigger::HangUp,
-                () = watched.arrived() => {
+                () = self.hints.arrived() => {
                     quiet.hear(Instant::now(), settle);
                     continue;
                 }
                 () = sleep_until(quiet.due(poll)) => Trigger::Look,
             };
             quiet = Quiet::from(Instant::now());
-            drop(watched.take(true));
+            drop(self.hints.take());
+            self.watch().await;
             let begun = Instant::now();
             if !self.act(trigger).await {
                 continue;
             }
-            if paths != self.paths() {
-                paths = self.paths();
-                watched = Watched::new(&paths);
+            if self.watch.as_ref().is_none_or(|(paths, _)| *paths != self.paths()) {
+                self.watch().await;
             }
             tokio::select! {
                 () = watch.leaving() => return,
@@ -146,7 +156,7 @@ impl Configure {
     /// What changed between the start and the beginning of the watch told nobody. Returns whether
     /// anything was read for it.
     async fn begin(&mut self) -> bool {
-        self.seen = Some(self.look_at_files().await);
+        self.seen = self.look_at_files().await;
         if self.paths().is_empty() || self.rehearse().await.outcome == Outcome::Unchanged {
             return false;
         }
@@ -161,7 +171,7 @@ impl Configure {
             Trigger::HangUp => Vec::new(),
             Trigger::Look => {
                 let seen = self.look_at_files().await;
-                if self.seen.as_ref() == Some(&seen) {
+                if seen.is_none() || self.seen == seen {
                     return false;
                 }
                 Vec::new()
@@ -177,7 +187,7 @@ impl Configure {
             return false;
         }
         let is_asked = !reloads.is_empty();
-        self.seen = Some(self.look_at_files().await);
+        self.seen = self.look_at_files().await;
         self.supervisor.tell(&Notice::Reloading);
         let told = self.reload().await;
         self.supervisor.tell(&Notice::Ready(told.outcome.status()));
@@ -199,9 +209,8 @@ impl Configure {
         let confinement = self.confinement.clone();
         let read =
             move || read(&world, confinement.as_deref()).map(|(new, told)| (world, new, told));
-        let read = spawn_blocking(read).await;
-        match read {
-            Err(panicked) => told.reject(vec![panicked.to_string()]),
+        match self.desk.run(read).await {
+            Err(error) => told.reject(vec![error.to_string()]),
             Ok(Err(errors)) => told.reject(errors),
             Ok(Ok((_, None, read))) => told = read,
             Ok(Ok((world, Some(draft), read))) => {
@@ -224,7 +233,7 @@ impl Configure {
         let world = Arc::clone(&self.world);
         let mut told = Told::new(world.current().number);
         let confinement = self.confinement.clone();
-        let rehearsed = spawn_blocking(move || {
+        let rehearsed = self.desk.run(move || {
             let (config, told) = load(&world)?;
             if told.outcome == Outcome::Changed {
                 let beyond = beyond(confinement.as_deref(), &config);
@@ -234,7 +243,7 @@ impl Configure {
             Ok(told)
         });
         match rehearsed.await {
-            Err(panicked) => told.reject(vec![panicked.to_string()]),
+            Err(error) => told.reject(vec![error.to_string()]),
             Ok(Err(errors)) => told.reject(errors),
             Ok(Ok(read)) => told = read,
         }
@@ -274,15 +283,33 @@ impl Configure {
         config.path.iter().chain(&config.files).cloned().collect()
     }
 
+    /// Watches over the files, wherever their names lead now.
+    async fn watch(&mut self) {
+        let (before, paths) = (self.watch.take(), self.paths());
+        let hints = Arc::clone(&self.hints);
+        let watch = self.desk.run(move || match before {
+            Some((before, mut watch)) if before == paths => {
+                watch.refresh();
+                (before, watch)
+            }
+            _ => {
+                let watch = hints::watch(&paths, &hints);
+                (paths, watch)
+            }
+        });
+        self.watch = watch.await.ok();
+    }
+
     /// How often the files are looked at, and how long they must have been quiet.
     fn rhythm(&self) -> (Duration, Duration) {
         let certificates = &self.world.current().config.certificates;
         (certificates.poll_interval, certificates.settle)
     }
 
-    async fn look_at_files(&self) -> Seen {
+    /// What the files hold, unless it cannot be told.
+    async fn look_at_files(&self) -> Option<Seen> {
         let paths = self.paths();
-        spawn_blocking(move || paths.into_iter().map(seen).collect()).await.unwrap_or_default()
+        self.desk.run(move || paths.into_iter().map(seen).collect()).await.ok()
     }
 }
 

@@ -9,8 +9,7 @@
 mod reader;
 mod tidings;
 
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::Duration;
 
@@ -18,7 +17,7 @@ use portunus_certs::store::{CertificateStore, Look, ReloadReport};
 use rustls::pki_types::UnixTime;
 use tokio::signal::unix::Signal;
 use tokio::sync::{Notify, oneshot, watch};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::warn;
 
 use crate::config::Certificates;
@@ -26,15 +25,20 @@ use crate::drain::DrainWatch;
 use crate::metrics::ProcessMetrics;
 
 use super::generation::Generation;
-use super::hints::Watched;
 use super::signals::heard;
-use reader::{Reader, Trust};
+use reader::{Job, Reader, Signs, Trust};
+use tidings::Tidings;
 
 /// Has certificates read again.
 #[derive(Debug)]
 pub(super) struct Reloader {
     /// Readings never overlap, so nobody waits for it.
     reader: Arc<Mutex<Reader>>,
+    /// Those that still wait for a file system, and for whom nobody waits any more.
+    left: Vec<Weak<Mutex<Reader>>>,
+    certificates: Arc<CertificateStore>,
+    tidings: Arc<Mutex<Tidings>>,
+    hints: Signs,
     generations: Generations,
 }
 
@@ -57,8 +61,11 @@ impl Reloader {
         metrics: ProcessMetrics,
     ) -> Self {
         let trust = Trust::of(&generations.borrow());
-        let reader = Reader::new(certificates, trust, metrics);
-        Self { reader: Arc::new(Mutex::new(reader)), generations }
+        let (tidings, hints) = (Arc::new(Mutex::new(Tidings::new(metrics))), Signs::default());
+        let reader =
+            Reader::new(Arc::clone(&certificates), trust, Arc::clone(&tidings), hints.clone());
+        let reader = Arc::new(Mutex::new(reader));
+        Self { reader, left: Vec::new(), certificates, tidings, hints, generations }
     }
 
     /// Reads again at each trigger, among which is somebody who `asks`, until the drain.
@@ -69,14 +76,25 @@ impl Reloader {
         mut watch: DrainWatch,
     ) {
         let mut config = self.config();
-        let mut files = Watched::new(&config.paths);
-        let mut trust_files = Watched::new(&locked(&self.reader).trust_paths());
         // What changed between the first reading and the beginning of the watch told nobody.
-        let mut due = self.read(Some(Look::Around), true, Trigger::Time).await;
+        let mut job = Job {
+            look: Some(Look::Around),
+            trust: true,
+            refresh: [true; 2],
+            trigger: Trigger::Time,
+        };
         loop {
-            locked(&self.reader).tidings.show_modes([files.mode(), trust_files.mode()]);
+            let due = tokio::select! {
+                () = watch.finish() => return,
+                due = self.read(job) => due,
+            };
+            tokio::select! {
+                () = watch.finish() => return,
+                () = sleep((config.settle * PAUSE_SETTLES).min(PAUSE_MAX)) => {}
+            }
             let now = Instant::now();
             let next = due.map_or(config.poll_interval, until).min(config.poll_interval);
+            let [files, trust_files] = &self.hints;
             let trigger = tokio::select! {
                 () = watch.finish() => return,
                 () = heard(hang_up.as_mut()) => Trigger::HangUp,
@@ -86,36 +104,31 @@ impl Reloader {
                 () = trust_files.arrived() => Trigger::Hint,
                 () = sleep_until(now + next) => Trigger::Time,
             };
-            match trigger {
-                Trigger::Hint => {
-                    let settle = config.settle;
-                    tokio::join!(files.settle(settle), trust_files.settle(settle));
-                }
-                Trigger::Configured => {
-                    let before = std::mem::replace(&mut config, self.config());
-                    if before.paths != config.paths {
-                        files = Watched::new(&config.paths);
-                    }
-                    trust_files = Watched::new(&self.trust_paths());
-                }
-                Trigger::HangUp | Trigger::Time => {}
+            if trigger == Trigger::Hint {
+                let settle = config.settle;
+                tokio::join!(files.settle(settle), trust_files.settle(settle));
             }
-            let anew = trigger != Trigger::Hint;
-            let (hinted, trust_hinted) = (files.take(anew), trust_files.take(anew));
-            let overflows = hinted.overflows + trust_hinted.overflows;
-            locked(&self.reader).tidings.count_overflows(overflows);
-            let trust_changed = anew || trust_hinted.look().is_some();
-            let look = match trigger {
-                Trigger::HangUp => Some(Look::Closely),
-                Trigger::Hint => hinted.look(),
-                Trigger::Configured | Trigger::Time => Some(Look::Around),
-            };
-            due = self.read(look, trust_changed, trigger).await;
-            tokio::select! {
-                () = watch.finish() => return,
-                () = sleep((config.settle * PAUSE_SETTLES).min(PAUSE_MAX)) => {}
+            if trigger == Trigger::Configured {
+                config = self.config();
+                locked(&self.reader).trust(Trust::of(&self.generations.borrow()));
             }
+            job = self.job(trigger);
         }
+    }
+
+    /// What is to be read for this trigger, with what was hinted at until now.
+    fn job(&self, trigger: Trigger) -> Job {
+        let [hinted, trust_hinted] = self.hints.each_ref().map(|hints| hints.take());
+        locked(&self.tidings).count_overflows(hinted.overflows + trust_hinted.overflows);
+        let anew = trigger != Trigger::Hint;
+        let refresh = [anew || hinted.is_wide, anew || trust_hinted.is_wide];
+        let trust = anew || trust_hinted.look().is_some();
+        let look = match trigger {
+            Trigger::HangUp => Some(Look::Closely),
+            Trigger::Hint => hinted.look(),
+            Trigger::Configured | Trigger::Time => Some(Look::Around),
+        };
+        Job { look, trust, refresh, trigger }
     }
 
     /// Where certificates come from now.
@@ -123,35 +136,55 @@ impl Reloader {
         self.generations.borrow_and_update().config.certificates.clone()
     }
 
-    /// The files that trust depends on now.
-    fn trust_paths(&self) -> Vec<PathBuf> {
-        let mut reader = locked(&self.reader);
-        reader.trust(Trust::of(&self.generations.borrow()));
-        reader.trust_paths()
-    }
-
     /// Has everything read on a thread of its own. Returns when time alone will change something,
     /// in seconds since 1970; a reading that panicked changed nothing, and the panic was reported.
-    async fn read(&self, look: Option<Look>, trust: bool, trigger: Trigger) -> Option<i64> {
+    /// One that hangs is left to itself once the configuration has it look elsewhere.
+    async fn read(&mut self, job: Job) -> Option<i64> {
         let reader = Arc::clone(&self.reader);
-        let (tell, told) = oneshot::channel();
+        let (tell, mut told) = oneshot::channel();
         let read = move || {
             step_back();
             // Whoever asked may have gone with the drain.
-            let _ = tell.send(locked(&reader).read(look.as_ref(), trust, trigger));
+            let _ = tell.send(locked(&reader).read(job));
         };
-        match thread::Builder::new().name("certificates".to_owned()).spawn(read) {
-            Ok(_) => told.await.ok()?,
-            Err(error) => {
-                warn!(%error, "no thread to read certificates on; it is tried again");
-                None
-            }
+        if let Err(error) = thread::Builder::new().name("certificates".to_owned()).spawn(read) {
+            warn!(%error, "no thread to read certificates on; it is tried again");
+            return None;
         }
+        tokio::select! {
+            due = &mut told => return due.ok()?,
+            Ok(()) = self.generations.changed() => {}
+        }
+        self.generations.mark_changed();
+        if let Ok(due) = timeout(HANGING, &mut told).await {
+            return due.ok()?;
+        }
+        if !self.leave() {
+            return told.await.ok()?;
+        }
+        warn!("files that were to be read cannot be: look for a file system that hangs");
+        None
+    }
+
+    /// Takes another reader, unless too many hang already.
+    fn leave(&mut self) -> bool {
+        self.left.retain(|left| left.strong_count() > 0);
+        if self.left.len() >= LEFT_MAX {
+            return false;
+        }
+        let trust = Trust::of(&self.generations.borrow());
+        let (certificates, tidings) = (Arc::clone(&self.certificates), Arc::clone(&self.tidings));
+        let reader = Reader::new(certificates, trust, tidings, self.hints.clone());
+        let before = std::mem::replace(&mut self.reader, Arc::new(Mutex::new(reader)));
+        self.left.push(Arc::downgrade(&before));
+        true
     }
 
     /// Says what the first reading of certificates came to.
     pub(super) fn say_first(&self, report: &ReloadReport) {
-        locked(&self.reader).say_first(report);
+        let mut tidings = locked(&self.tidings);
+        tidings.count(report, &self.certificates);
+        tidings.say(report, &self.certificates);
     }
 }
 
@@ -164,8 +197,8 @@ fn step_back() {
     }
 }
 
-fn locked(reader: &Mutex<Reader>) -> MutexGuard<'_, Reader> {
-    reader.lock().unwrap_or_else(PoisonError::into_inner)
+fn locked<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// How long it is until a moment in seconds since 1970. The second that has begun counts in full,
@@ -178,6 +211,10 @@ fn until(moment: i64) -> Duration {
 /// How far a reading steps back: it gets a tenth of a CPU that others want as well.
 #[cfg(target_os = "linux")]
 const READING_NICE: i32 = 10;
+/// How long a reading that was under way before another configuration is waited for.
+const HANGING: Duration = Duration::from_secs(5);
+/// Readings that may hang at once.
+const LEFT_MAX: usize = 8;
 /// The longest pause between two readings, however seldom files are quiet.
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 /// Settle times between two readings.

@@ -5,18 +5,19 @@
 //! on a thread that serves no connection. Refuses to know when to read; that is [`super`].
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use portunus_certs::client_auth::ClientAuth;
-use portunus_certs::store::{CertificateStore, Look, ReloadReport};
+use portunus_certs::store::{CertificateStore, Look};
+use portunus_certs::watch::Watch;
 use rustls::pki_types::UnixTime;
 
 use crate::backend::Backend;
-use crate::metrics::ProcessMetrics;
 use crate::runtime::generation::Generation;
+use crate::runtime::hints::{self, Hints};
 
-use super::Trigger;
 use super::tidings::Tidings;
+use super::{Trigger, locked};
 
 /// Reads, and says what came of it.
 #[derive(Debug)]
@@ -25,7 +26,25 @@ pub(super) struct Reader {
     trust: Trust,
     /// When time alone will change what is trusted, in seconds since 1970.
     trust_due: Option<i64>,
-    pub(super) tidings: Tidings,
+    tidings: Arc<Mutex<Tidings>>,
+    hints: Signs,
+    /// Over certificates, and over what trust depends on.
+    watches: Option<[Watch; 2]>,
+}
+
+/// The hints about certificates, and about what trust depends on.
+pub(super) type Signs = [Arc<Hints>; 2];
+
+/// What is to be read.
+#[derive(Debug)]
+pub(super) struct Job {
+    /// Where to look for certificates, if anywhere.
+    pub(super) look: Option<Look>,
+    /// Whether what trust depends on is read.
+    pub(super) trust: bool,
+    /// Of which files it is found out again which folders matter.
+    pub(super) refresh: [bool; 2],
+    pub(super) trigger: Trigger,
 }
 
 /// Whoever is trusted by what stands in files.
@@ -48,56 +67,79 @@ impl Reader {
     pub(super) fn new(
         certificates: Arc<CertificateStore>,
         trust: Trust,
-        metrics: ProcessMetrics,
+        tidings: Arc<Mutex<Tidings>>,
+        hints: Signs,
     ) -> Self {
-        let tidings = Tidings::new(metrics);
-        Self { certificates, trust, trust_due: None, tidings }
+        Self { certificates, trust, trust_due: None, tidings, hints, watches: None }
     }
 
-    /// Reads certificates where `look` says, and what trust depends on if `trust`.
-    /// Returns when time alone will change something, in seconds since 1970.
-    pub(super) fn read(
-        &mut self,
-        look: Option<&Look>,
-        trust: bool,
-        trigger: Trigger,
-    ) -> Option<i64> {
+    /// Reads what is to be read. Returns when time alone will change something, in seconds since
+    /// 1970.
+    pub(super) fn read(&mut self, job: Job) -> Option<i64> {
+        let Job { look, trust, refresh, trigger } = job;
         let now = UnixTime::now();
+        let options = self.certificates.options();
+        self.watch(refresh);
         if trust {
-            let Trust { client_auths, backends } = &self.trust;
-            let reports: Vec<_> = client_auths.iter().map(|auth| auth.reload(now)).collect();
-            reports.iter().for_each(|report| self.tidings.say_trust(report));
-            self.tidings.count_trust(client_auths);
-            for backend in backends {
-                self.tidings.say_backend(backend.name(), backend.reload_tls());
-            }
-            self.trust_due = reports.iter().filter_map(|report| report.next_change).min();
+            self.read_trust(now);
         }
-        if let Some(look) = look {
-            let report = self.certificates.look(look, now);
-            self.tidings.count(&report, &self.certificates);
-            if report.changed || report.news || trigger == Trigger::HangUp {
-                self.tidings.say(&report, &self.certificates);
+        let report = look.map(|look| self.certificates.look(&look, now));
+        if !Arc::ptr_eq(&options, &self.certificates.options()) {
+            // It took so long that certificates come from elsewhere by now.
+            return None;
+        }
+        let mut tidings = locked(&self.tidings);
+        if let Some(report) = report {
+            let is_news = tidings.count(&report, &self.certificates);
+            if is_news || trigger == Trigger::HangUp {
+                tidings.say(&report, &self.certificates);
             }
         }
         let report = self.certificates.report();
-        self.tidings.remind(&report);
+        tidings.remind(&report);
         report.next_change.into_iter().chain(self.trust_due).min()
     }
 
-    /// Says what the first reading of certificates came to.
-    pub(super) fn say_first(&mut self, report: &ReloadReport) {
-        self.tidings.count(report, &self.certificates);
-        self.tidings.say(report, &self.certificates);
+    /// From now on, this is what is trusted, and certificates may come from elsewhere.
+    pub(super) fn trust(&mut self, trust: Trust) {
+        (self.trust, self.watches) = (trust, None);
     }
 
-    /// From now on, this is what is trusted.
-    pub(super) fn trust(&mut self, trust: Trust) {
-        self.trust = trust;
+    fn read_trust(&mut self, now: UnixTime) {
+        let Trust { client_auths, backends } = &self.trust;
+        let reports: Vec<_> = client_auths.iter().map(|auth| auth.reload(now)).collect();
+        let backends: Vec<_> =
+            backends.iter().map(|backend| (backend.name(), backend.reload_tls())).collect();
+        let mut tidings = locked(&self.tidings);
+        reports.iter().for_each(|report| tidings.say_trust(report));
+        tidings.count_trust(client_auths);
+        for (name, result) in backends {
+            tidings.say_backend(name, result);
+        }
+        self.trust_due = reports.iter().filter_map(|report| report.next_change).min();
+    }
+
+    /// Watches over the files that are to be read, before they are.
+    fn watch(&mut self, refresh: [bool; 2]) {
+        match &mut self.watches {
+            Some(watches) => {
+                let due = watches.iter_mut().zip(refresh).filter(|(_, is_due)| *is_due);
+                due.for_each(|(watch, _)| watch.refresh());
+            }
+            None => {
+                let [of_certificates, of_trust] = &self.hints;
+                self.watches = Some([
+                    hints::watch(&self.certificates.options().paths, of_certificates),
+                    hints::watch(&self.trust_paths(), of_trust),
+                ]);
+            }
+        }
+        let modes = self.watches.iter().flatten().map(Watch::mode);
+        locked(&self.tidings).show_modes(modes);
     }
 
     /// The files that decide which clients are let in, and which endpoints are believed.
-    pub(super) fn trust_paths(&self) -> Vec<PathBuf> {
+    fn trust_paths(&self) -> Vec<PathBuf> {
         let Trust { client_auths, backends } = &self.trust;
         let of_clients = client_auths.iter().flat_map(|auth| auth.paths());
         let of_backends = backends.iter().flat_map(|backend| backend.tls_files());
@@ -136,13 +178,15 @@ mod tests {
         let options = StoreOptions { paths: Vec::new(), strict_permissions: false, provider };
         let (certificates, _) = CertificateStore::open(options, UnixTime::now());
         let trust = Trust { client_auths: Vec::new(), backends: vec![Arc::clone(&backend)] };
-        let mut reader = Reader::new(Arc::new(certificates), trust, metrics.process());
+        let tidings = Arc::new(Mutex::new(Tidings::new(metrics.process())));
+        let mut reader = Reader::new(Arc::new(certificates), trust, tidings, Signs::default());
+        let job = || Job { look: None, trust: true, refresh: [false; 2], trigger: Trigger::HangUp };
         assert_eq!(reader.trust_paths(), [ca.as_path()]);
         write();
-        reader.read(None, true, Trigger::HangUp);
+        reader.read(job());
         assert!(!backend.reload_tls().unwrap(), "it has been read already");
         fs::write(&ca, "nothing").unwrap();
-        reader.read(None, true, Trigger::HangUp);
+        reader.read(job());
         assert!(backend.reload_tls().is_err(), "the last good one stays, and it is tried again");
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use portunus_certs::client_auth::{ClientAuth, TrustReport};
 use portunus_certs::credential::Credential;
-use portunus_certs::store::{CertificateStore, ReloadReport, Warning};
+use portunus_certs::store::{CertificateStore, ReloadReport, StoreOptions, Warning};
 use portunus_certs::watch::WatchMode;
 use prometheus::GaugeVec;
 use rustls::pki_types::UnixTime;
@@ -34,6 +34,8 @@ pub(super) struct Tidings {
     /// The end of the staple of each of these that has one.
     staple_ends: HashMap<Arc<str>, i64>,
     reminded: Option<Instant>,
+    /// Where certificates came from when they were last counted.
+    options: Option<Arc<StoreOptions>>,
     /// Backends with bad files, and what was said of them.
     bad_backends: HashMap<Arc<str>, String>,
     poll_reason: Option<String>,
@@ -47,6 +49,7 @@ impl Tidings {
             ends: HashMap::new(),
             staple_ends: HashMap::new(),
             reminded: None,
+            options: None,
             bad_backends: HashMap::new(),
             poll_reason: None,
         }
@@ -146,8 +149,13 @@ impl Tidings {
         self.metrics.certificate_watch_overflows.inc_by(overflows);
     }
 
-    /// Counts what a reading of certificates came to.
-    pub(super) fn count(&mut self, report: &ReloadReport, store: &CertificateStore) {
+    /// Counts what a reading of certificates came to, and returns whether it is news. It is, too,
+    /// if they come from elsewhere now: whoever read them first has not said what there is.
+    pub(super) fn count(&mut self, report: &ReloadReport, store: &CertificateStore) -> bool {
+        let options = store.options();
+        let is_elsewhere = !self.options.as_ref().is_some_and(|old| Arc::ptr_eq(old, &options));
+        self.options = Some(options);
+        let is_news = report.changed || report.news || is_elsewhere;
         let result = match (report.skipped.is_empty(), report.changed) {
             (false, _) => "partial",
             (true, false) => "unchanged",
@@ -158,9 +166,10 @@ impl Tidings {
             let now = UnixTime::now().as_secs();
             self.metrics.certificate_reload_success.set(now as f64);
         }
-        if report.changed || report.news {
+        if is_news {
             self.show_certificates(report, store);
         }
+        is_news
     }
 
     fn show_certificates(&mut self, report: &ReloadReport, store: &CertificateStore) {
