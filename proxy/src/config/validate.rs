@@ -52,11 +52,11 @@ impl Config {
             reader.errors.report_syntax(at, fault.message());
         }
         if !reader.errors.is_empty() {
-            return Err(reader.errors.finish());
+            return Err(reader.errors.finish(Vec::new()));
         }
         let root = Table::present(Place::default(), table.get_ref()).read(&mut reader);
         let config = resolve(root, &mut reader);
-        if reader.errors.is_empty() { Ok(config) } else { Err(reader.errors.finish()) }
+        if reader.errors.is_empty() { Ok(config) } else { Err(reader.errors.finish(config.files)) }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 
-use portunus_tests::{echo, tls};
+use portunus_tests::{Proxy, echo, tls};
 
 use super::{NAME, add, builder, edit, generation, refused, reload};
 
@@ -75,4 +75,42 @@ async fn a_folder_without_certificates_does_not_take_the_place_of_one_that_has_t
     let errors = refused(&proxy).await;
     assert!(errors[0].contains("certificates"), "{errors:?}");
     proxy.client(NAME).connect().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_mended_is_read_without_being_asked_to() {
+    let proxy = Proxy::builder()
+        .taking_orders()
+        .set("certificates.settle", "\"10ms\"")
+        .set("certificates.poll_interval", "\"1h\"")
+        .listener(tls(NAME))
+        .backend(echo())
+        .start()
+        .await;
+    let rejected = "portunus_config_reloads_total";
+    let count = async |count: f64| {
+        let wanted = move |value: f64| value >= count;
+        proxy.wait_for_metric(rejected, &[("result", "rejected")], wanted).await
+    };
+    // A file that is bad, one that is not there, and one that is read with the configuration.
+    portunus_tests::write(&proxy.folder().join("clients.pem"), "nothing yet");
+    portunus_tests::write(&proxy.folder().join("later/notes.txt"), "a folder");
+    let text = std::fs::read_to_string(proxy.folder().join("config.toml")).unwrap();
+    let token = text.split_once("token = \"").and_then(|(_, rest)| rest.split_once('"')).unwrap().0;
+    edit(&proxy, &[(token, "file:later/token")]);
+    count(1.0).await;
+    add(
+        &proxy,
+        "[listener.more]\nlisten = ['127.0.0.1:0']\n\
+         mode = 'tcp'\nbackend = 'app'\nclient_auth.ca = 'clients.pem'\n\
+         [backend.far]\nendpoints = ['127.0.0.1:1']\ntls.ca = 'later/ca.pem'\n",
+    );
+    count(2.0).await;
+    portunus_tests::write(&proxy.folder().join("later/token"), token);
+    count(3.0).await;
+    let ca = std::fs::read_to_string(proxy.ca()).unwrap();
+    portunus_tests::write(&proxy.folder().join("later/ca.pem"), &ca);
+    count(4.0).await;
+    portunus_tests::write_and_rename(&proxy.folder().join("clients.pem"), &ca);
+    proxy.wait_for_metric("portunus_config_generation", &[], |number| number == 2.0).await;
 }

@@ -11,6 +11,7 @@ mod http;
 mod problem;
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use self::bytes::BytesProblem;
@@ -22,12 +23,18 @@ pub use self::problem::Problem;
 pub struct ConfigErrors {
     errors: Vec<ConfigError>,
     left_off: usize,
+    files: Vec<PathBuf>,
 }
 
 impl ConfigErrors {
     /// Each of them.
     pub fn iter(&self) -> std::slice::Iter<'_, ConfigError> {
         self.errors.iter()
+    }
+
+    /// The files that values were to come from, besides that of the configuration.
+    pub fn files(&self) -> &[PathBuf] {
+        &self.files
     }
 
     /// How many there are, with those that are too many to be listed.
@@ -209,10 +216,10 @@ impl Collector {
         self.errors.is_empty()
     }
 
-    /// All of them, in the order of the file.
-    pub(super) fn finish(mut self) -> ConfigErrors {
+    /// All of them, in the order of the file, and the `files` that values were to come from.
+    pub(super) fn finish(mut self, files: Vec<PathBuf>) -> ConfigErrors {
         self.errors.sort_by_key(|error| error.line.unwrap_or(usize::MAX));
-        ConfigErrors { errors: self.errors, left_off: self.left_off }
+        ConfigErrors { errors: self.errors, left_off: self.left_off, files }
     }
 }
 

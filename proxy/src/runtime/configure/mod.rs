@@ -3,16 +3,18 @@
 //! Owns the triggers: an order, SIGHUP, and a change of the file or of one that it refers to, which
 //! is noticed by an event or, without one, by the regular look. They are one queue, at most one
 //! reading a second comes of it, and whoever asks meanwhile is answered by the next. What is wrong
-//! with a configuration is told whole, and changes nothing. Refuses to know how a configuration
-//! takes effect: that is `world`. Read next: `told`.
+//! with a configuration is told whole, and changes nothing; whatever it refers to is looked at from
+//! then on, since it may be what is mended. Refuses to know how a configuration takes effect: that
+//! is `world`. Read next: `reading`, `told`.
 
+mod reading;
+mod seen;
 mod told;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_lc_rs::digest::{self, SHA256};
 use portunus_certs::watch::Watch;
 use tokio::signal::unix::Signal;
 use tokio::sync::{Notify, mpsc};
@@ -20,17 +22,17 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::{error, info, warn};
 
-use crate::config::{self, Config};
 use crate::control::{Order, Pending};
 use crate::drain::DrainWatch;
 use crate::privilege::Report;
 
 use super::blocking::Desk;
-use super::confinement::out_of_reach;
 use super::hints::{self, Hints};
 use super::signals::heard;
 use super::supervisor::{Notice, Supervisor};
 use super::world::World;
+use reading::{Refusal, beyond, load, read};
+use seen::{Contents, Trace};
 use told::{Outcome, Told};
 
 /// Where orders wait that are about the configuration.
@@ -56,16 +58,15 @@ pub(super) struct Configure {
     /// Tells whoever reads certificates that somebody asked.
     look: Arc<Notify>,
     supervisor: Arc<Supervisor>,
-    seen: Option<Seen>,
+    seen: Option<Contents>,
+    /// What the configuration refers to that was rejected last.
+    refused: Vec<Trace>,
     /// Where files are looked at.
     desk: Desk,
     hints: Arc<Hints>,
     /// Over these files, unless it cannot be had.
     watch: Option<(Vec<PathBuf>, Watch)>,
 }
-
-/// What the files held when they were last read; nothing for one that could not be.
-type Seen = Vec<(PathBuf, Option<[u8; 32]>)>;
 
 /// When the files are looked at next: after they have been quiet for a while, within a bound.
 struct Quiet {
@@ -107,10 +108,18 @@ impl Configure {
         supervisor: Arc<Supervisor>,
     ) -> (Self, Asks) {
         let (sender, asks) = mpsc::channel(ASKS_MAX);
-        let (seen, watch) = (None, None);
-        let (desk, hints) = (Desk::new(), Arc::default());
-        let configure =
-            Self { world, confinement, asks, look, supervisor, seen, desk, hints, watch };
+        let configure = Self {
+            world,
+            confinement,
+            asks,
+            look,
+            supervisor,
+            seen: None,
+            refused: Vec::new(),
+            desk: Desk::new(),
+            hints: Arc::default(),
+            watch: None,
+        };
         (configure, Asks(sender))
     }
 
@@ -143,7 +152,7 @@ impl Configure {
             if !self.act(trigger).await {
                 continue;
             }
-            if self.watch.as_ref().is_none_or(|(paths, _)| *paths != self.paths()) {
+            if self.watch.as_ref().is_none_or(|(paths, _)| *paths != self.watched()) {
                 self.watch().await;
             }
             tokio::select! {
@@ -156,7 +165,7 @@ impl Configure {
     /// What changed between the start and the beginning of the watch told nobody. Returns whether
     /// anything was read for it.
     async fn begin(&mut self) -> bool {
-        self.seen = self.look_at_files().await;
+        self.seen = self.look_at_files().await.map(|(seen, _)| seen);
         if self.paths().is_empty() || self.rehearse().await.outcome == Outcome::Unchanged {
             return false;
         }
@@ -170,8 +179,8 @@ impl Configure {
             Trigger::Ask(pending) => vec![pending],
             Trigger::HangUp => Vec::new(),
             Trigger::Look => {
-                let seen = self.look_at_files().await;
-                if seen.is_none() || self.seen == seen {
+                let Some((seen, refused)) = self.look_at_files().await else { return false };
+                if self.seen.as_ref() == Some(&seen) && self.refused == refused {
                     return false;
                 }
                 Vec::new()
@@ -187,7 +196,7 @@ impl Configure {
             return false;
         }
         let is_asked = !reloads.is_empty();
-        self.seen = self.look_at_files().await;
+        self.seen = self.look_at_files().await.map(|(seen, _)| seen);
         self.supervisor.tell(&Notice::Reloading);
         let told = self.reload().await;
         self.supervisor.tell(&Notice::Ready(told.outcome.status()));
@@ -202,16 +211,21 @@ impl Configure {
     }
 
     /// Has the configuration take effect.
-    async fn reload(&self) -> Told {
+    async fn reload(&mut self) -> Told {
         let world = Arc::clone(&self.world);
         let from = world.current().number;
         let mut told = Told::new(from);
         let confinement = self.confinement.clone();
         let read =
             move || read(&world, confinement.as_deref()).map(|(new, told)| (world, new, told));
-        match self.desk.run(read).await {
+        let read = self.desk.run(read).await;
+        self.refused.clear();
+        match read {
             Err(error) => told.reject(vec![error.to_string()]),
-            Ok(Err(errors)) => told.reject(errors),
+            Ok(Err(refusal)) => {
+                self.refused = refusal.traces;
+                told.reject(refusal.errors);
+            }
             Ok(Ok((_, None, read))) => told = read,
             Ok(Ok((world, Some(draft), read))) => {
                 told = read;
@@ -238,13 +252,13 @@ impl Configure {
             if told.outcome == Outcome::Changed {
                 let beyond = beyond(confinement.as_deref(), &config);
                 let rehearsed = world.rehearse(config).map_err(|errors| told::lines(&errors));
-                rehearsed.map_err(|errors| [errors, beyond].concat())?;
+                rehearsed.map_err(|errors| Refusal::of([errors, beyond].concat()))?;
             }
-            Ok(told)
+            Ok::<_, Refusal>(told)
         });
         match rehearsed.await {
             Err(error) => told.reject(vec![error.to_string()]),
-            Ok(Err(errors)) => told.reject(errors),
+            Ok(Err(refusal)) => told.reject(refusal.errors),
             Ok(Ok(read)) => told = read,
         }
         told
@@ -277,6 +291,12 @@ impl Configure {
         info!(from, to = told.generation, result, "configuration read");
     }
 
+    /// The files that the configuration stands in, and what one refers to that was rejected.
+    fn watched(&self) -> Vec<PathBuf> {
+        let refused = self.refused.iter().map(|trace| trace.path.clone());
+        self.paths().into_iter().chain(refused).collect()
+    }
+
     /// The files that the configuration stands in.
     fn paths(&self) -> Vec<PathBuf> {
         let config = Arc::clone(&self.world.current().config);
@@ -285,7 +305,7 @@ impl Configure {
 
     /// Watches over the files, wherever their names lead now.
     async fn watch(&mut self) {
-        let (before, paths) = (self.watch.take(), self.paths());
+        let (before, paths) = (self.watch.take(), self.watched());
         let hints = Arc::clone(&self.hints);
         let watch = self.desk.run(move || match before {
             Some((before, mut watch)) if before == paths => {
@@ -306,58 +326,19 @@ impl Configure {
         (certificates.poll_interval, certificates.settle)
     }
 
-    /// What the files hold, unless it cannot be told.
-    async fn look_at_files(&self) -> Option<Seen> {
-        let paths = self.paths();
-        self.desk.run(move || paths.into_iter().map(seen).collect()).await.ok()
+    /// What the files hold, and what became of those that were refused, unless it cannot be told.
+    async fn look_at_files(&self) -> Option<(Contents, Vec<Trace>)> {
+        let (paths, refused) = (self.paths(), self.refused.clone());
+        let look = move || {
+            let traces = refused.iter().map(|trace| Trace::of(&trace.path)).collect();
+            (seen::contents(paths), traces)
+        };
+        self.desk.run(look).await.ok()
     }
 }
 
 fn answer(asked: Vec<Pending>, told: &Told) {
     asked.into_iter().for_each(|pending| pending.answer(told.verdict()));
-}
-
-/// What the file at `path` holds.
-fn seen(path: PathBuf) -> (PathBuf, Option<[u8; 32]>) {
-    let digest = config::read_file(&path).ok().map(|text| {
-        let mut sum = [0; 32];
-        sum.copy_from_slice(digest::digest(&SHA256, text.as_bytes()).as_ref());
-        sum
-    });
-    (path, digest)
-}
-
-/// Reads the configuration, and builds what it says if that is anything else than what is served.
-fn read(
-    world: &World,
-    confinement: Option<&Report>,
-) -> Result<(Option<super::world::Draft>, Told), Vec<String>> {
-    let (config, told) = load(world)?;
-    let draft = match told.outcome {
-        Outcome::Changed => {
-            let beyond = beyond(confinement, &config);
-            let draft = world.draft(config).map_err(|errors| told::lines(&errors));
-            Some(draft.map_err(|errors| [errors, beyond].concat())?)
-        }
-        Outcome::Rejected | Outcome::Unchanged => None,
-    };
-    Ok((draft, told))
-}
-
-/// Why files could not be opened that everybody else can open.
-fn beyond(confinement: Option<&Report>, config: &Config) -> Vec<String> {
-    confinement.map(|report| out_of_reach(report, config)).unwrap_or_default()
-}
-
-/// Reads the configuration, and says what differs from what is served.
-fn load(world: &World) -> Result<(Config, Told), Vec<String>> {
-    let now = world.current();
-    let Some(path) = &now.config.path else {
-        return Err(vec!["the configuration was not read from a file".to_owned()]);
-    };
-    let config = Config::load(Some(path)).map_err(|error| told::load_errors(&error))?;
-    let told = Told::of(now.number, &now.config, &config);
-    Ok((config, told))
 }
 
 /// Orders that may wait.

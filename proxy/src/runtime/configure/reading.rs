@@ -1,0 +1,68 @@
+//! One reading of the configuration: from the file to a draft of what it says.
+//!
+//! Owns the order of the steps, all of which may block. What is wrong is told whole, with what lies
+//! behind it. Refuses to know who asked.
+
+use crate::config::{Config, LoadError};
+use crate::privilege::Report;
+use crate::runtime::confinement::{out_of_reach, read_paths};
+use crate::runtime::world::{Draft, World};
+
+use super::seen::Trace;
+use super::told::{self, Outcome, Told};
+
+/// Why a configuration cannot be had, and what lies behind it.
+pub(super) struct Refusal {
+    pub(super) errors: Vec<String>,
+    pub(super) traces: Vec<Trace>,
+}
+
+impl Refusal {
+    /// One that nobody waits to see mended.
+    pub(super) fn of(errors: Vec<String>) -> Self {
+        Self { errors, traces: Vec::new() }
+    }
+}
+
+/// Reads the configuration, and builds what it says if that is anything else than what is served.
+pub(super) fn read(
+    world: &World,
+    confinement: Option<&Report>,
+) -> Result<(Option<Draft>, Told), Refusal> {
+    let (config, told) = load(world)?;
+    let draft = match told.outcome {
+        Outcome::Changed => {
+            let beyond = beyond(confinement, &config);
+            // Before they are read, so that nothing happens to them unnoticed.
+            let traces = read_paths(&config).map(Trace::of).collect();
+            let draft = world.draft(config).map_err(|errors| told::lines(&errors));
+            let refuse = |errors: Vec<_>| Refusal { errors: [errors, beyond].concat(), traces };
+            Some(draft.map_err(refuse)?)
+        }
+        Outcome::Rejected | Outcome::Unchanged => None,
+    };
+    Ok((draft, told))
+}
+
+/// Why files could not be opened that everybody else can open.
+pub(super) fn beyond(confinement: Option<&Report>, config: &Config) -> Vec<String> {
+    confinement.map(|report| out_of_reach(report, config)).unwrap_or_default()
+}
+
+/// Reads the configuration, and says what differs from what is served.
+pub(super) fn load(world: &World) -> Result<(Config, Told), Refusal> {
+    let now = world.current();
+    let Some(path) = &now.config.path else {
+        return Err(Refusal::of(vec!["the configuration was not read from a file".to_owned()]));
+    };
+    let config = Config::load(Some(path)).map_err(|error| {
+        let files = match &error {
+            LoadError::Invalid(errors) => errors.files(),
+            LoadError::Read(_) => &[],
+        };
+        let traces = files.iter().map(|path| Trace::of(path)).collect();
+        Refusal { errors: told::load_errors(&error), traces }
+    })?;
+    let told = Told::of(now.number, &now.config, &config);
+    Ok((config, told))
+}
