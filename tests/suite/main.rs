@@ -15,6 +15,8 @@
 )]
 
 #[cfg(test)]
+mod alerts;
+#[cfg(test)]
 mod balance;
 #[cfg(test)]
 mod bytes;

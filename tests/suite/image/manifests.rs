@@ -134,7 +134,9 @@ async fn the_compose_file_is_what_compose_accepts_and_every_file_that_it_names_i
     for name in names {
         assert!(compose.join(name).exists(), "{name}");
     }
-    assert!(source("dashboards/grafana/overview.json").exists(), "which is mounted");
+    for mounted in ["dashboards/grafana/overview.json", "dashboards/prometheus/alerts.yml"] {
+        assert!(source(mounted).exists(), "{mounted}");
+    }
     let slip = text.replace("read_only", "readonly");
     fs::write(&file, slip).unwrap();
     let Some(judge) = docker_compose() else { return };
