@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use portunus_tests::foreign::promtool;
 
@@ -62,6 +63,8 @@ async fn promtool_finds_nothing_wrong_with_the_rules() {
 #[tokio::test]
 async fn every_alert_fires_in_its_case_and_keeps_quiet_in_the_others() {
     let Some(promtool) = promtool() else { return };
+    // It plays hours of samples through all rules.
+    let promtool = promtool.patience(Duration::from_secs(120));
     let said = promtool.args(["test", "rules"]).args(cases()).run().await.expect_success();
     assert_eq!(said.matches("SUCCESS").count(), cases().len(), "{said}");
 }
