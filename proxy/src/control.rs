@@ -16,6 +16,8 @@ pub enum Order {
     Rehearse,
     /// Finish what is going on, and end.
     Drain,
+    /// The same, as the other process of an upgrade does, which was asked to.
+    Follow,
     /// Hand everything over to a new process, then drain.
     Upgrade,
 }

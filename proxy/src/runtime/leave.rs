@@ -7,10 +7,11 @@
 
 use prometheus::IntCounter;
 use serde_json::json;
-use tokio::time::{Duration, sleep};
+use tokio::time::{Duration, sleep, timeout};
 use tracing::{info, warn};
 
 use super::End;
+use super::handoff::Companion;
 use super::signals::{Heard, Signals};
 use super::supervisor::{self, Supervisor};
 use crate::config;
@@ -31,6 +32,15 @@ pub(super) struct Plan {
     pub(super) patience: Duration,
 }
 
+/// Where the end was asked for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Asked {
+    /// Of the other process of an upgrade: whoever did may be about to ask this one as well.
+    Elsewhere,
+    /// Of this process.
+    Here,
+}
+
 impl Plan {
     /// What the operator wants.
     pub(super) fn of(server: &config::Server) -> Self {
@@ -42,6 +52,13 @@ impl Plan {
     /// time to hear of it with the next answer.
     pub(super) fn for_another(self) -> Self {
         Self { delay: Duration::ZERO, patience: self.timeout / 2, ..self }
+    }
+
+    /// Another process serves for the delay, then ends as well: who is here has as much time as who
+    /// comes to that one.
+    pub(super) fn beside_another(self) -> Self {
+        let timeout = self.delay.saturating_add(self.timeout);
+        Self { delay: Duration::ZERO, timeout, patience: self.delay }
     }
 }
 
@@ -57,18 +74,33 @@ pub(super) struct Company<'a> {
     pub(super) forced: &'a IntCounter,
     /// Nobody, where another process serves on.
     pub(super) supervisor: Option<&'a Supervisor>,
+    /// Who ends before this process does.
+    pub(super) companion: Option<Companion>,
+    pub(super) asked: Asked,
 }
 
 /// Ends everything that `drain` waits for.
 pub(super) async fn leave(plan: Plan, mut drain: Drain, company: Company<'_>) -> End {
-    let Company { teller, signals, orders, slots, forced, supervisor } = company;
+    let Company { teller, signals, orders, slots, forced, supervisor, companion, asked } = company;
+    let time = plan.delay.saturating_add(plan.timeout);
     if let Some(supervisor) = supervisor {
-        let time = plan.delay.saturating_add(plan.timeout);
         supervisor.tell(&supervisor::Notice::Stopping(time));
     }
+    let all = async {
+        let others = async {
+            if let Some(companion) = &companion {
+                let _ = timeout(time + COMPANION_MARGIN, companion.over()).await;
+            }
+        };
+        tokio::join!(part(plan, teller, slots, &mut drain), others);
+    };
     let is_forced = tokio::select! {
-        () = part(plan, teller, slots, &mut drain) => false,
-        () = impatience(signals, orders) => true,
+        () = all => false,
+        () = impatience(signals, orders, asked) => true,
+    };
+    let is_companion_cut = match &companion {
+        Some(companion) => companion.cut().await,
+        None => false,
     };
     if is_forced {
         // Nothing may be accepted from here on, and what has nothing to finish is not cut.
@@ -81,6 +113,7 @@ pub(super) async fn leave(plan: Plan, mut drain: Drain, company: Company<'_>) ->
     // hear of it.
     let cut = usize::try_from(forced.get() - forced_before).unwrap_or(usize::MAX);
     match (is_forced, cut.saturating_add(slots.taken())) {
+        (false, 0) if is_companion_cut => End::Cut,
         (false, 0) => End::Clean,
         (false, left) => {
             warn!(left, "the drain timeout ended connections that had not finished");
@@ -96,22 +129,26 @@ pub(super) async fn leave(plan: Plan, mut drain: Drain, company: Company<'_>) ->
 
 /// Goes on accepting for the delay, then lets everything finish.
 async fn part(plan: Plan, teller: &PhaseTeller, slots: &Slots, drain: &mut Drain) {
-    let Plan { delay, timeout, patience } = plan;
+    let Plan { delay, timeout: in_time, patience } = plan;
     teller.enter(Phase::Leaving);
     drain.leave();
     info!(?delay, "leaving: not ready any more; another signal ends at once");
     sleep(delay).await;
     teller.enter(Phase::Draining);
-    info!(?timeout, "draining: listeners are closed");
-    let _ = tokio::time::timeout(patience, slots.vacant()).await;
-    drain.finish(timeout.saturating_sub(patience)).await;
+    info!(timeout = ?in_time, "draining: listeners are closed");
+    let _ = timeout(patience, slots.vacant()).await;
+    drain.finish(in_time.saturating_sub(patience)).await;
 }
 
 /// Waits for another signal to end, and says of everything else that it is too late for that.
-async fn impatience(signals: &mut Signals, orders: &mut OrderQueue) {
+async fn impatience(signals: &mut Signals, orders: &mut OrderQueue, mut asked: Asked) {
     loop {
         tokio::select! {
             heard = signals.next() => match heard {
+                Heard::End if asked == Asked::Elsewhere => {
+                    asked = Asked::Here;
+                    info!("leaving already, with the other process of the upgrade");
+                }
                 Heard::End => return,
                 heard => info!(signal = heard.name(), "ignored: the process is leaving"),
             },
@@ -122,7 +159,7 @@ async fn impatience(signals: &mut Signals, orders: &mut OrderQueue) {
 
 fn decline(pending: Pending) {
     let verdict = match pending.order {
-        Order::Drain => Verdict::Done(json!({ "phase": "leaving" })),
+        Order::Drain | Order::Follow => Verdict::Done(json!({ "phase": "leaving" })),
         Order::Rehearse | Order::Reload | Order::Upgrade => {
             Verdict::Refused(json!({ "errors": ["the process is leaving"] }))
         }
@@ -130,5 +167,7 @@ fn decline(pending: Pending) {
     pending.answer(verdict);
 }
 
+/// From the end of the time of a process to its own.
+const COMPANION_MARGIN: Duration = Duration::from_secs(3);
 /// What ends by itself gets this long when everything is to end at once.
 const LAST_MOMENT: Duration = Duration::from_millis(100);

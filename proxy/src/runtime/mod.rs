@@ -60,8 +60,8 @@ pub use sockets::{Sockets, Spare};
 
 use activation::ActivationError;
 use configure::{Asks, Configure};
-use handoff::{Came, Handoff, SuccessionError, Upgrades, serve};
-use leave::{Company, Plan};
+use handoff::{Came, Handoff, Place, SuccessionError, Upgrades, serve};
+use leave::{Asked, Company, Plan};
 use reload::Reloader;
 use resumption::ResumptionError;
 use signals::Signals;
@@ -169,7 +169,7 @@ async fn live(
         successor.take_over(&sockets, &world.current().sessions).await?;
     }
     let (orders, mut queue) = Orders::new();
-    let about = about(&world, phase, panics, memory, confinement.clone(), orders);
+    let about = about(&world, phase, panics, memory, confinement.clone(), orders.clone());
     let admin = admin.map(|socket| admin::start(socket, about)).transpose();
     let admin = admin.map_err(RunError::Admin)?;
     world.serve(draft);
@@ -177,7 +177,8 @@ async fn live(
     addresses.0.extend(world.addresses());
     let (ancestors, watched) = match successor {
         Some(successor) => {
-            successor.serve(&sockets, world.current().sessions.clone(), &watch).await
+            let (sockets, sessions) = (sockets.clone(), world.current().sessions.clone());
+            successor.serve(Place { sockets, sessions, orders }, &watch).await
         }
         None => (Vec::new(), tokio::sync::watch::channel(false).1),
     };
@@ -195,14 +196,15 @@ async fn live(
     let orders = (&mut queue, &asks);
     let came = serve(&mut signals, orders, &world, upgrades, &supervisor).await;
     let plan = Plan::of(&world.current().config.server);
-    let (plan, supervisor) = match came {
-        // Whoever follows speaks to the supervisor from now on.
-        Came::Upgraded => (plan.for_another(), None),
-        _ => (plan, Some(&*supervisor)),
-    };
     let (teller, signals, orders) = (&teller, &mut signals, &mut queue);
     let (slots, forced) = (&*world.common().slots, &process.drain_forced);
-    let company = Company { teller, signals, orders, slots, forced, supervisor };
+    let (plan, supervisor, asked, companion) = match came {
+        // Whoever follows speaks to the supervisor from now on.
+        Came::Upgraded | Came::Nothing => (plan.for_another(), None, Asked::Here, None),
+        Came::End(asked, None) => (plan, Some(&*supervisor), asked, None),
+        Came::End(asked, other) => (plan.beside_another(), Some(&*supervisor), asked, other),
+    };
+    let company = Company { teller, signals, orders, slots, forced, supervisor, companion, asked };
     let end = leave::leave(plan, drain, company).await;
     drop(watchdog);
     info!(end = end.label(), "stopped");

@@ -1,93 +1,14 @@
 //! One process follows another: who connects notices nothing, and a bad one changes nothing.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use portunus_tests::wait::eventually;
-use portunus_tests::{Builder, Client, Proxy, command, echo, tls, write};
-use serde_json::Value;
+use portunus_tests::{Proxy, command, echo, tls, write};
 
-const NAME: &str = "app.example";
-const TOKEN: &str = "0123456789abcdef0123456789abcdef";
-
-/// A proxy whose binary is a file of the test's own, and the processes that follow it.
-struct Upgraded {
-    proxy: Proxy,
-    binary: PathBuf,
-    folder: tempfile::TempDir,
-}
-
-impl Upgraded {
-    async fn start(builder: Builder) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let binary = folder.path().join("portunus");
-        install(Path::new(command().get_program()), &binary);
-        // The shell runs our file in place of the binary that the harness names.
-        let script = format!("shift; exec {} \"$@\"", binary.display());
-        let builder = builder.set("admin.token", &format!("{TOKEN:?}"));
-        let watch = "PORTUNUS_UPGRADE_WATCH_MS=700";
-        let proxy = builder.under(&["env", watch, "sh", "-c", &script, "sh"]).start().await;
-        Self { proxy, binary, folder }
-    }
-
-    /// Orders the upgrade, and says how the command ended and what it said.
-    async fn upgrade(&self) -> (Option<i32>, Value, String) {
-        let mut order = command();
-        let config = self.folder.path().join("order.toml");
-        let admin = self.proxy.address("admin");
-        let text = "\n[listener.x]\nlisten = ['127.0.0.1:0']\nmode = 'tcp'\nbackend = 'b'\n\
-                    [backend.b]\nendpoints = ['h:1']\n";
-        write(&config, &format!("admin.listen = '{admin}'\nadmin.token = '{TOKEN}'{text}"));
-        order.args(["upgrade", "--json", "--config"]).arg(config);
-        let output = tokio::task::spawn_blocking(move || order.output().unwrap()).await.unwrap();
-        let out = String::from_utf8_lossy(&output.stdout).into_owned();
-        let said = format!("{out}{}", String::from_utf8_lossy(&output.stderr));
-        (output.status.code(), serde_json::from_str(&out).unwrap_or_default(), said)
-    }
-
-    async fn upgrade_well(&self) -> u64 {
-        let (code, told, said) = self.upgrade().await;
-        assert_eq!((code, told["result"].as_str()), (Some(0), Some("upgraded")), "{said}");
-        told["pid"].as_u64().unwrap()
-    }
-}
-
-impl Drop for Upgraded {
-    fn drop(&mut self) {
-        // Whoever follows runs our file, and nothing else does.
-        for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
-            let runs = std::fs::read_link(entry.path().join("exe")).unwrap_or_default();
-            if runs.starts_with(self.folder.path()) {
-                let _ = Command::new("kill").arg("-KILL").arg(entry.file_name()).status();
-            }
-        }
-    }
-}
-
-/// Puts a program in the place of another, as a package manager does.
-fn install(program: &Path, place: &Path) {
-    let aside = place.with_extension("aside");
-    // Another process copies: what is open for writing here would be inherited, and then be busy.
-    let copied = Command::new("cp").args([program, &aside]).status().unwrap();
-    assert!(copied.success());
-    std::fs::rename(aside, place).unwrap();
-}
-
-fn install_script(text: &str, place: &Path) {
-    use std::os::unix::fs::PermissionsExt as _;
-    let aside = place.with_extension("aside");
-    write(&aside, &format!("#!/bin/sh\n{text}\n"));
-    std::fs::set_permissions(&aside, std::fs::Permissions::from_mode(0o755)).unwrap();
-    std::fs::rename(aside, place).unwrap();
-}
-
-async fn is_served(client: &Client) {
-    let mut client = client.connect().await;
-    client.send(b"hello").await;
-    client.expect(b"hello").await;
-}
+use super::{NAME, Upgraded, install, install_script, is_served};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_is_refused_over_ten_upgrades_and_old_connections_go_on() {

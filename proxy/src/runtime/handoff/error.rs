@@ -17,6 +17,9 @@ pub enum UpgradeError {
     /// It served, and did not live.
     #[error("the new process did not live ({0}); this one serves again")]
     Died(String),
+    /// The end of this process came first.
+    #[error("this process was told to end meanwhile")]
+    End,
     /// It ended without a word.
     #[error("the new process ended at its start ({0}); its log says why")]
     Ended(String),

@@ -20,6 +20,8 @@
 //! | P | Serve | | nobody else accepts any more |
 //! | S | Serving | | everything is served |
 //! | P | Sessions, any number | | those that came late |
+//! | P | Leave, or nothing | | leave as well: the service ends |
+//! | S | Leaving, or nothing | | so it was told here |
 //! | P | Committed | | the predecessor leaves |
 //!
 //! `Abort` may come instead of anything that P says. If P has ended, S goes on as if it had said
@@ -58,6 +60,10 @@ pub(super) enum Message {
         /// The version of the program.
         program: String,
     },
+    /// The successor is to leave, as the predecessor does.
+    Leave,
+    /// The successor leaves, and the predecessor is to do so as well.
+    Leaving,
     /// Everything is built.
     Prepared {
         /// Which of the sockets were taken, counted from 0 in the order in which they came.
@@ -91,7 +97,13 @@ impl Message {
         let mut bytes = Zeroizing::new(Vec::with_capacity(PACKET_BYTES_MAX));
         bytes.push(self.kind());
         match self {
-            Self::Ancestor | Self::Build | Self::Committed | Self::Serve | Self::Serving => {}
+            Self::Ancestor
+            | Self::Build
+            | Self::Committed
+            | Self::Leave
+            | Self::Leaving
+            | Self::Serve
+            | Self::Serving => {}
             Self::Abort { reason } => put_text(&mut bytes, reason)?,
             Self::Failed { reason, hint } => {
                 put_text(&mut bytes, reason)?;
@@ -139,6 +151,8 @@ impl Message {
                     versions: [u16::from_be_bytes(array(rest)?), u16::from_be_bytes(array(rest)?)],
                     program: text(rest)?,
                 },
+                LEAVE => Self::Leave,
+                LEAVING => Self::Leaving,
                 PREPARED => {
                     let mut taken = Vec::with_capacity(rest.len() / 4);
                     while !rest.is_empty() {
@@ -169,6 +183,8 @@ impl Message {
             Self::Committed => COMMITTED,
             Self::Failed { .. } => FAILED,
             Self::Hello { .. } => HELLO,
+            Self::Leave => LEAVE,
+            Self::Leaving => LEAVING,
             Self::Prepared { .. } => PREPARED,
             Self::Serve => SERVE,
             Self::Serving => SERVING,
@@ -188,6 +204,8 @@ impl Message {
             Self::Committed => "committed",
             Self::Failed { .. } => "failed",
             Self::Hello { .. } => "hello",
+            Self::Leave => "leave",
+            Self::Leaving => "leaving",
             Self::Prepared { .. } => "prepared",
             Self::Serve => "serve",
             Self::Serving => "serving",
@@ -269,7 +287,9 @@ const SESSIONS: u8 = 10;
 const SERVE: u8 = 11;
 const SERVING: u8 = 12;
 const COMMITTED: u8 = 13;
-const KINDS: u8 = COMMITTED;
+const LEAVE: u8 = 14;
+const LEAVING: u8 = 15;
+const KINDS: u8 = LEAVING;
 
 #[cfg(test)]
 mod tests {
@@ -293,6 +313,8 @@ mod tests {
                 .prop_map(|(versions, program)| Message::Hello { versions, program }),
             prop::collection::vec(any::<u32>(), 0..40)
                 .prop_map(|taken| Message::Prepared { taken }),
+            Just(Message::Leave),
+            Just(Message::Leaving),
             Just(Message::Serving),
             Just(Message::Serve),
             parcel().prop_map(Message::Sessions),

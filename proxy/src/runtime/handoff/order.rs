@@ -4,27 +4,31 @@
 //! and what is told of an upgrade: the answer, a line of the log, a number, a word to the
 //! supervisor. Refuses to know how an upgrade is done. Read next: `predecessor`.
 
+use std::cell::Cell;
+
 use serde_json::json;
 use tracing::{info, warn};
 
 use super::error::UpgradeError;
-use super::predecessor::Upgrades;
+use super::heir::Companion;
+use super::predecessor::{Followed, Upgrades};
 use crate::control::{Order, OrderQueue, Pending, Verdict};
 use crate::log::Chain;
 use crate::runtime::configure::Asks;
+use crate::runtime::leave::Asked;
 use crate::runtime::signals::{Heard, Signals};
 use crate::runtime::supervisor::{Notice, Supervisor};
 use crate::runtime::world::World;
 
 /// What came of an order.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Debug)]
 pub(in crate::runtime) enum Came {
+    /// This process was told to end, and with it the new one, if there is one.
+    End(Asked, Option<Companion>),
     /// Everything is as before.
     Nothing,
     /// Another process serves: this one leaves.
     Upgraded,
-    /// This process was told to end meanwhile, and so has the other one.
-    End,
 }
 
 /// Carries out what signals and operators ask for, until one of them asks for the end, or another
@@ -39,22 +43,25 @@ pub(in crate::runtime) async fn serve(
     loop {
         let pending = tokio::select! {
             heard = signals.next() => match heard {
-                Heard::End => return Came::End,
+                Heard::End => return Came::End(Asked::Here, None),
                 Heard::HangUp => continue,
                 Heard::Upgrade => None,
             },
             pending = queue.next() => Some(pending),
         };
         match pending {
-            Some(pending) if pending.order == Order::Drain => {
-                pending.answer(Verdict::Done(json!({ "phase": "leaving" })));
-                return Came::End;
+            Some(pending) if let Some(asked) = end_of(pending.order) => {
+                pending.answer(leaving());
+                return Came::End(asked, None);
             }
             Some(pending) if pending.order != Order::Upgrade => asks.give(pending),
-            pending => match carry_out(&mut upgrades, world, pending, signals, supervisor).await {
-                Came::Nothing => {}
-                came => return came,
-            },
+            pending => {
+                let means = (&mut *signals, (&mut *queue, asks));
+                match carry_out(&mut upgrades, world, pending, means, supervisor).await {
+                    Came::Nothing => {}
+                    came => return came,
+                }
+            }
         }
     }
 }
@@ -64,34 +71,32 @@ async fn carry_out(
     upgrades: &mut Upgrades,
     world: &World,
     pending: Option<Pending>,
-    signals: &mut Signals,
+    (signals, (queue, asks)): (&mut Signals, (&mut OrderQueue, &Asks)),
     supervisor: &Supervisor,
 ) -> Came {
     let sessions = world.current().sessions.clone();
-    let outcome = tokio::select! {
-        outcome = upgrades.run(&sessions) => Some(outcome),
-        () = end_of(signals) => None,
-    };
+    let heard = Cell::new(None);
+    let end = async { heard.set(Some(end_asked(signals, queue, asks).await)) };
+    let outcome = upgrades.run(&sessions, end).await;
     let results = world.common().metrics.process().upgrades;
-    let (came, result, verdict) = match outcome {
-        Some(Ok(pid)) => {
+    let (came, result, verdict) = match (outcome, heard.take()) {
+        (Ok(Followed::Upgraded(pid)), _) => {
             supervisor.tell(&Notice::Heir(pid.unsigned_abs()));
             info!(pid, "upgraded: another process serves");
             let verdict = json!({ "result": "upgraded", "pid": pid });
             (Came::Upgraded, "done", Verdict::Done(verdict))
         }
-        Some(Err(error)) => {
+        (Ok(Followed::Leave(companion, asked)), _) => {
+            info!(?asked, "the end was asked for meanwhile: both processes leave");
+            let verdict = refused(&["the process was told to end meanwhile"]);
+            (Came::End(asked, Some(companion)), "done", verdict)
+        }
+        (Err(error), heard) => {
             warn!(error = %Chain(&error), "not upgraded: this process serves on");
             let mut errors = vec![Chain(&error).to_string()];
             errors.extend(error.hint().map(|hint| format!("hint: {hint}")));
-            let verdict = Verdict::Refused(json!({ "result": "rejected", "errors": errors }));
-            (Came::Nothing, result_of(&error), verdict)
-        }
-        None => {
-            upgrades.abort().await;
-            let errors = ["this process was told to end meanwhile"];
-            let verdict = Verdict::Refused(json!({ "result": "rejected", "errors": errors }));
-            (Came::End, "failed", verdict)
+            let came = heard.map_or(Came::Nothing, |asked| Came::End(asked, None));
+            (came, result_of(&error), refused(&errors))
         }
     };
     results.with_label_values(&[result]).inc();
@@ -101,9 +106,44 @@ async fn carry_out(
     came
 }
 
-/// Waits for a signal that ends the process; others are too early.
-async fn end_of(signals: &mut Signals) {
-    while signals.next().await != Heard::End {}
+/// Waits until this process is asked to end, and answers whoever asks for anything else: nobody is
+/// kept waiting by an upgrade.
+async fn end_asked(signals: &mut Signals, queue: &mut OrderQueue, asks: &Asks) -> Asked {
+    loop {
+        let pending = tokio::select! {
+            heard = signals.next() => match heard {
+                Heard::End => return Asked::Here,
+                Heard::HangUp | Heard::Upgrade => continue,
+            },
+            pending = queue.next() => pending,
+        };
+        match (end_of(pending.order), pending.order) {
+            (Some(asked), _) => {
+                pending.answer(leaving());
+                return asked;
+            }
+            (None, Order::Upgrade) => pending.answer(refused(&["an upgrade is under way"])),
+            (None, _) => asks.give(pending),
+        }
+    }
+}
+
+/// Who asks for the end by this order, if it does.
+fn end_of(order: Order) -> Option<Asked> {
+    match order {
+        Order::Drain => Some(Asked::Here),
+        Order::Follow => Some(Asked::Elsewhere),
+        Order::Rehearse | Order::Reload | Order::Upgrade => None,
+    }
+}
+
+fn leaving() -> Verdict {
+    Verdict::Done(json!({ "phase": "leaving" }))
+}
+
+fn refused<T: AsRef<str>>(errors: &[T]) -> Verdict {
+    let errors: Vec<_> = errors.iter().map(AsRef::as_ref).collect();
+    Verdict::Refused(json!({ "result": "rejected", "errors": errors }))
 }
 
 /// The word in metrics.

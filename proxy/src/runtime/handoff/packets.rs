@@ -9,6 +9,7 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -24,7 +25,12 @@ use zeroize::Zeroizing;
 
 /// One end of a pair.
 #[derive(Debug)]
-pub(super) struct Packets(OwnedFd);
+pub(super) struct Packets {
+    socket: OwnedFd,
+    /// Another hand on it, from the first wait on: a process may be out of descriptors when it has
+    /// to hear most.
+    registered: OnceLock<UnixStream>,
+}
 
 /// What arrived together.
 pub(super) struct Packet {
@@ -39,12 +45,11 @@ impl Packets {
     pub(super) fn pair() -> io::Result<(Self, OwnedFd)> {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
-        Ok((Self(ours), theirs))
+        Ok((Self::of(ours), theirs))
     }
 
-    #[cfg(test)]
-    pub(super) fn of(end: OwnedFd) -> Self {
-        Self(end)
+    pub(super) fn of(socket: OwnedFd) -> Self {
+        Self { socket, registered: OnceLock::new() }
     }
 
     /// The end that the parent left as standard input, in whose place comes `/dev/null`.
@@ -56,7 +61,7 @@ impl Packets {
         }
         let ours = stdin.as_fd().try_clone_to_owned()?;
         rustix::stdio::dup2_stdin(std::fs::File::open("/dev/null")?)?;
-        Ok(Self(ours))
+        Ok(Self::of(ours))
     }
 
     /// Sends a packet; waits while the other end is slow to take what it was sent.
@@ -75,10 +80,14 @@ impl Packets {
         socket.async_io(Interest::READABLE, || self.try_receive()).await
     }
 
-    /// Another hand on the socket, for as long as it is waited for. It is no stream, but what is
-    /// called so here waits for any socket.
-    fn registered(&self) -> io::Result<UnixStream> {
-        UnixStream::from_std(unix::net::UnixStream::from(self.0.try_clone()?))
+    /// What is waited by. It is no stream, but what is called so here waits for any socket.
+    fn registered(&self) -> io::Result<&UnixStream> {
+        if let Some(registered) = self.registered.get() {
+            return Ok(registered);
+        }
+        let socket = unix::net::UnixStream::from(self.socket.try_clone()?);
+        let registered = UnixStream::from_std(socket)?;
+        Ok(self.registered.get_or_init(|| registered))
     }
 
     /// Sends a packet where there is no runtime yet, which must not take longer than until `end`.
@@ -113,7 +122,7 @@ impl Packets {
         // Rounded up, so that nothing spins in the last millisecond.
         let left = left + Duration::from_millis(1);
         let timeout = Timespec::try_from(left).map_err(io::Error::other)?;
-        match poll(&mut [PollFd::new(&self.0, events)], Some(&timeout)) {
+        match poll(&mut [PollFd::new(&self.socket, events)], Some(&timeout)) {
             Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
             Err(error) => Err(error.into()),
         }
@@ -130,7 +139,7 @@ impl Packets {
             // There is room for one.
             control.push(SendAncillaryMessage::ScmRights(&descriptors));
         }
-        sendmsg(&self.0, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL)?;
+        sendmsg(&self.socket, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL)?;
         Ok(())
     }
 
@@ -139,7 +148,7 @@ impl Packets {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
         let mut buffers = [IoSliceMut::new(&mut bytes)];
-        let received = recvmsg(&self.0, &mut buffers, &mut control, RecvFlags::CMSG_CLOEXEC)?;
+        let received = recvmsg(&self.socket, &mut buffers, &mut control, RecvFlags::CMSG_CLOEXEC)?;
         // There is room for a few, as the kernel counts it.
         let mut descriptors: Vec<OwnedFd> = Vec::new();
         for message in control.drain() {
@@ -172,7 +181,7 @@ mod tests {
 
     fn pair() -> (Packets, Packets) {
         let (ours, theirs) = Packets::pair().unwrap();
-        (ours, Packets(theirs))
+        (ours, Packets::of(theirs))
     }
 
     #[tokio::test]
@@ -205,7 +214,7 @@ mod tests {
         let long = vec![7; PACKET_BYTES_MAX + 1];
         let refused = here.send(&long, None).await.unwrap_err();
         assert_eq!(refused.kind(), io::ErrorKind::InvalidInput);
-        rustix::net::send(&here.0, &long, SendFlags::empty()).unwrap();
+        rustix::net::send(&here.socket, &long, SendFlags::empty()).unwrap();
         let refused = there.receive().await.map(|_| ()).unwrap_err();
         assert_eq!(refused.kind(), io::ErrorKind::InvalidData);
     }
@@ -218,7 +227,7 @@ mod tests {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
         let mut control = SendAncillaryBuffer::new(&mut space);
         assert!(control.push(SendAncillaryMessage::ScmRights(&descriptors)));
-        sendmsg(&here.0, &[IoSlice::new(b"x")], &mut control, SendFlags::empty()).unwrap();
+        sendmsg(&here.socket, &[IoSlice::new(b"x")], &mut control, SendFlags::empty()).unwrap();
         drop(given);
         there.receive().await.map(|_| ()).unwrap_err();
         assert_eq!(kept.read(&mut [0; 1]).unwrap(), 0, "nobody holds the other end");

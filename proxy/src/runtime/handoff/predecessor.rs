@@ -6,23 +6,27 @@
 //! there, clients wait in the kernel. Refuses to know how a process ends. Read next: `successor`.
 
 use std::io;
-use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus::IntGauge;
-use rustix::process::{Pid, PidfdFlags, Signal, getpid, pidfd_open, pidfd_send_signal};
+use rustix::process::{PidfdFlags, Signal, getpid, pidfd_open, pidfd_send_signal};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, info};
 use zeroize::Zeroizing;
 
 use super::error::UpgradeError;
+use super::heir::{Companion, Heir};
 use super::launcher::Launcher;
 use super::life::is_alive;
-use super::message::{Message, PARCEL_BYTES_MAX, Parcel, VERSION};
+use super::message::{Message, Parcel, VERSION};
 use super::packets::Packets;
+use super::talk::{Fate, Parcels, Talk, commit, hear, say, send_sessions};
 use crate::net::listen::Hold;
+use crate::runtime::leave::Asked;
 use crate::runtime::resumption::Sessions;
 use crate::runtime::sockets::Sockets;
 
@@ -39,32 +43,64 @@ pub(in crate::runtime) struct Upgrades {
     pub(in crate::runtime) watched: watch::Receiver<bool>,
 }
 
+/// Who serves now instead of this process.
+#[derive(Debug)]
+pub(in crate::runtime) enum Followed {
+    /// Nobody: the new process leaves as well, and what it is waited by comes along.
+    Leave(Companion, Asked),
+    /// The process with this id.
+    Upgraded(i32),
+}
+
 impl Upgrades {
-    /// Has a new process take everything over, and returns its id when it has served for long
-    /// enough. After an error this process serves as before.
+    /// Has a new process take everything over, and returns when it has served for long enough.
+    /// After an error this process serves as before. If `end` comes while both are there, the new
+    /// process is told to leave as well: whoever ends a service means all of it.
     pub(in crate::runtime) async fn run(
         &mut self,
         sessions: &Sessions,
-    ) -> Result<i32, UpgradeError> {
+        end: impl Future<Output = ()>,
+    ) -> Result<Followed, UpgradeError> {
         if getpid().is_init() {
             return Err(UpgradeError::Init);
         }
         if *self.watched.borrow() {
             return Err(UpgradeError::Watched);
         }
-        let launcher = self.launcher.as_ref().ok_or(UpgradeError::NoLauncher)?;
-        // Open until the new process has ended: it would take their end for that of this one.
-        let (packets, theirs) = Packets::pair().map_err(UpgradeError::Carry)?;
+        let launcher = self.launcher.take().ok_or(UpgradeError::NoLauncher)?;
         let mut parcels = Vec::new();
-        match self.follow(launcher, (&packets, theirs), (sessions, &mut parcels)).await {
-            Ok(pid) => {
-                self.launcher = None;
+        match self.launch(&launcher, (sessions, &mut parcels), pin!(end)).await {
+            Ok((heir, Fate::Leaves(asked))) => {
+                Ok(Followed::Leave(Companion { heir, launcher }, asked))
+            }
+            Ok((heir, Fate::Died(_) | Fate::Lives)) => {
                 self.bury_oldest();
-                Ok(pid.as_raw_nonzero().get())
+                Ok(Followed::Upgraded(heir.id()))
             }
             Err(error) => {
-                clear_away(launcher).await;
+                self.launcher = Some(launcher);
                 self.go_on(sessions, &parcels);
+                Err(error)
+            }
+        }
+    }
+
+    /// Starts the new process, and ends it again if nothing comes of it.
+    async fn launch(
+        &self,
+        launcher: &Launcher,
+        sessions: (&Sessions, &mut Parcels),
+        end: Pin<&mut impl Future<Output = ()>>,
+    ) -> Result<(Heir, Fate), UpgradeError> {
+        // Open until the new process has ended: it would take their end for that of this one.
+        let (packets, theirs) = Packets::pair().map_err(UpgradeError::Carry)?;
+        let heir = Heir::new(launcher.launch(theirs).await?);
+        info!(pid = heir.id(), "upgrade: a new process was started");
+        let talk = Talk { launcher, heir: &heir, packets: &packets };
+        match self.lead(&talk, sessions, end).await {
+            Ok(fate) => Ok((heir, fate)),
+            Err(error) => {
+                heir.clear_away(launcher).await;
                 Err(error)
             }
         }
@@ -72,19 +108,34 @@ impl Upgrades {
 
     /// All of it, in order. Every step has a bound, since nobody may accept during some of them.
     /// Sessions that go to the new process are kept in `parcels` as well, in case it fails.
-    async fn follow(
+    async fn lead(
         &self,
-        launcher: &Launcher,
-        (packets, theirs): (&Packets, OwnedFd),
+        talk: &Talk<'_>,
         (sessions, parcels): (&Sessions, &mut Parcels),
-    ) -> Result<Pid, UpgradeError> {
-        let prepared = self.prepare(launcher, (packets, theirs), sessions);
-        let prepared = timeout(UPGRADE_TIMEOUT, prepared).await;
-        let (pid, taken) = prepared.unwrap_or(Err(UpgradeError::Late))?;
-        self.hand_over(packets, sessions, parcels).await?;
-        self.watch_over(launcher, packets).await?;
-        commit(packets, &taken, (sessions, parcels)).await?;
-        Ok(pid)
+        mut end: Pin<&mut impl Future<Output = ()>>,
+    ) -> Result<Fate, UpgradeError> {
+        let prepared = timeout(UPGRADE_TIMEOUT, self.prepare(talk, sessions));
+        let taken = tokio::select! {
+            prepared = prepared => prepared.unwrap_or(Err(UpgradeError::Late))?,
+            () = end.as_mut() => return Err(UpgradeError::End),
+        };
+        self.hand_over(talk.packets, sessions, parcels).await?;
+        let fate = tokio::select! {
+            biased;
+            fate = talk.fate() => fate,
+            () = end => Fate::Leaves(Asked::Here),
+            () = sleep(watch_time()) => Fate::Lives,
+        };
+        match fate {
+            Fate::Died(how) => return Err(UpgradeError::Died(how)),
+            Fate::Leaves(Asked::Here) => say(talk.packets, &Message::Leave, None).await?,
+            Fate::Leaves(Asked::Elsewhere) | Fate::Lives => {}
+        }
+        match (commit(talk.packets, &taken, (sessions, parcels)).await, &fate) {
+            // It may have left already.
+            (Err(_), Fate::Leaves(Asked::Elsewhere)) | (Ok(()), _) => Ok(fate),
+            (Err(error), _) => Err(error),
+        }
     }
 
     /// Serves as before, with the sessions that had gone.
@@ -93,45 +144,31 @@ impl Upgrades {
         self.sockets.keeper().open();
     }
 
-    /// Ends an upgrade in the middle, with the new process.
-    pub(in crate::runtime) async fn abort(&self) {
-        if let Some(launcher) = &self.launcher {
-            launcher.kill().await;
-        }
-    }
-
-    /// Starts the new process, gives it everything that it needs to build, and waits until it has.
-    /// Returns the sockets that it took.
+    /// Gives the new process everything that it needs to build, and waits until it has. Returns the
+    /// sockets that it took.
     async fn prepare(
         &self,
-        launcher: &Launcher,
-        (packets, theirs): (&Packets, OwnedFd),
+        talk: &Talk<'_>,
         sessions: &Sessions,
-    ) -> Result<(Pid, Vec<Arc<Hold>>), UpgradeError> {
-        let pid = launcher.launch(theirs).await?;
-        info!(pid = pid.as_raw_nonzero().get(), "upgrade: a new process was started");
-        let taken = {
-            let mut converse = std::pin::pin!(self.converse(packets, sessions));
-            tokio::select! {
-                biased;
-                taken = &mut converse => match taken {
-                    Err(UpgradeError::Carry(cause)) => {
-                        let how = timeout(LAST_WORDS, launcher.ended()).await;
-                        let carry = |_| UpgradeError::Carry(cause);
-                        return Err(UpgradeError::Ended(how.map_err(carry)??));
-                    }
-                    taken => taken?,
-                },
-                how = launcher.ended() => {
-                    // Its last words may still be on their way.
-                    match timeout(LAST_WORDS, &mut converse).await {
-                        Ok(Err(error @ UpgradeError::Failed { .. })) => return Err(error),
-                        _ => return Err(UpgradeError::Ended(how?)),
-                    }
+    ) -> Result<Vec<Arc<Hold>>, UpgradeError> {
+        let mut converse = pin!(self.converse(talk.packets, sessions));
+        tokio::select! {
+            biased;
+            taken = &mut converse => match taken {
+                Err(UpgradeError::Carry(cause)) => {
+                    let how = timeout(LAST_WORDS, talk.last_words()).await;
+                    Err(how.map_or(UpgradeError::Carry(cause), UpgradeError::Ended))
+                }
+                taken => taken,
+            },
+            how = talk.last_words() => {
+                // What it said itself may still be on its way.
+                match timeout(LAST_WORDS, &mut converse).await {
+                    Ok(Err(error @ UpgradeError::Failed { .. })) => Err(error),
+                    _ => Err(UpgradeError::Ended(how)),
                 }
             }
-        };
-        Ok((pid, taken))
+        }
     }
 
     async fn converse(
@@ -207,24 +244,6 @@ impl Upgrades {
         }
     }
 
-    /// Waits whether the new process lives.
-    async fn watch_over(&self, launcher: &Launcher, new: &Packets) -> Result<(), UpgradeError> {
-        let gone = async {
-            tokio::select! {
-                how = launcher.ended() => match how {
-                    Ok(how) => how,
-                    // Without the launcher, its silence tells.
-                    Err(_) => silence(new).await,
-                },
-                how = silence(new) => how,
-            }
-        };
-        match timeout(watch_time(), gone).await {
-            Ok(how) => Err(UpgradeError::Died(how)),
-            Err(_) => Ok(()),
-        }
-    }
-
     /// This process is one more that drains.
     fn bury_oldest(&mut self) {
         let mut alive: Vec<_> = self.ancestors.drain(..).filter(is_alive).collect();
@@ -238,68 +257,6 @@ impl Upgrades {
     }
 }
 
-/// Leaves for good: what came late goes along, and files belong to the new process. One that does
-/// not hear of it is as good as dead.
-async fn commit(
-    packets: &Packets,
-    taken: &[Arc<Hold>],
-    (sessions, parcels): (&Sessions, &mut Parcels),
-) -> Result<(), UpgradeError> {
-    let sent = send_sessions(packets, sessions, parcels).await;
-    taken.iter().for_each(|hold| hold.leave_file());
-    let told = match sent {
-        Ok(()) => say(packets, &Message::Committed, None).await,
-        Err(error) => Err(error),
-    };
-    told.map_err(|error| {
-        taken.iter().for_each(|hold| hold.take_file());
-        UpgradeError::Died(error.to_string())
-    })
-}
-
-/// Has a new process that is of no use end, and waits until it has.
-async fn clear_away(launcher: &Launcher) {
-    launcher.kill().await;
-    let _ = timeout(LAST_WORDS, launcher.ended()).await;
-}
-
-async fn send_sessions(
-    packets: &Packets,
-    sessions: &Sessions,
-    parcels: &mut Parcels,
-) -> Result<(), UpgradeError> {
-    let end = Instant::now() + SESSIONS_TIMEOUT;
-    while Instant::now() < end
-        && let Some(parcel) = sessions.pack(PARCEL_BYTES_MAX)
-    {
-        let message = Message::Sessions(Parcel(parcel.clone()));
-        parcels.push(parcel);
-        say(packets, &message, None).await?;
-    }
-    Ok(())
-}
-
-async fn silence(packets: &Packets) -> String {
-    while let Ok(Some(_)) = packets.receive().await {}
-    "it is gone".to_owned()
-}
-
-async fn say(
-    packets: &Packets,
-    message: &Message,
-    descriptor: Option<BorrowedFd<'_>>,
-) -> Result<(), UpgradeError> {
-    let bytes = message.encode()?;
-    let sent = timeout(SAY_TIMEOUT, packets.send(&bytes, descriptor)).await;
-    sent.map_err(|_| UpgradeError::Late)?.map_err(UpgradeError::Carry)
-}
-
-async fn hear(packets: &Packets) -> Result<Message, UpgradeError> {
-    let packet = packets.receive().await.map_err(UpgradeError::Carry)?;
-    let gone = || UpgradeError::Carry(io::ErrorKind::UnexpectedEof.into());
-    Ok(Message::decode(&packet.ok_or_else(gone)?.bytes)?)
-}
-
 /// How long a new process is watched; shorter where a test asks for it.
 fn watch_time() -> Duration {
     #[cfg(debug_assertions)]
@@ -311,25 +268,18 @@ fn watch_time() -> Duration {
     WATCH
 }
 
-/// Sessions that left memory, no more than were there.
-type Parcels = Vec<Zeroizing<Vec<u8>>>;
-
 /// From the order until the new process has built everything.
 const UPGRADE_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a new process has to serve to be believed.
 const WATCH: Duration = Duration::from_secs(10);
 /// How long the new process may take to accept when everything is built.
 const SERVE_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long the new process may take to make room for one more packet.
-const SAY_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long handshakes that go on are waited for, while nobody accepts.
 const PENDING_MAX: Duration = Duration::from_millis(500);
 const LOOK: Duration = Duration::from_millis(2);
 /// For how long there is no handshake before there is none: one that was accepted at the last
 /// moment begins a moment later, and would miss a session that has gone by then.
 const QUIET: Duration = Duration::from_millis(20);
-/// How long sessions may take; those that are left cost a full handshake.
-const SESSIONS_TIMEOUT: Duration = Duration::from_secs(2);
 const LAST_WORDS: Duration = Duration::from_secs(2);
 /// Processes that drain at once, this one among them.
 const DRAINING_MAX: usize = 4;
@@ -338,6 +288,8 @@ const DRAINING_MAX: usize = 4;
 mod tests {
     use std::path::Path;
 
+    use super::super::message::PARCEL_BYTES_MAX;
+    use super::super::talk::{SAY_TIMEOUT, SESSIONS_TIMEOUT};
     use super::*;
     use crate::config::Config;
 

@@ -22,6 +22,7 @@ use super::launcher::INHERITS;
 use super::life::has_ended;
 use super::message::{Message, MessageError, Parcel, VERSION};
 use super::packets::Packets;
+use crate::control::{Order, Orders};
 use crate::drain::DrainWatch;
 use crate::log::Chain;
 use crate::runtime::resumption::Sessions;
@@ -36,6 +37,14 @@ pub struct Successor {
     ancestors: Vec<OwnedFd>,
     /// Whether the process before still watches this one.
     watched: watch::Sender<bool>,
+}
+
+/// What is in the hands of this process while the one before still watches it.
+pub(in crate::runtime) struct Place {
+    pub(in crate::runtime) sockets: Sockets,
+    pub(in crate::runtime) sessions: Sessions,
+    /// Where the end is asked for.
+    pub(in crate::runtime) orders: Orders,
 }
 
 /// Tells the process before that this one cannot serve.
@@ -159,19 +168,24 @@ impl Successor {
     /// watched.
     pub(in crate::runtime) async fn serve(
         mut self,
-        sockets: &Sockets,
-        sessions: Sessions,
+        place: Place,
         drain: &DrainWatch,
     ) -> (Vec<OwnedFd>, watch::Receiver<bool>) {
         let _ = self.say(&Message::Serving).await;
         let before = self.ancestors.last().and_then(|before| before.try_clone().ok());
         let ancestors = std::mem::replace(&mut self.ancestors, before.into_iter().collect());
         let watched = self.watched.subscribe();
-        let (mut end, sockets) = (drain.clone(), sockets.clone());
+        let mut end = drain.clone();
         drain.spawn(async move {
+            let leave = async {
+                end.leaving().await;
+                // One that still watches takes this for the end of both, and says so.
+                let _ = self.say(&Message::Leaving).await;
+                sleep(LEAVE_TIMEOUT).await;
+            };
             tokio::select! {
-                () = self.hear_late(&sessions) => sockets.take_files(),
-                () = end.finish() => {}
+                () = self.hear_late(&place) => {}
+                () = leave => {}
             }
             self.watched.send_replace(false);
         });
@@ -180,27 +194,36 @@ impl Successor {
 
     /// What comes after this process serves, until the one before leaves. If that one stays, this
     /// one ends as if it had been told to.
-    async fn hear_late(&self, sessions: &Sessions) {
+    async fn hear_late(&self, place: &Place) {
+        let mut is_believed = false;
         loop {
             let packet = match self.packets.receive().await {
                 Ok(Some(packet)) => packet,
                 Ok(None) => break,
                 Err(error) => {
-                    // Short of descriptors, maybe; a socket that is closed says so next time.
                     debug!(%error, "nothing was heard");
                     sleep(PAUSE).await;
                     continue;
                 }
             };
             match Message::decode(&packet.bytes) {
-                Ok(Message::Sessions(parcel)) => sessions.unpack(&parcel.0),
+                Ok(Message::Sessions(parcel)) => place.sessions.unpack(&parcel.0),
+                Ok(Message::Leave) => {
+                    info!("the process before was told to end: so is this one");
+                    let _ = place.orders.give(Order::Follow).await;
+                }
                 Ok(Message::Committed) => {
                     info!("the process before leaves");
-                    return;
+                    place.sockets.take_files();
+                    self.watched.send_replace(false);
+                    is_believed = true;
                 }
                 Ok(other) => debug!(message = other.label(), "not expected"),
                 Err(error) => debug!(%error, "not understood"),
             }
+        }
+        if is_believed {
+            return;
         }
         if !self.is_last().await {
             warn!("the process before serves again: this one leaves");
@@ -209,6 +232,7 @@ impl Successor {
             }
             pending::<()>().await;
         }
+        place.sockets.take_files();
     }
 
     async fn say(&self, message: &Message) -> Result<(), SuccessionError> {
@@ -248,6 +272,8 @@ pub enum SuccessionError {
 /// How long the process before may take to leave everything to this one.
 const HEAR_TIMEOUT: Duration = Duration::from_secs(30);
 const TELL_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long the process before may take to leave together with this one.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Before it is tried again to hear something.
 const PAUSE: Duration = Duration::from_millis(100);
 /// More than any configuration has.

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use rustix::process::Pid;
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::timeout;
 
@@ -66,6 +66,14 @@ pub struct Launcher {
     _child: Child,
 }
 
+/// What the launcher has started.
+#[derive(Debug)]
+pub(super) struct Started {
+    pub(super) pid: Pid,
+    /// Stands for it, whatever else has its id later (pidfd_open(2)).
+    pub(super) process: OwnedFd,
+}
+
 impl Launcher {
     /// Starts the launcher of what `origin` says.
     pub fn start(origin: &Origin) -> io::Result<Self> {
@@ -78,21 +86,31 @@ impl Launcher {
     }
 
     /// Starts a new process with this standard input.
-    pub(super) async fn launch(&self, stdin: OwnedFd) -> Result<Pid, LaunchError> {
+    pub(super) async fn launch(&self, stdin: OwnedFd) -> Result<Started, LaunchError> {
         self.packets.send(&[LAUNCH], Some(stdin.as_fd())).await.map_err(LaunchError::Gone)?;
         drop(stdin);
-        let report = timeout(LAUNCH_TIMEOUT, self.report()).await;
-        match report.unwrap_or_else(|late| Err(LaunchError::Gone(late.into())))? {
-            Report::Started(pid) => Ok(pid),
-            Report::Failed(reason) => Err(LaunchError::Failed(reason)),
-            Report::Ended(how) => Err(LaunchError::Failed(how)),
+        let started = timeout(LAUNCH_TIMEOUT, self.started()).await;
+        started.unwrap_or_else(|late| Err(LaunchError::Gone(late.into())))
+    }
+
+    async fn started(&self) -> Result<Started, LaunchError> {
+        loop {
+            match self.report().await? {
+                (Report::Started(pid), Some(process)) => return Ok(Started { pid, process }),
+                (Report::Failed(reason), _) => return Err(LaunchError::Failed(reason)),
+                // The end of one that was started before, which nobody waited for.
+                (Report::Ended(_), _) => {}
+                (Report::Started(_), None) => {
+                    return Err(LaunchError::Gone(io::ErrorKind::InvalidData.into()));
+                }
+            }
         }
     }
 
     /// Waits until the process that was started ends, and says how.
     pub(super) async fn ended(&self) -> Result<String, LaunchError> {
         loop {
-            if let Report::Ended(how) = self.report().await? {
+            if let (Report::Ended(how), _) = self.report().await? {
                 return Ok(how);
             }
         }
@@ -104,9 +122,10 @@ impl Launcher {
         let _ = self.packets.send(&[KILL], None).await;
     }
 
-    async fn report(&self) -> Result<Report, LaunchError> {
+    async fn report(&self) -> Result<(Report, Option<OwnedFd>), LaunchError> {
         let packet = self.packets.receive().await.map_err(LaunchError::Gone)?;
-        let report = packet.and_then(|packet| Report::decode(&packet.bytes));
+        let report =
+            packet.and_then(|packet| Some((Report::decode(&packet.bytes)?, packet.descriptor)));
         report.ok_or_else(|| LaunchError::Gone(io::ErrorKind::UnexpectedEof.into()))
     }
 }
@@ -182,7 +201,7 @@ async fn attend(packets: &Packets, program: &Path, arguments: &[OsString]) -> io
                 None => std::future::pending().await,
             }
         };
-        let report = tokio::select! {
+        let (report, process) = tokio::select! {
             packet = packets.receive() => {
                 let Some(packet) = packet? else { return Ok(()) };
                 match obey(packet, &mut running, program, arguments) {
@@ -192,10 +211,10 @@ async fn attend(packets: &Packets, program: &Path, arguments: &[OsString]) -> io
             }
             how = ended => {
                 running = None;
-                Report::Ended(how)
+                (Report::Ended(how), None)
             }
         };
-        packets.send(&report.encode(), None).await?;
+        packets.send(&report.encode(), process.as_ref().map(OwnedFd::as_fd)).await?;
     }
 }
 
@@ -204,14 +223,15 @@ fn obey(
     running: &mut Option<Running>,
     program: &Path,
     arguments: &[OsString],
-) -> Option<Report> {
+) -> Option<(Report, Option<OwnedFd>)> {
     match (&**packet.bytes, packet.descriptor) {
         ([LAUNCH], Some(_)) if running.is_some() => {
-            Some(Report::Failed("the one that was started before still runs".to_owned()))
+            let why = "the one that was started before still runs";
+            Some((Report::Failed(why.to_owned()), None))
         }
         ([LAUNCH], Some(stdin)) => Some(match Running::start(program, arguments, stdin) {
-            Ok(started) => Report::Started(running.insert(started).pid),
-            Err(error) => Report::Failed(format!("{}: {error}", program.display())),
+            Ok((started, process)) => (Report::Started(running.insert(started).pid), Some(process)),
+            Err(error) => (Report::Failed(format!("{}: {error}", program.display())), None),
         }),
         ([KILL], None) => {
             if let Some(running) = running {
@@ -231,7 +251,11 @@ struct Running {
 }
 
 impl Running {
-    fn start(program: &Path, arguments: &[OsString], stdin: OwnedFd) -> io::Result<Self> {
+    fn start(
+        program: &Path,
+        arguments: &[OsString],
+        stdin: OwnedFd,
+    ) -> io::Result<(Self, OwnedFd)> {
         let mut command = Command::new(program);
         command.args(arguments).stdin(Stdio::from(stdin)).env(INHERITS, "1");
         // What the supervisor told the first process, and nobody else.
@@ -239,9 +263,17 @@ impl Running {
         of_first.iter().for_each(|name| {
             command.env_remove(name);
         });
-        let child = command.spawn()?;
+        let mut child = command.spawn()?;
         let pid = Pid::from_child(&child);
-        Ok(Self { child, pid })
+        // Nobody else has this id before its end was waited for, which is done here.
+        match pidfd_open(pid, PidfdFlags::empty()) {
+            Ok(process) => Ok((Self { child, pid }, process)),
+            Err(error) => {
+                let _ = child.kill();
+                let _ = child.wait();
+                Err(error.into())
+            }
+        }
     }
 
     async fn ended(&mut self, ends: &mut Signal) -> String {

@@ -41,7 +41,7 @@ async fn how_it_ended_is_told_and_another_one_can_be_started() {
         let mut pids = Vec::new();
         for _ in 0..2 {
             let (_ours, theirs) = UnixStream::pair().unwrap();
-            pids.push(launcher.launch(theirs.into()).await.unwrap());
+            pids.push(launcher.launch(theirs.into()).await.unwrap().pid);
             assert_eq!(launcher.ended().await.unwrap(), "exit status: 64");
         }
         pids
