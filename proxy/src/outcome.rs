@@ -84,8 +84,30 @@ labels! {
 labels! {
     /// Why TLS was not established.
     HandshakeFailure {
-        /// The client ended the handshake with an alert, most often since it does not trust us.
-        ClientAlert => "client_alert",
+        /// The client says that our certificate is bad: most often it is for another name.
+        ClientAlertBadCertificate => "client_alert_bad_certificate",
+        /// The client says that our certificate has expired, or is not valid yet.
+        ClientAlertCertificateExpired => "client_alert_certificate_expired",
+        /// The client says that our certificate is revoked.
+        ClientAlertCertificateRevoked => "client_alert_certificate_revoked",
+        /// The client does not take our certificate, and does not say why.
+        ClientAlertCertificateUnknown => "client_alert_certificate_unknown",
+        /// The client says that there is nothing to agree on.
+        ClientAlertHandshakeFailure => "client_alert_handshake_failure",
+        /// The client says that it failed by itself.
+        ClientAlertInternalError => "client_alert_internal_error",
+        /// The client ended the handshake with some other alert.
+        ClientAlertOther => "client_alert_other",
+        /// The client says that what it got breaks the rules, or that it cannot be deciphered.
+        ClientAlertProtocol => "client_alert_protocol",
+        /// The client says that it does not speak the version that was chosen.
+        ClientAlertProtocolVersion => "client_alert_protocol_version",
+        /// The client does not take the OCSP response that came with our certificate.
+        ClientAlertStaple => "client_alert_staple",
+        /// The client does not know the authority of our certificate.
+        ClientAlertUnknownCa => "client_alert_unknown_ca",
+        /// The client cannot do with certificates of this kind.
+        ClientAlertUnsupportedCertificate => "client_alert_unsupported_certificate",
         /// The certificate of the client cannot be parsed.
         ClientCertEncoding => "client_cert_encoding",
         /// A certificate of the client has expired.
@@ -112,10 +134,14 @@ labels! {
         ClientCertUnknownIssuer => "client_cert_unknown_issuer",
         /// No revocation list speaks for the client.
         ClientCertUnknownRevocation => "client_cert_unknown_revocation",
-        /// The client closed or reset the connection before the handshake was finished.
+        /// The client closed the connection before the handshake was finished.
         ClientClosed => "client_closed",
         /// The client sent something that TLS does not allow there.
         ClientProtocol => "client_protocol",
+        /// The client reset the connection before the handshake was finished.
+        ClientReset => "client_reset",
+        /// The client closed or reset the connection without having sent anything.
+        ClientSilent => "client_silent",
         /// The ClientHello is larger than the limit.
         HelloTooLarge => "hello_too_large",
         /// Our own doing: the provider failed, or the socket did.
@@ -124,8 +150,14 @@ labels! {
         NoAlpn => "no_alpn",
         /// There is no certificate for the client.
         NoCertificate => "no_certificate",
-        /// There is no cipher suite, group or signature scheme in common.
+        /// There is no cipher suite in common.
         NoCipher => "no_cipher",
+        /// There is no group for the key exchange in common.
+        NoGroup => "no_group",
+        /// The client names no server, and the listener asks for a name.
+        NoName => "no_name",
+        /// There is no signature scheme in common.
+        NoSignatureScheme => "no_signature_scheme",
         /// There is no version of TLS in common.
         NoVersion => "no_version",
         /// The first bytes are not TLS.

@@ -17,6 +17,7 @@ use crate::config::{
     self, ClientCertForward, Config, Entrance, Mode, ProxyProtocol, RedirectListener,
     ResumptionMode, Starttls, Truncation,
 };
+use crate::failures::Failures;
 use crate::forward::http::HttpService;
 use crate::handshake::policy::{Means, Policy};
 use crate::handshake::resume::Resumption;
@@ -36,6 +37,8 @@ pub struct Snapshot {
     pub handshakes: Arc<HandshakeLimit>,
     /// What the handshakes of a source cost.
     pub rates: Arc<SourceRates>,
+    /// Where those that fail are told of.
+    pub failures: Arc<Failures>,
     /// What is left of memory.
     pub memory: Arc<Memory>,
     /// Who may be in a dialogue before one, which lasts longer.
@@ -88,6 +91,8 @@ pub struct Shared<'a> {
     pub handshakes: &'a Arc<HandshakeLimit>,
     /// What the handshakes of each source cost.
     pub rates: &'a Arc<SourceRates>,
+    /// Those that failed.
+    pub failures: &'a Arc<Failures>,
     /// What is left of memory.
     pub memory: &'a Arc<Memory>,
     /// Every dialogue before one.
@@ -149,6 +154,7 @@ impl Snapshot {
             limits,
             handshakes: Arc::clone(shared.handshakes),
             rates: Arc::clone(shared.rates),
+            failures: Arc::clone(shared.failures),
             memory: Arc::clone(shared.memory),
             dialogues: Arc::clone(shared.dialogues),
             policy,

@@ -33,6 +33,8 @@ mod encryption;
 #[cfg(test)]
 mod endurance;
 #[cfg(test)]
+mod failures;
+#[cfg(test)]
 mod handshake;
 #[cfg(test)]
 mod http;

@@ -30,6 +30,7 @@ use tracing::debug;
 use crate::backend::Backend;
 use crate::config::Secret;
 use crate::control::Orders;
+use crate::failures::Failures;
 use crate::limit::{Memory, Panics};
 use crate::metrics::Metrics;
 use crate::net::listen::{BindError, ListenSocket, OpenSocket};
@@ -71,6 +72,8 @@ pub struct About {
     /// Without any, nobody can be served, unless there is nowhere to look for them: then no TLS
     /// ends here.
     pub certificates: Arc<CertificateStore>,
+    /// Which clients failed of late, and why.
+    pub failures: Arc<Failures>,
     /// What the configuration says now.
     pub view: Arc<ArcSwap<View>>,
     /// What the process gave up, if it did.

@@ -14,6 +14,7 @@ mod demo;
 mod endpoint;
 mod explain;
 mod exposure;
+mod failures;
 mod finding;
 mod issue;
 mod manual;

@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::admin::status::{counts, percent};
 
 use super::output::{count, plain};
-use super::{ConfigFile, DONE, ask, fail, output};
+use super::{ConfigFile, DONE, ask, fail, failures, output};
 
 /// What is wanted to be known.
 #[derive(Debug, clap::Args)]
@@ -18,6 +18,9 @@ pub(super) struct Question {
     /// Print JSON, as `/status` has it
     #[arg(long)]
     json: bool,
+    /// Tell which handshakes failed of late, and why, instead
+    #[arg(long)]
+    failures: bool,
     /// Fail unless the process is ready for clients, as `/readyz` does; for health checks
     #[arg(long)]
     ready: bool,
@@ -35,10 +38,15 @@ pub(super) fn run(question: &Question) -> u8 {
         Ok(status) => status,
         Err(error) => return fail(&error, error.hint()),
     };
-    let code = if question.json {
-        output::print(&status)
-    } else {
-        output::print(text(&status).trim_end())
+    let failures = status.pointer("/failures").unwrap_or(&Value::Null);
+    let code = match (question.failures, question.json) {
+        (false, false) => output::print(text(&status).trim_end()),
+        (false, true) => output::print(&status),
+        (true, false) => {
+            let failures = failures.as_array().map(Vec::as_slice).unwrap_or_default();
+            output::print(failures::text(failures).trim_end())
+        }
+        (true, true) => output::print(failures),
     };
     let is_ready = status.pointer("/ready").and_then(Value::as_bool).unwrap_or_default();
     if code == DONE && question.ready && !is_ready {

@@ -6,15 +6,17 @@
 use std::error::Error;
 use std::fmt::Display;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use portunus_certs::name::HostName;
 use tokio::time::Instant;
-use tracing::debug;
+use tracing::{Level, debug, enabled, event};
 
 use crate::config::StarttlsProtocol;
+use crate::failures::{Attention, Failure};
 use crate::handshake::introduction::IntroductionError;
 use crate::handshake::starttls::{Conversed, StarttlsError};
-use crate::handshake::{Facts, HandshakeError};
+use crate::handshake::{Facts, HandshakeError, Profile};
 use crate::limit::{Footprint, Share};
 use crate::log::Chain;
 use crate::metrics::{Active, Direction, HandshakeKind, Meter, NotResumed};
@@ -135,27 +137,70 @@ impl<'a> Report<'a> {
 
     /// The permit, if the connection was admitted to its handshake, or to what comes before it.
     pub(super) fn admit<P>(&mut self, admitted: Result<P, HandshakeFailure>) -> Option<P> {
-        let refuse = |failure| self.fail_for(failure, &"a limit on handshakes was reached");
-        admitted.map_err(refuse).ok()
+        let error = &"a limit on handshakes was reached";
+        admitted.map_err(|failure| self.fail_for(failure, error, Profile::default)).ok()
     }
 
     pub(super) fn fail(&mut self, error: &HandshakeError) {
-        self.server_name = error.server_name().cloned();
-        self.fail_for(error.failure(), &Chain(error));
+        self.fail_for(error.failure(), &Chain(error), || error.profile());
     }
 
-    fn fail_for(&mut self, failure: HandshakeFailure, error: &dyn Display) {
-        self.snapshot.metrics.handshake_failures.of(failure).inc();
+    /// Counts the failure, and has it told as far as it deserves it.
+    fn fail_for(
+        &mut self,
+        reason: HandshakeFailure,
+        error: &dyn Display,
+        profile: impl FnOnce() -> Profile,
+    ) {
+        self.snapshot.metrics.handshake_failures.of(reason).inc();
         self.reason = CloseReason::Handshake;
-        debug!(
-            listener = &*self.snapshot.listener,
-            peer = %self.peer,
-            client = %self.client,
-            sni = self.server_name(),
-            reason = %failure,
-            error = %error,
-            "handshake failed"
-        );
+        let attention = self.snapshot.failures.note(reason, Instant::now());
+        if attention == Attention::Counted && !enabled!(Level::DEBUG) {
+            return;
+        }
+        let failure = Failure {
+            time: SystemTime::now(),
+            listener: Arc::clone(&self.snapshot.listener),
+            client: self.client,
+            reason,
+            profile: profile(),
+            error: error.to_string().into(),
+        };
+        self.tell(&failure, attention);
+        let name = failure.profile.server_name.as_deref();
+        self.server_name = name.and_then(|name| HostName::parse(name).ok());
+        if attention != Attention::Counted {
+            self.snapshot.failures.keep(failure);
+        }
+    }
+
+    /// Says that the handshake failed: to everybody, or to those who want to hear of each.
+    fn tell(&self, failure: &Failure, attention: Attention) {
+        let Failure { listener, client, reason, profile, error, .. } = failure;
+        let Profile { server_name, versions, alpn, ja4 } = profile;
+        let (versions, alpn) = (versions.join(" "), alpn.join(" "));
+        macro_rules! tell {
+            ($level:expr, $untold:expr) => {
+                event!(
+                    $level,
+                    listener = &**listener,
+                    peer = %self.peer,
+                    client = %client,
+                    sni = server_name.as_deref().unwrap_or_default(),
+                    versions,
+                    alpn,
+                    ja4 = ja4.as_deref(),
+                    reason = %reason,
+                    error = &**error,
+                    untold = $untold,
+                    "handshake failed"
+                )
+            };
+        }
+        match attention {
+            Attention::Counted | Attention::Kept => tell!(Level::DEBUG, None::<u64>),
+            Attention::Told { untold } => tell!(Level::INFO, Some(untold).filter(|&n| n > 0)),
+        }
     }
 
     /// What `begun` leaves to be done, if it has not ended the connection.

@@ -14,6 +14,7 @@ mod facts;
 pub mod hello;
 pub mod introduction;
 pub mod policy;
+mod reason;
 mod refusal;
 pub mod resume;
 pub mod sites;
@@ -35,9 +36,10 @@ use crate::outcome::HandshakeFailure;
 
 pub use client::{Authentication, Unidentified};
 pub use facts::{Facts, OwnCertificate, Protocol};
+pub use hello::profile::Profile;
 pub use refusal::tell;
 
-use hello::{Hello, HelloError};
+use hello::{Hello, HelloError, Incomplete};
 use policy::{Choice, Policy, Refused, Terms};
 use resume::Attempt;
 use resume::Clients::{Anonymous, Authenticated};
@@ -99,18 +101,11 @@ pub async fn establish(
     meter: Arc<Meter>,
 ) -> Result<Arrival, HandshakeError> {
     let Start { mut socket, early, protocol, at } = start;
-    let hello_deadline = at + limits.client_hello_timeout.min(limits.handshake_timeout);
-    let hello = hello::read(&mut socket, &early, limits.client_hello_bytes_max);
-    let hello = match timeout_at(hello_deadline, hello).await {
-        Ok(Ok(hello)) => hello,
-        Ok(Err(error)) => {
-            let (words, error) = error.into_parts();
+    let mut hello = match hear(&mut socket, &early, at, limits).await {
+        Ok(hello) => hello,
+        Err((words, error)) => {
             tell(socket, &words).await;
-            return Err(HandshakeError::new(None, Cause::Hello(error)));
-        }
-        Err(_) => {
-            let cause = Cause::Timeout(HandshakeFailure::TimeoutHello, at.elapsed());
-            return Err(HandshakeError::new(None, cause));
+            return Err(error);
         }
     };
     let name = hello.server_name();
@@ -123,33 +118,57 @@ pub async fn establish(
     let terms = match chosen {
         Ok(Choice::Terminate(terms)) => *terms,
         Ok(Choice::PassThrough(site)) => {
-            let passed =
-                PassedThrough { socket, hello: hello.into_bytes(), server_name: name, site };
+            let hello = hello.take_bytes();
+            let passed = PassedThrough { socket, hello, server_name: name, site };
             return Ok(Arrival::PassedThrough(passed));
         }
         Err(refused) => {
             tell(socket, &refused.alert()).await;
-            return Err(HandshakeError::new(name, Cause::Refused(refused)));
+            return Err(HandshakeError::new(hello.take_bytes(), Cause::Refused(refused)));
         }
     };
     let deadline = at + limits.handshake_timeout;
-    let finish = Box::pin(finish(socket, hello, terms, policy, admission, meter));
+    let mut said = Vec::new();
+    let finish = Box::pin(finish(socket, hello, &mut said, terms, policy, admission, meter));
     match timeout_at(deadline, finish).await {
         Ok(Ok(established)) => Ok(Arrival::Established(established)),
-        Ok(Err(cause)) => Err(HandshakeError::new(name, cause)),
+        Ok(Err(cause)) => Err(HandshakeError::new(said, cause)),
         Err(_) => {
             let cause = Cause::Timeout(HandshakeFailure::Timeout, at.elapsed());
-            Err(HandshakeError::new(name, cause))
+            Err(HandshakeError::new(said, cause))
         }
     }
+}
+
+/// Reads the ClientHello in its time; an error comes with the last words to the client.
+async fn hear(
+    socket: &mut Socket,
+    early: &[u8],
+    at: Instant,
+    limits: &Limits,
+) -> Result<Hello, (Vec<u8>, HandshakeError)> {
+    let deadline = at + limits.client_hello_timeout.min(limits.handshake_timeout);
+    let mut hello = Incomplete::default();
+    let read = hello::read(&mut hello, socket, early, limits.client_hello_bytes_max);
+    let (words, cause) = match timeout_at(deadline, read).await {
+        Ok(Ok(hello)) => return Ok(hello),
+        Ok(Err(error)) => {
+            let (words, error) = error.into_parts();
+            (words, Cause::Hello(error))
+        }
+        Err(_) => (Vec::new(), Cause::Timeout(HandshakeFailure::TimeoutHello, at.elapsed())),
+    };
+    Err((words, HandshakeError::new(hello.into_bytes(), cause)))
 }
 
 /// Finds the session that is offered, runs the handshake, and says who the client is; an alert of
 /// ours is sent before the error is returned. There is none for a client whose handshake is over
 /// and who is not who it has to be: rustls sends none of ours by then, and the connection ends.
+/// What the client had said is left in `said`.
 async fn finish(
     socket: Socket,
-    hello: Hello,
+    mut hello: Hello,
+    said: &mut Vec<u8>,
     terms: Terms,
     policy: &Policy,
     admission: &mut Admission,
@@ -164,6 +183,7 @@ async fn finish(
         None => Attempt::none(hello.offer()),
     };
     let name = hello.server_name();
+    *said = hello.take_bytes();
     let Ok(turn) = admission.turn(attempt.cost).await else {
         socket.reset_on_close();
         return Err(Cause::SourceRate);
@@ -198,11 +218,11 @@ async fn finish(
     }
 }
 
-/// Why a connection never became one, and whom the client asked for.
+/// Why a connection never became one, and what the client had said until then.
 #[derive(Debug, thiserror::Error)]
 #[error("{}", self.words())]
 pub struct HandshakeError {
-    server_name: Option<HostName>,
+    said: Vec<u8>,
     #[source]
     cause: Cause,
 }
@@ -222,13 +242,13 @@ enum Cause {
 }
 
 impl HandshakeError {
-    fn new(server_name: Option<HostName>, cause: Cause) -> Self {
-        Self { server_name, cause }
+    fn new(said: Vec<u8>, cause: Cause) -> Self {
+        Self { said, cause }
     }
 
-    /// What the client asked for, as far as it came.
-    pub fn server_name(&self) -> Option<&HostName> {
-        self.server_name.as_ref()
+    /// What the client has told of itself; nothing, if its ClientHello is not complete.
+    pub fn profile(&self) -> Profile {
+        Profile::parse(&self.said)
     }
 
     /// The reason as metrics and logs have it.

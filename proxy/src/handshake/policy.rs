@@ -300,8 +300,9 @@ impl Refused {
     pub fn failure(self) -> HandshakeFailure {
         match self {
             Self::NoCertificate => HandshakeFailure::NoCertificate,
+            Self::NoName => HandshakeFailure::NoName,
             Self::NoProtocol => HandshakeFailure::NoAlpn,
-            Self::NoName | Self::UnknownName => HandshakeFailure::UnknownName,
+            Self::UnknownName => HandshakeFailure::UnknownName,
         }
     }
 

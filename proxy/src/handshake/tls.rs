@@ -12,7 +12,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use portunus_certs::client_auth::{ClientIdentity, Rejection};
+use portunus_certs::client_auth::ClientIdentity;
 use portunus_certs::name::HostName;
 use rustls::ServerConnection;
 use tokio::io::AsyncWrite;
@@ -23,6 +23,7 @@ use crate::outcome::HandshakeFailure;
 
 use super::client::{self, Authentication, Unidentified};
 use super::facts::{Facts, OwnCertificate};
+use super::reason;
 use super::resume::Attempt;
 use super::sites::SiteId;
 
@@ -318,37 +319,11 @@ pub enum TlsError {
 impl TlsError {
     /// The reason as metrics and logs have it, if the handshake was not finished.
     pub fn failure(&self) -> HandshakeFailure {
-        use rustls::{Error, PeerIncompatible};
-        let error = match self {
-            Self::Client(error) => return error.failure(),
-            Self::Closed | Self::Io(_) => return HandshakeFailure::ClientClosed,
-            Self::Tls(error) => error,
-        };
-        if let Some(rejection) = Rejection::of(error) {
-            return client::failure(rejection);
-        }
-        match error {
-            Error::AlertReceived(_) => HandshakeFailure::ClientAlert,
-            Error::NoApplicationProtocol => HandshakeFailure::NoAlpn,
-            Error::PeerIncompatible(
-                PeerIncompatible::ServerDoesNotSupportTls12Or13
-                | PeerIncompatible::SupportedVersionsExtensionRequired
-                | PeerIncompatible::Tls12NotOffered
-                | PeerIncompatible::Tls12NotOfferedOrEnabled,
-            ) => HandshakeFailure::NoVersion,
-            Error::PeerIncompatible(
-                PeerIncompatible::NoCipherSuitesInCommon
-                | PeerIncompatible::NoKxGroupsInCommon
-                | PeerIncompatible::NoSignatureSchemesInCommon,
-            ) => HandshakeFailure::NoCipher,
-            Error::DecryptError
-            | Error::InappropriateHandshakeMessage { .. }
-            | Error::InappropriateMessage { .. }
-            | Error::InvalidMessage(_)
-            | Error::PeerIncompatible(_)
-            | Error::PeerMisbehaved(_)
-            | Error::PeerSentOversizedRecord => HandshakeFailure::ClientProtocol,
-            _ => HandshakeFailure::Internal,
+        match self {
+            Self::Client(error) => error.failure(),
+            Self::Io(error) if crate::net::is_reset(error) => HandshakeFailure::ClientReset,
+            Self::Closed | Self::Io(_) => HandshakeFailure::ClientClosed,
+            Self::Tls(error) => reason::of(error),
         }
     }
 

@@ -16,6 +16,7 @@ use tracing::warn;
 use crate::access::AccessLog;
 use crate::backend::Backend;
 use crate::config::{self, Config, Limits};
+use crate::failures::Failures;
 use crate::limit::{HandshakeLimit, Memory, Slots, SourceRates};
 use crate::metrics::Metrics;
 use crate::net::EndpointName;
@@ -31,6 +32,7 @@ pub(super) struct Common {
     pub(super) handshakes: Arc<HandshakeLimit>,
     pub(super) dialogues: Arc<HandshakeLimit>,
     pub(super) rates: Arc<SourceRates>,
+    pub(super) failures: Arc<Failures>,
     pub(super) memory: Arc<Memory>,
     pub(super) slots: Arc<Slots>,
     pub(super) access: AccessLog,
@@ -133,6 +135,7 @@ impl Generation {
             handshakes: &common.handshakes,
             dialogues: &common.dialogues,
             rates: &common.rates,
+            failures: &common.failures,
             memory: &common.memory,
             access: &common.access,
         };

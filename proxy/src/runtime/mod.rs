@@ -236,6 +236,7 @@ fn about(
         panics,
         memory,
         certificates: Arc::clone(&world.common().certificates),
+        failures: Arc::clone(&world.common().failures),
         view: world.view(),
         confinement,
         orders,

@@ -15,7 +15,7 @@ const RANKS: &[&[&str]] = &[
     &["access", "config", "limit"],
     &["privilege", "proxy_protocol", "starttls"],
     &["backend", "handshake"],
-    &["route"],
+    &["failures", "route"],
     &["forward"],
     &["snapshot"],
     &["connection"],

@@ -190,6 +190,7 @@ impl Pages {
             "client_auth": status::client_auth(&view.client_policies),
             "resumption": view.resumption.facts(),
             "backends": status::backends(&view.backends, ENTRIES_SHOWN_MAX),
+            "failures": status::failures(&self.about.failures.recent()),
             "confinement": self.about.confinement.as_deref().map(status::confinement),
         })
     }

@@ -58,7 +58,8 @@ fn about(phase: PhaseWatch, certificates: &Path, token: Option<Secret>) -> About
     let view = View { generation: 1, token, client_policies, resumption, backends };
     let (view, panics) = (Arc::new(Arc::new(view).into()), Arc::default());
     let memory = Memory::guarded();
-    About { metrics, phase, panics, memory, certificates, view, confinement: None, orders }
+    let (confinement, failures) = (None, Arc::default());
+    About { metrics, phase, panics, memory, certificates, failures, view, confinement, orders }
 }
 
 #[test]

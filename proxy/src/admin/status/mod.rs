@@ -1,5 +1,6 @@
 //! What programs are told about certificates, about who may be a client, (`resumption`) about
-//! clients that came back, about `backends`, and about the `confinement` of the process.
+//! clients that came back, about (`failures`) those that failed, about `backends`, and about the
+//! `confinement` of the process.
 //!
 //! Owns the facts that `/status` and `portunus certs --json` share, so that both say the same of
 //! the same files. Times are seconds since 1970. Of a key it tells the file and the algorithm,
@@ -7,6 +8,7 @@
 
 mod backends;
 mod confinement;
+mod failures;
 mod resumption;
 
 use std::collections::{HashMap, HashSet};
@@ -28,6 +30,7 @@ use crate::log::Chain;
 
 pub use backends::backends;
 pub use confinement::confinement;
+pub use failures::failures;
 pub use resumption::{Resumption, counts, percent};
 
 /// Everything about certificates at `now`, in seconds since 1970. Of each list at most `shown_max`

@@ -3,10 +3,14 @@
 //! Owns the reading: any fragmentation over records and segments, a cap on bytes, and the
 //! recognition of plain HTTP. The parser is rustls' own, so there is no second one that could
 //! disagree with it about what is decided; what might be resumed is read beforehand by [`offer`],
-//! from the same bytes. Time is the caller's. Refuses to know sites and certificates. Read next:
+//! from the same bytes, and what is told of the client afterwards by [`profile`], if it is to be
+//! told of at all. Time is the caller's. Refuses to know sites and certificates. Read next:
 //! `offer`, then `policy`.
 
+mod ja4;
 pub mod offer;
+pub mod profile;
+mod wire;
 
 use std::fmt;
 use std::io;
@@ -16,9 +20,10 @@ use portunus_certs::name::HostName;
 use rustls::server::{Accepted, AcceptedAlert, Acceptor, ClientHello};
 use rustls::{ServerConfig, ServerConnection};
 
-use crate::net::Socket;
+use crate::net::{Socket, is_reset};
 use crate::outcome::HandshakeFailure;
 
+use super::reason;
 use super::refusal::{alert_bytes, fatal_alert};
 use offer::{OfferKind, ResumptionOffer};
 
@@ -67,9 +72,10 @@ impl Hello {
         }
     }
 
-    /// All that the client has sent, as it came, for whoever is to hear it in our place.
-    pub fn into_bytes(self) -> Vec<u8> {
-        self.bytes
+    /// All that the client has sent, as it came: for whoever is to hear it in our place, or to tell
+    /// of the client if its handshake fails. It is there once.
+    pub fn take_bytes(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.bytes)
     }
 
     /// Begins the handshake with the configuration that was chosen for it.
@@ -87,14 +93,14 @@ impl fmt::Debug for Hello {
     }
 }
 
-/// Reads until the ClientHello, of which `early` was read before, is complete or has more bytes
-/// than `bytes_max`.
-pub async fn read(
+/// Reads until `hello`, of which `early` was read before, is complete or has more bytes than
+/// `bytes_max`.
+pub(super) async fn read(
+    hello: &mut Incomplete,
     socket: &mut Socket,
     early: &[u8],
     bytes_max: usize,
 ) -> Result<Hello, HelloError> {
-    let mut hello = Incomplete::default();
     if !early.is_empty()
         && let Some(hello) = hello.feed(early)?
     {
@@ -102,7 +108,9 @@ pub async fn read(
     }
     loop {
         let step = socket.hear(READ_BYTES, |bytes| hello.feed(bytes));
-        if let Some(hello) = step.await.map_err(HelloError::Read)?? {
+        let step = step.await;
+        let broken = |source| HelloError::Read { after: hello.bytes.len(), source };
+        if let Some(hello) = step.map_err(broken)?? {
             return Ok(hello);
         }
         if hello.bytes.len() >= bytes_max {
@@ -120,6 +128,11 @@ pub(super) struct Incomplete {
 }
 
 impl Incomplete {
+    /// What was read of it.
+    pub(super) fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+
     /// Gives all of `bytes` to rustls, then asks whether the ClientHello is complete. No bytes are
     /// the end of the connection.
     pub(super) fn feed(&mut self, bytes: &[u8]) -> Result<Option<Hello>, HelloError> {
@@ -132,7 +145,8 @@ impl Incomplete {
         self.bytes.extend_from_slice(bytes);
         let mut unread = bytes;
         while !unread.is_empty() {
-            self.acceptor.read_tls(&mut unread).map_err(HelloError::Read)?;
+            let broken = |source| HelloError::Read { after: self.bytes.len(), source };
+            self.acceptor.read_tls(&mut unread).map_err(broken)?;
         }
         let accepted = match self.acceptor.accept() {
             Ok(accepted) => accepted,
@@ -170,8 +184,13 @@ pub enum HelloError {
     #[error("a plain HTTP request on a TLS port")]
     PlaintextHttp,
     /// The connection broke.
-    #[error("the connection broke")]
-    Read(#[source] io::Error),
+    #[error("the connection broke after {after} bytes")]
+    Read {
+        /// Bytes read until then.
+        after: usize,
+        /// What the system says.
+        source: io::Error,
+    },
     /// The ClientHello goes on beyond the limit.
     #[error("no complete ClientHello in {bytes_max} bytes")]
     TooLarge {
@@ -194,14 +213,18 @@ impl HelloError {
     /// The reason as metrics and logs have it.
     pub fn failure(&self) -> HandshakeFailure {
         match self {
-            Self::Closed { .. } | Self::Read(_) => HandshakeFailure::ClientClosed,
+            Self::Closed { after: 0 } => HandshakeFailure::ClientSilent,
+            Self::Closed { .. } => HandshakeFailure::ClientClosed,
+            Self::Read { after: 0, source } if is_reset(source) => HandshakeFailure::ClientSilent,
+            Self::Read { source, .. } if is_reset(source) => HandshakeFailure::ClientReset,
+            Self::Read { .. } => HandshakeFailure::ClientClosed,
             Self::Invalid(rustls::Error::InvalidMessage(message), _) => match message {
                 rustls::InvalidMessage::InvalidContentType
                 | rustls::InvalidMessage::UnknownProtocolVersion => HandshakeFailure::NotTls,
                 _ => HandshakeFailure::ClientProtocol,
             },
             Self::Invalid(error, _) if is_of_old_version(error) => HandshakeFailure::NoVersion,
-            Self::Invalid(..) => HandshakeFailure::ClientProtocol,
+            Self::Invalid(error, _) => reason::of(error),
             Self::PlaintextHttp => HandshakeFailure::PlaintextHttp,
             Self::TooLarge { .. } => HandshakeFailure::HelloTooLarge,
         }
@@ -210,7 +233,7 @@ impl HelloError {
     /// What the client is told, and the error.
     pub(super) fn into_parts(mut self) -> (Vec<u8>, Self) {
         let words = match &mut self {
-            Self::Closed { .. } | Self::Read(_) => Vec::new(),
+            Self::Closed { .. } | Self::Read { .. } => Vec::new(),
             Self::Invalid(error, _) if is_of_old_version(error) => {
                 fatal_alert(PROTOCOL_VERSION).to_vec()
             }

@@ -41,7 +41,7 @@ async fn a_client_without_a_certificate_gets_no_further_than_its_site_allows() {
         let (facts, heard) = bench.connect("a.example", bench.client(version, None)).await;
         let error = facts.unwrap_err();
         assert_eq!(error.failure(), HandshakeFailure::ClientCertMissing);
-        assert_eq!(error.server_name().unwrap().as_str(), "a.example");
+        assert_eq!(error.profile().server_name.as_deref(), Some("a.example"));
         let words = Chain(&error).to_string();
         assert!(words.contains("no certificate"), "{words}");
         assert_eq!(heard, Err(Error::AlertReceived(alert)), "{version:?}");

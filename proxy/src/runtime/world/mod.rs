@@ -107,6 +107,7 @@ impl World {
                 limits.handshake_rate_per_source_max,
                 process.limit_hits.of(Limit::HandshakeRatePerSource).clone(),
             ),
+            failures: Arc::default(),
             memory: Arc::clone(memory),
             slots: Slots::new(0),
             access,

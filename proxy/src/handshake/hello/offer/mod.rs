@@ -5,12 +5,13 @@
 //! It is total, and whatever it finds strange is an empty offer, so that a disagreement with rustls
 //! costs a full handshake and nothing else. At most two ids are looked up for one hello, and none
 //! for what a client puts there at random (the session id of a TLS 1.3 client), so that nobody can
-//! make the store work for free. Refuses to know the store. Read next: `policy`.
-
-use std::borrow::Cow;
+//! make the store work for free. Refuses to know the store. Read next: `wire`, then
+//! `policy`.
 
 use portunus_certs::session::id::{Offered, SessionId};
 use portunus_certs::tickets::OPENS_MAX;
+
+use super::wire::{Cursor, HEAD_BYTES, RANDOM_BYTES, message, only};
 
 /// What a client offers to resume.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -59,32 +60,6 @@ pub fn tickets(records: &[u8]) -> Vec<Box<[u8]>> {
         Some(fields.tickets()?.into_iter().map(Box::from).collect())
     });
     offered.unwrap_or_default()
-}
-
-/// The ClientHello with its head, put together from its fragments (RFC 8446 §5.1). What stands
-/// behind it in its last record is not for a client to say yet.
-fn message(records: &[u8]) -> Option<Cow<'_, [u8]>> {
-    let mut records = Cursor(records);
-    let mut message = Cow::Borrowed(records.fragment()?);
-    while !is_whole(&message)? {
-        message.to_mut().extend_from_slice(records.fragment()?);
-    }
-    Some(message)
-}
-
-/// None if it is no ClientHello, or more than one.
-fn is_whole(message: &[u8]) -> Option<bool> {
-    if *message.first()? != CLIENT_HELLO {
-        return None;
-    }
-    let mut rest = Cursor(message);
-    let Some([_, high, middle, low]) = rest.array() else { return Some(false) };
-    let length = u32::from_be_bytes([0, high, middle, low]);
-    match rest.0.len().cmp(&usize::try_from(length).ok()?) {
-        std::cmp::Ordering::Less => Some(false),
-        std::cmp::Ordering::Equal => Some(true),
-        std::cmp::Ordering::Greater => None,
-    }
 }
 
 /// What of a ClientHello says what it would resume; empty is absent, unless it may be empty.
@@ -257,75 +232,8 @@ impl Seen {
     }
 }
 
-/// What is left to read.
-#[derive(Clone, Copy)]
-struct Cursor<'a>(&'a [u8]);
-
-impl<'a> Cursor<'a> {
-    fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    fn take(&mut self, count: usize) -> Option<&'a [u8]> {
-        let (taken, rest) = self.0.split_at_checked(count)?;
-        self.0 = rest;
-        Some(taken)
-    }
-
-    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
-        let (taken, rest) = self.0.split_first_chunk()?;
-        self.0 = rest;
-        Some(*taken)
-    }
-
-    fn u16(&mut self) -> Option<u16> {
-        self.array().map(u16::from_be_bytes)
-    }
-
-    /// Bytes with their number before them, in one byte.
-    fn vector8(&mut self) -> Option<&'a [u8]> {
-        let [length] = self.array()?;
-        self.take(length.into())
-    }
-
-    /// Bytes with their number before them, in two bytes.
-    fn vector16(&mut self) -> Option<&'a [u8]> {
-        let length = self.u16()?;
-        self.take(length.into())
-    }
-
-    /// What the next record carries of a handshake, which is never nothing (RFC 8446 §5.1).
-    fn fragment(&mut self) -> Option<&'a [u8]> {
-        let [kind, major, _] = self.array()?;
-        let fragment = self.vector16()?;
-        let is_good =
-            kind == HANDSHAKE && major == 3 && (1..=RECORD_BYTES_MAX).contains(&fragment.len());
-        is_good.then_some(fragment)
-    }
-}
-
-/// The one vector that `data` consists of.
-fn only<'a>(
-    data: &'a [u8],
-    vector: impl FnOnce(&mut Cursor<'a>) -> Option<&'a [u8]>,
-) -> Option<&'a [u8]> {
-    let mut data = Cursor(data);
-    let bytes = vector(&mut data)?;
-    data.is_empty().then_some(bytes)
-}
-
-/// The type of records that carry handshakes (RFC 8446 §5.1).
-const HANDSHAKE: u8 = 22;
-/// What a record carries at the most (RFC 8446 §5.1).
-const RECORD_BYTES_MAX: usize = 1 << 14;
-/// The type of the message (RFC 8446 §4).
-const CLIENT_HELLO: u8 = 1;
-/// Type and length of a message.
-const HEAD_BYTES: usize = 4;
-
 const TLS_1_2: u16 = 0x0303;
 const TLS_1_3: [u8; 2] = [3, 4];
-const RANDOM_BYTES: usize = 32;
 const SESSION_ID_BYTES_MAX: usize = 32;
 
 /// RFC 5077 §3.2.
