@@ -25,6 +25,7 @@ use crate::handshake::sites::Sites;
 use crate::limit::{Admission, HandshakeLimit, Memory, SourceRates};
 use crate::metrics::{Limit, ListenerMetrics, Metrics, ProcessMetrics};
 use crate::route::{Routes, Site};
+use crate::trace::Tracer;
 
 /// What a connection of one listener needs.
 #[derive(Debug)]
@@ -57,6 +58,8 @@ pub struct Snapshot {
     pub proxy_protocol: Option<ProxyProtocol>,
     /// What sends requests in the clear on to this listener, if there are any.
     pub redirect: Option<Arc<HttpService>>,
+    /// Which connections are traced, where bytes are forwarded.
+    pub tracer: Tracer,
     /// The handles of the listener.
     pub metrics: ListenerMetrics,
     /// The handles of the process.
@@ -99,6 +102,8 @@ pub struct Shared<'a> {
     pub dialogues: &'a Arc<HandshakeLimit>,
     /// Where requests are told of.
     pub access: &'a AccessLog,
+    /// Which requests and connections are traced.
+    pub tracer: &'a Tracer,
 }
 
 impl Snapshot {
@@ -142,6 +147,7 @@ impl Snapshot {
                     metrics: handles.clone(),
                     routes: Arc::new(routes),
                     access: shared.access.clone(),
+                    tracer: shared.tracer.clone(),
                     memory: Arc::clone(shared.memory),
                     listener: listener.http.clone(),
                 };
@@ -164,6 +170,7 @@ impl Snapshot {
             starttls: listener.starttls.clone(),
             proxy_protocol: listener.proxy_protocol.clone(),
             redirect,
+            tracer: shared.tracer.clone(),
             metrics: handles,
             process: metrics.process(),
         }))
@@ -188,6 +195,7 @@ fn redirecting(
         metrics: shared.metrics.listener(&listener.name),
         routes: Arc::new(Routes::in_the_clear(names, count, redirect, &limits.http)),
         access: shared.access.clone(),
+        tracer: shared.tracer.clone(),
         memory: Arc::clone(shared.memory),
         listener: listener.http.clone(),
     }

@@ -118,6 +118,11 @@ pub fn python_of_manifests() -> Option<Foreign> {
     find("python-of-manifests", "--version")
 }
 
+/// The Python that has OpenTelemetry's messages, if it is here: `.ci/run` makes it.
+pub fn python_of_traces() -> Option<Foreign> {
+    Some(find("python-of-traces", "--version")?.env("PYTHONDONTWRITEBYTECODE", "1"))
+}
+
 /// `docker-compose`, which judges compose files without a daemon, if it is here.
 pub fn docker_compose() -> Option<Foreign> {
     find("docker-compose", "--version")

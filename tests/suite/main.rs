@@ -71,4 +71,6 @@ mod telemetry;
 #[cfg(test)]
 mod tidy;
 #[cfg(test)]
+mod traces;
+#[cfg(test)]
 mod upgrade;

@@ -35,6 +35,7 @@ use tokio::time::Instant;
 use crate::calendar::Moment;
 use crate::log::Format;
 use crate::net::{ClientAddr, EndpointAddr};
+use crate::outcome::BackendFailure;
 
 /// A request and what became of it.
 #[derive(Clone, Debug)]
@@ -45,6 +46,8 @@ pub struct Entry {
     pub duration: Duration,
     /// How long it took to the head of the response.
     pub head: Option<Duration>,
+    /// How long it took to the end of what the backend sent, if that came.
+    pub received: Option<Duration>,
     /// The name of the listener.
     pub listener: Arc<str>,
     /// On whose behalf it came; `None` before that is known.
@@ -65,6 +68,8 @@ pub struct Entry {
     pub backend: Option<Arc<str>>,
     /// The endpoint that answered, or was asked last.
     pub endpoint: Option<EndpointAddr>,
+    /// What went wrong with the backend, if anything did.
+    pub failure: Option<BackendFailure>,
     /// What the request is called.
     pub request_id: Option<HeaderValue>,
     /// How it ended.
@@ -85,7 +90,8 @@ pub enum End {
 }
 
 impl End {
-    fn label(self) -> &'static str {
+    /// The word.
+    pub fn label(self) -> &'static str {
         match self {
             Self::Backend => "backend",
             Self::Complete => "complete",
@@ -119,6 +125,7 @@ impl Entry {
             started,
             duration: Duration::ZERO,
             head: None,
+            received: None,
             listener: Arc::default(),
             client: None,
             method: None,
@@ -129,6 +136,7 @@ impl Entry {
             sent: 0,
             backend: None,
             endpoint: None,
+            failure: None,
             request_id: None,
             end: End::Cut,
         }
@@ -140,6 +148,11 @@ impl Entry {
         self.head = Some(self.started.elapsed());
     }
 
+    /// All of the response is there.
+    pub fn receive(&mut self) {
+        self.received = Some(self.started.elapsed());
+    }
+
     /// Adds the line to `line`, with its end.
     pub(super) fn write(&self, format: Format, now: SystemTime, line: &mut Vec<u8>) {
         match format {
@@ -148,7 +161,8 @@ impl Entry {
         }
     }
 
-    fn path(&self) -> &str {
+    /// The path that was asked for, without a query.
+    pub fn path(&self) -> &str {
         self.target.as_ref().map_or("", PathAndQuery::path)
     }
 

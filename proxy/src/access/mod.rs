@@ -4,12 +4,14 @@
 //! as those of the log do, and what does not fit is left out and counted in
 //! `portunus_log_dropped_total`. Neither a full disk nor a reader that has stopped reading can hold
 //! up a request. What a line says is in `entry`, and how the file is opened and written in `sink`.
-//! Refuses to know where requests come from and who calls for a new file.
+//! Others may hear of a request as well ([`Witness`]). Refuses to know where requests come from and
+//! who calls for a new file.
 
 mod entry;
 mod sink;
 
 use std::cell::RefCell;
+use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -60,15 +62,20 @@ impl AccessLog {
         self.0.store(other.0.load_full());
     }
 
-    /// A request has come; the line is written when the record is dropped. Costs nothing if there
-    /// is no log.
-    pub fn begin<B>(&self, request: &Request<B>, about: impl FnOnce(&mut Entry)) -> Record {
-        if self.0.load().is_none() {
+    /// A request has come; the line is written, and the witness told, when the record is dropped.
+    /// Costs nothing if there is neither.
+    pub fn begin<B>(
+        &self,
+        request: &Request<B>,
+        witness: Option<Box<dyn Witness>>,
+        about: impl FnOnce(&mut Entry),
+    ) -> Record {
+        if witness.is_none() && self.0.load().is_none() {
             return Record(None);
         }
         let mut entry = Entry::of(request, Instant::now());
         about(&mut entry);
-        Record(Some(Box::new(Going { log: self.clone(), entry })))
+        Record(Some(Box::new(Going { log: self.clone(), entry, witness })))
     }
 
     /// A request was refused that could not be read.
@@ -97,6 +104,12 @@ impl AccessLog {
     }
 }
 
+/// Who hears of a request besides the log.
+pub trait Witness: fmt::Debug + Send + Sync {
+    /// The request is over.
+    fn hear(&self, entry: &Entry);
+}
+
 /// What is known so far of a request that is going on; its line is written when this is dropped.
 #[derive(Debug, Default)]
 pub struct Record(Option<Box<Going>>);
@@ -107,6 +120,7 @@ struct Going {
     /// not written to any more.
     log: AccessLog,
     entry: Entry,
+    witness: Option<Box<dyn Witness>>,
 }
 
 impl Record {
@@ -122,6 +136,9 @@ impl Drop for Going {
     fn drop(&mut self) {
         self.entry.duration = self.entry.started.elapsed();
         self.log.write(&self.entry);
+        if let Some(witness) = &self.witness {
+            witness.hear(&self.entry);
+        }
     }
 }
 

@@ -49,7 +49,7 @@ fn a_request_that_is_going_on_is_told_of_where_lines_go_when_it_is_over() {
     let [one, two] = ["one.log", "two.log"].map(|name| folder.path().join(name));
     let (access, writer, dropped) = log(Target::File(one.clone()));
     let request = Request::builder().uri("/slow").body(()).unwrap();
-    let [first, second] = [(); 2].map(|()| access.begin(&request, |_| {}));
+    let [first, second] = [(); 2].map(|()| access.begin(&request, None, |_| {}));
     drop(first);
     let (other, next_writer, _) = log(Target::File(two.clone()));
     access.become_other(&other);
@@ -171,7 +171,7 @@ fn lines_are_in_the_file_at_the_latest_when_the_log_ends() {
         log.write(&entry("/x"));
     }
     let request = Request::builder().uri("/recorded").body(()).unwrap();
-    let mut record = log.begin(&request, |entry| entry.listener = "web".into());
+    let mut record = log.begin(&request, None, |entry| entry.listener = "web".into());
     record.note(|entry| entry.status = Some(418));
     drop(record);
     drop(writer);
@@ -250,6 +250,6 @@ fn what_cannot_be_a_log_is_refused_at_the_start() {
 #[test]
 fn without_a_log_nothing_is_kept() {
     let request = Request::builder().uri("/").body(()).unwrap();
-    let record = AccessLog::default().begin(&request, |_| unreachable!());
+    let record = AccessLog::default().begin(&request, None, |_| unreachable!());
     assert!(record.0.is_none());
 }

@@ -31,6 +31,11 @@ pub(super) fn add(config: &Config, findings: &mut Findings) {
             findings.error(text, Some("nothing starts without it"));
         }
     }
+    let collector = config.traces.as_ref().and_then(|traces| traces.collector.tls.as_ref());
+    if let Some(Err(error)) = collector.map(check_trust) {
+        let text = format!("the collector of traces: {}", Chain(&error));
+        findings.error(text, Some("nothing starts without it"));
+    }
     add_unused(config, findings);
     add_unnamed(config, findings);
 }

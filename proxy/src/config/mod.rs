@@ -27,6 +27,7 @@ mod site;
 mod starttls;
 mod suggest;
 mod text;
+mod traces;
 mod units;
 mod validate;
 mod value;
@@ -61,6 +62,7 @@ pub use self::site::{
     Route, Site, Sites, Termination, UnknownHost,
 };
 pub use self::starttls::{Starttls, StarttlsProtocol, WithoutTls};
+pub use self::traces::{TraceParents, Traces};
 pub use self::units::UnitError;
 pub use self::validate::json_schema;
 use crate::net::{Keepalive, ListenAddr};
@@ -74,6 +76,8 @@ pub struct Config {
     pub log: Log,
     /// The admin listener; `None` switches it off.
     pub admin: Option<Admin>,
+    /// Which traces are recorded, and where they go; `None` switches them off.
+    pub traces: Option<Traces>,
     /// Where certificates come from.
     pub certificates: Certificates,
     /// Sessions kept for resumption.

@@ -39,6 +39,38 @@ impl<T: Quantity> Kind for Count<T> {
     }
 }
 
+/// A number from 0 to 1.
+pub(super) struct Share;
+
+impl Kind for Share {
+    type Value = f64;
+
+    fn parse(&self, place: &Place, value: &DeValue<'_>, reader: &mut Reader<'_>) -> Option<f64> {
+        let number = match value {
+            DeValue::Float(number) => number.as_str().parse::<f64>().ok(),
+            DeValue::Integer(number) => number.as_str().parse::<f64>().ok(),
+            other => {
+                reader.wrong_type(place, "a number from 0 to 1, as `0.1`", other);
+                return None;
+            }
+        };
+        let share = number.filter(|number| (0.0..=1.0).contains(number));
+        if share.is_none() {
+            let problem = Problem::Range { min: "0".to_owned(), max: "1".to_owned() };
+            reader.errors.report(place, problem, || None);
+        }
+        share
+    }
+
+    fn json(&self) -> Json {
+        json!({ "type": "number", "minimum": 0, "maximum": 1 })
+    }
+
+    fn written(&self, value: &f64) -> Json {
+        (*value).into()
+    }
+}
+
 /// A number of bytes, from one bound to the other.
 pub(super) struct Size<T>(pub(super) T, pub(super) T);
 

@@ -24,6 +24,7 @@ use super::schema::{
 };
 use super::section::{Properties, Reader, Section, Table, one_of};
 use super::text::Written;
+use super::traces::traces;
 use super::{
     AccessLog, Admin, Certificates, Config, HttpLimits, Limits, Listener, Log, Server, between,
     suggest,
@@ -104,6 +105,7 @@ fn resolve(root: Root, reader: &mut Reader<'_>) -> Config {
         server,
         log: log(&root.log, reader),
         admin,
+        traces: traces(&root.traces, reader),
         certificates: certificates(&root.certificates, &listeners, reader),
         resumption: resumption(&root.resumption, reader),
         limits: Arc::new(limits),

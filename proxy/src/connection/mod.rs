@@ -6,6 +6,7 @@
 
 mod prelude;
 mod report;
+mod span;
 mod tunnel;
 
 use std::future::{Future, poll_fn};

@@ -12,6 +12,7 @@ use portunus_certs::name::HostName;
 use tokio::time::Instant;
 use tracing::{Level, debug, enabled, event};
 
+use super::span;
 use crate::config::StarttlsProtocol;
 use crate::failures::{Attention, Failure};
 use crate::handshake::introduction::IntroductionError;
@@ -27,18 +28,18 @@ use crate::snapshot::Snapshot;
 /// What is counted and logged of a connection. It closes exactly once; a connection that is
 /// dropped before its end was cut by the drain, or by a panic.
 pub(super) struct Report<'a> {
-    snapshot: &'a Snapshot,
-    peer: PeerAddr,
-    client: ClientAddr,
+    pub(super) snapshot: &'a Snapshot,
+    pub(super) peer: PeerAddr,
+    pub(super) client: ClientAddr,
     at: Instant,
-    server_name: Option<HostName>,
+    pub(super) server_name: Option<HostName>,
     client_cert: Option<Box<str>>,
-    handshake: Option<HandshakeKind>,
+    pub(super) handshake: Option<HandshakeKind>,
     not_resumed: Option<NotResumed>,
     pub(super) meter: Arc<Meter>,
     /// Where the connection tells what it holds, if that is measured.
     pub(super) footprint: Option<&'a Arc<Footprint>>,
-    reason: CloseReason,
+    pub(super) reason: CloseReason,
     _active: Active,
 }
 
@@ -240,5 +241,6 @@ impl Drop for Report<'_> {
             bytes_upstream = self.meter.total(Direction::Upstream),
             "closed"
         );
+        span::tell(self, lasted);
     }
 }

@@ -259,6 +259,11 @@ families! {
         written.";
     log_suppressed: IntCounter, Kind::Counter, "portunus_log_suppressed_total", [],
         "Lines of the log that were held back, since their kind came too often.";
+    traces_exported: IntCounterVec, Kind::Counter, "portunus_traces_exported_total", ["result"],
+        "Spans that were sent to the collector of traces, by what became of them: taken, rejected \
+        (not wanted), refused (the whole batch), failed (it did not answer well in time).";
+    traces_dropped: IntCounter, Kind::Counter, "portunus_traces_dropped_total", [],
+        "Spans that were left out: more came than the collector took.";
     process_cpu: Counter, Kind::Counter, "process_cpu_seconds_total", [],
         "CPU time of the process, user and system.";
     process_open_fds: IntGauge, Kind::Gauge, "process_open_fds", [],

@@ -108,6 +108,8 @@ pub struct ProcessMetrics {
     pub panics: IntCounter,
     pub log_dropped: IntCounter,
     pub log_suppressed: IntCounter,
+    pub traces_exported: IntCounterVec,
+    pub traces_dropped: IntCounter,
     pub resumption_lookups: IntCounterVec,
     pub resumption_shared_up: Occasional<IntGaugeVec>,
     pub resumption_shared_stored: IntCounter,

@@ -103,7 +103,9 @@ pub fn read_paths(config: &Config) -> impl Iterator<Item = &Path> {
         TicketKeySource::File(path) => Some(path),
         TicketKeySource::Generated | TicketKeySource::Shared => None,
     };
-    let all = certificates.chain(clients).chain(backends).chain(challenges);
+    let collector = config.traces.iter().filter_map(|traces| traces.collector.tls.as_ref());
+    let collector = collector.filter_map(|tls| tls.ca.as_ref());
+    let all = certificates.chain(clients).chain(backends).chain(challenges).chain(collector);
     let own = config.path.iter().chain(&config.files);
     all.chain(shared).chain(tickets).chain(own).map(PathBuf::as_path)
 }

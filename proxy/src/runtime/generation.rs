@@ -23,6 +23,7 @@ use crate::net::EndpointName;
 use crate::snapshot::{Shared, Snapshot};
 
 use super::resumption::{self, ResumptionError, Sessions};
+use super::world::Traces;
 use super::{RunError, clients};
 
 /// What all generations share.
@@ -36,6 +37,7 @@ pub(super) struct Common {
     pub(super) memory: Arc<Memory>,
     pub(super) slots: Arc<Slots>,
     pub(super) access: AccessLog,
+    pub(super) traces: Traces,
 }
 
 /// One configuration, with everything that is made of it; each list is in its order.
@@ -138,6 +140,7 @@ impl Generation {
             failures: &common.failures,
             memory: &common.memory,
             access: &common.access,
+            tracer: common.traces.tracer(),
         };
         let mut errors = Vec::new();
         let build = |listener: &config::Listener| {

@@ -209,8 +209,8 @@ async fn live(
     drop(watchdog);
     info!(end = end.label(), "stopped");
     drop((admin, guard));
-    // All requests are over: the last lines are written now.
-    world.close_log();
+    // All requests are over: the last of what is told of them is told now.
+    world.tell_rest().await;
     Ok(end)
 }
 

@@ -12,7 +12,7 @@ const RANKS: &[&[&str]] = &[
     &["calendar"],
     &["body", "control", "drain", "fault", "field", "log", "net", "outcome", "phase"],
     &["metrics"],
-    &["access", "config", "limit"],
+    &["access", "config", "limit", "trace"],
     &["privilege", "proxy_protocol", "starttls"],
     &["backend", "handshake"],
     &["failures", "route"],

@@ -53,6 +53,12 @@ pub enum Problem {
     /// Sites say for themselves what is asked of their clients.
     #[error("a listener with sites has no `client_auth` of its own")]
     ClientAuthAndSites,
+    /// Not the URL of a collector; it may hold a password, and is not shown.
+    #[error("not the URL of a collector of traces")]
+    Collector,
+    /// Authorities for a collector that proves nothing.
+    #[error("only an `https://…` endpoint has it")]
+    CollectorInTheClear,
     /// There is nothing to check.
     #[error("no revocation is checked without `crl`")]
     CrlDepth,

@@ -12,6 +12,7 @@ mod backend;
 mod limits;
 mod listener;
 mod route;
+mod traces;
 
 use std::marker::PhantomData;
 use std::path::PathBuf;
@@ -26,6 +27,7 @@ pub(super) use self::listener::{
     SiteSection, TlsSection,
 };
 pub(super) use self::route::{FieldsSection, RedirectSection, RespondSection, RouteSection};
+pub(super) use self::traces::TracesSection;
 use super::list::{Entry, Named, Perhaps, Texts};
 use super::number::{Count, Size, Time};
 use super::resumption::TicketKeysText;
@@ -43,6 +45,8 @@ section! {
         log: LogSection = within();
         /// The admin listener: metrics and probes.
         admin: AdminSection = within();
+        /// Which requests are followed from program to program, and who hears of it.
+        traces: TracesSection = within();
         /// Where certificates come from.
         certificates: CertificatesSection = within();
         /// Sessions kept for resumption.

@@ -28,8 +28,8 @@ fn unknown_keys_are_named_with_what_was_meant() {
         ("[limits]\nxyz = 1", "2: limits.xyz: unknown key"),
         (
             r#""a\nb" = 1"#,
-            "1: a\\nb: unknown key; expected `server`, `log`, `admin`, `certificates`, \
-             `resumption`, `limits`, `resolver`, `listener` or `backend`",
+            "1: a\\nb: unknown key; expected `server`, `log`, `admin`, `traces`, \
+             `certificates`, `resumption`, `limits`, `resolver`, `listener` or `backend`",
         ),
     ]);
 }

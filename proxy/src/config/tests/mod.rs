@@ -11,6 +11,7 @@ mod http;
 mod resumption;
 mod root_file;
 mod routes;
+mod traces;
 mod whole;
 
 use std::num::NonZeroUsize;

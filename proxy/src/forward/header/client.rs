@@ -63,6 +63,11 @@ impl Sender {
         self.addr
     }
 
+    /// Whether it is believed about others.
+    pub(in crate::forward) fn is_trusted(&self) -> bool {
+        self.is_trusted
+    }
+
     /// On whose behalf a request with `headers` came.
     pub fn identify(&self, headers: &HeaderMap, listener: &HttpListener) -> Client {
         let mut client = Client { addr: self.addr, chain: Vec::new(), proto: None, port: None };

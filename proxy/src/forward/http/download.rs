@@ -15,7 +15,7 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::time::Instant;
 
 use super::state::InFlight;
-use crate::access::{End, Record};
+use crate::access::{End, Entry, Record};
 use crate::backend::{Backend, Lease, Sieve, Verdict};
 use crate::body::{BodyError, Incoming};
 use crate::outcome::{BackendFailure, CloseReason};
@@ -87,9 +87,10 @@ impl Download {
     }
 
     /// What a backend sends. A response that is complete already frees its connection at once.
-    pub(super) fn relay(mut relay: Relay, in_flight: InFlight) -> Self {
+    pub(super) fn relay(mut relay: Relay, mut in_flight: InFlight) -> Self {
         if relay.body.is_end_stream() {
             relay.finish();
+            in_flight.record.note(Entry::receive);
             return Self::text(Bytes::new(), in_flight);
         }
         Self { source: Source::Relay(relay), in_flight }
@@ -154,17 +155,26 @@ impl Relay {
                 let since = *self.silent_since.get_or_insert_with(Instant::now);
                 ready!(in_flight.alarm.poll_at(cx, since + self.manner.silence_max));
                 in_flight.connection().blame(CloseReason::Timeout);
-                in_flight.record.note(|entry| entry.end = End::Timeout);
+                in_flight.record.note(|entry| {
+                    entry.failure = Some(BackendFailure::Timeout);
+                    entry.end = End::Timeout;
+                });
                 return self.fail(cx, BackendFailure::Timeout, DownloadError::Silent);
             }
             Poll::Ready(None) => {
                 self.finish();
-                in_flight.record.note(|entry| entry.end = End::Complete);
+                in_flight.record.note(|entry| {
+                    entry.receive();
+                    entry.end = End::Complete;
+                });
                 return Poll::Ready(None);
             }
             Poll::Ready(Some(Err(error))) => {
                 in_flight.connection().blame(CloseReason::BackendError);
-                in_flight.record.note(|entry| entry.end = End::Backend);
+                in_flight.record.note(|entry| {
+                    entry.failure = Some(BackendFailure::Broken);
+                    entry.end = End::Backend;
+                });
                 return self.fail(cx, BackendFailure::Broken, DownloadError::Broken(error));
             }
             Poll::Ready(Some(Ok(frame))) => frame,
@@ -177,6 +187,7 @@ impl Relay {
         in_flight.record.note(|entry| {
             entry.sent += frame.data_ref().map_or(0, Bytes::len) as u64;
             if is_end {
+                entry.receive();
                 entry.end = End::Complete;
             }
         });

@@ -15,6 +15,7 @@ use http_body::Body as _;
 use super::download::Download;
 use super::page::Reply;
 use super::plan::{Decision, Plan};
+use super::spans::Spans;
 use super::state::{Connection, InFlight};
 use super::unread::Unread;
 use crate::backend::Interims;
@@ -22,6 +23,7 @@ use crate::body::Incoming;
 use crate::forward::header::{Refusal, edit};
 use crate::metrics::{CodeClass, HttpVersion};
 use crate::route::Route;
+use crate::trace::{Begun, Standing};
 
 /// Answers `request`, one way or the other.
 ///
@@ -34,11 +36,17 @@ pub(super) fn exchange(
 ) -> impl Future<Output = Response<Download>> + Send + use<> {
     let mut in_flight = InFlight::new(Arc::clone(connection), interims);
     let service = &connection.service;
+    let standing = match connection.sender.is_trusted() {
+        true => Standing::Trusted,
+        false => Standing::Stranger,
+    };
+    let Begun { told, recording } = service.tracer.begin(request.headers(), standing);
+    let witness = recording.map(|recording| Spans::witness(recording, connection, &request));
     in_flight.record =
-        service.access.begin(&request, |entry| entry.listener = Arc::clone(&service.name));
+        service.access.begin(&request, witness, |entry| entry.listener = Arc::clone(&service.name));
     let has_body = !request.body().is_end_stream();
     let wants_body = *request.method() != Method::HEAD;
-    let Decision { plan, route, unread, id, client } = Decision::new(connection, request);
+    let Decision { plan, route, unread, id, client } = Decision::new(connection, request, told);
     in_flight.record.note(|entry| {
         entry.client = Some(client);
         entry.request_id = Some(id.clone());

@@ -15,6 +15,7 @@ mod io;
 mod page;
 mod plan;
 mod send;
+mod spans;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -36,6 +37,7 @@ use crate::metrics::{HttpVersion, ListenerMetrics};
 use crate::net::{ClientAddr, Progress};
 use crate::outcome::CloseReason;
 use crate::route::Routes;
+use crate::trace::Tracer;
 use state::Connection;
 
 /// What the connections of one listener have in common.
@@ -53,6 +55,8 @@ pub struct HttpService {
     pub listener: HttpListener,
     /// Where requests are told of.
     pub access: AccessLog,
+    /// Which requests are traced.
+    pub tracer: Tracer,
     /// What is left of memory.
     pub memory: Arc<Memory>,
 }

@@ -26,6 +26,7 @@ use crate::forward::header::{
 use crate::metrics::HttpReject;
 use crate::net::ClientAddr;
 use crate::route::{Action, Misdirected, Redirect, Rewrite, Route};
+use crate::trace::Told;
 
 /// A request that was looked at.
 pub(super) struct Decision {
@@ -68,8 +69,12 @@ pub(super) struct Forwarding {
 }
 
 impl Decision {
-    /// Decides about `request`.
-    pub(super) fn new(connection: &Connection, request: Request<Incoming>) -> Self {
+    /// Decides about `request`; the backend is `told` of its trace.
+    pub(super) fn new(
+        connection: &Connection,
+        request: Request<Incoming>,
+        told: Option<Told>,
+    ) -> Self {
         let Connection { service, sender, .. } = connection;
         let (parts, body) = request.into_parts();
         let client = sender.identify(&parts.headers, &service.listener);
@@ -83,7 +88,8 @@ impl Decision {
         };
         let route = find(connection, vetted.host.name(), parts.uri.path());
         decision.route = route.ok().cloned();
-        let asked = Asked { connection, client: &client, id: &decision.id, vetted, parts, body };
+        let id = &decision.id;
+        let asked = Asked { connection, client: &client, id, told, vetted, parts, body };
         match route.map_err(Plan::from).and_then(|route| asked.way(route)) {
             Ok(way) => decision.plan = asked.forward(&way).unwrap_or_else(Plan::from),
             Err(plan) => {
@@ -121,6 +127,7 @@ struct Asked<'a> {
     connection: &'a Connection,
     client: &'a Client,
     id: &'a HeaderValue,
+    told: Option<Told>,
     vetted: Vetted,
     parts: Parts,
     body: Incoming,
@@ -171,7 +178,7 @@ impl<'a> Asked<'a> {
     }
 
     fn forward(self, way: &Way<'_>) -> Result<Plan, Refusal> {
-        let Self { connection, client, id, vetted, mut parts, body } = self;
+        let Self { connection, client, id, told, vetted, mut parts, body } = self;
         let Way { route, backend, rewrite, client_cert } = *way;
         let service = &connection.service;
         let is_grpc = header::is_grpc(&parts.headers);
@@ -202,6 +209,9 @@ impl<'a> Asked<'a> {
             response_trailers,
         };
         header::forward(&mut parts, &vetted, ours, progress.is_some());
+        if let Some(told) = told {
+            told.write(&mut parts.headers);
+        }
         if let Some(rewrite) = rewrite
             && let Some(target) = parts.uri.path_and_query().filter(|target| *target != "*")
         {

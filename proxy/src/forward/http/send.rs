@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use super::download::{Manner, Relay, Verdicts};
 use super::plan::Forwarding;
 use super::state::InFlight;
+use crate::access::Record;
 use crate::backend::{
     Alarm, ConnectError, DialError, INTERIMS_MAX, Lease, Reuse, SendFault, Speech, UploadState,
     Verdict,
@@ -39,13 +40,13 @@ impl Forwarding {
         metrics.responses.of(CodeClass::of(response.status().as_u16())).inc();
         if in_flight.interims.as_ref().is_some_and(|interims| interims.are_too_many()) {
             lease.note(Verdict::Failed);
-            self.report(BackendFailure::BadResponse, &InterimStorm);
+            self.report(BackendFailure::BadResponse, &InterimStorm, &mut in_flight.record);
             return Err(BAD_RESPONSE);
         }
         let (mut head, body) = response.into_parts();
         if let Err(error) = header::clean(&mut head, self.protocol, self.trailers) {
             lease.note(Verdict::Failed);
-            self.report(BackendFailure::BadResponse, &error);
+            self.report(BackendFailure::BadResponse, &error, &mut in_flight.record);
             return Err(BAD_RESPONSE);
         }
         let verdict = self.backend.verdict(head.status);
@@ -89,6 +90,7 @@ impl Forwarding {
             let mut lease = self.backend.lease(self.key, speech, reuse).await.map_err(|error| {
                 let cause: &(dyn std::error::Error + 'static) = &error;
                 tracing::debug!(error = cause, "no connection");
+                record.note(|entry| entry.failure = Some(error.failure()));
                 unreachable(&error)
             })?;
             record.note(|entry| entry.endpoint = Some(lease.addr().clone()));
@@ -98,6 +100,7 @@ impl Forwarding {
             let Some(result) = self.wait(sent, limit, alarm).await else {
                 lease.note(Verdict::Failed);
                 self.backend.metrics().errors.of(BackendFailure::Timeout).inc();
+                record.note(|entry| entry.failure = Some(BackendFailure::Timeout));
                 return Err(SILENT);
             };
             let error = match result {
@@ -107,7 +110,7 @@ impl Forwarding {
             // The endpoint did nothing about the request: as if it had never been sent.
             match error.unsent {
                 Some(unsent) if reuse == Reuse::Allowed => self.request = Some(*unsent),
-                _ => return Err(self.refuse(&error.cause, &lease)),
+                _ => return Err(self.refuse(&error.cause, &lease, record)),
             }
             self.backend.metrics().retries.inc();
             reuse = Reuse::Forbidden;
@@ -142,7 +145,7 @@ impl Forwarding {
     }
 
     /// Why there is no response.
-    fn refuse(&self, error: &SendFault, lease: &Lease) -> Refusal {
+    fn refuse(&self, error: &SendFault, lease: &Lease, record: &mut Record) -> Refusal {
         let (failure, refusal) = match self.upload_state() {
             Some(UploadState::Broken) => return BROKEN_BODY,
             Some(UploadState::Late) => return LATE_BODY,
@@ -151,7 +154,7 @@ impl Forwarding {
             _ => (BackendFailure::Broken, BROKEN_OFF),
         };
         lease.note(Verdict::Failed);
-        self.report(failure, error);
+        self.report(failure, error, record);
         refusal
     }
 
@@ -159,7 +162,13 @@ impl Forwarding {
         self.progress.as_ref().map(|progress| progress.state())
     }
 
-    fn report(&self, failure: BackendFailure, error: &(dyn std::error::Error + 'static)) {
+    fn report(
+        &self,
+        failure: BackendFailure,
+        error: &(dyn std::error::Error + 'static),
+        record: &mut Record,
+    ) {
+        record.note(|entry| entry.failure = Some(failure));
         self.backend.metrics().errors.of(failure).inc();
         tracing::debug!(backend = %self.backend.name(), %failure, error, "no response");
     }

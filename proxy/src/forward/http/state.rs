@@ -11,7 +11,7 @@ use super::{ConnectionFacts, HttpService};
 use crate::access::Record;
 use crate::backend::{Alarm, Interims, Tunnel};
 use crate::config::ClientCertForward;
-use crate::forward::header::{ClientCert, ClientCertError, Proto, Sender, TlsFields};
+use crate::forward::header::{ClientCert, ClientCertError, Proto, Sender, TlsFacts, TlsFields};
 use crate::handshake::sites::SiteId;
 use crate::limit::Footprint;
 use crate::metrics::HttpVersion;
@@ -32,6 +32,8 @@ pub(super) struct Connection {
     pub(super) client_cert: Result<ClientCert, ClientCertError>,
     /// What backends hear of TLS.
     pub(super) tls: TlsFields,
+    /// How TLS was established; `None` in the clear.
+    pub(super) tls_facts: Option<TlsFacts>,
     footprint: Option<Arc<Footprint>>,
     requests: AtomicU64,
     unread: AtomicBool,
@@ -69,6 +71,7 @@ impl Connection {
             site: facts.site,
             client_cert,
             tls,
+            tls_facts: facts.tls,
             footprint: facts.footprint,
             requests: AtomicU64::new(0),
             unread: AtomicBool::new(false),

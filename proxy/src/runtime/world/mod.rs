@@ -8,6 +8,7 @@
 
 mod doors;
 mod retire;
+mod traces;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -35,6 +36,7 @@ use super::sockets::Sockets;
 use super::{RunError, logs};
 use doors::{Doors, Opened};
 use retire::Retired;
+pub(super) use traces::Traces;
 
 /// What is served now.
 pub(super) struct World {
@@ -75,6 +77,7 @@ pub(super) struct Draft {
     opened: Opened,
     certificates: Option<CertificateStore>,
     log: Option<(AccessLog, Option<Writer>)>,
+    traces: Option<traces::Opened>,
     resolver: Arc<Resolver>,
 }
 
@@ -111,12 +114,14 @@ impl World {
             memory: Arc::clone(memory),
             slots: Slots::new(0),
             access,
+            traces: Traces::new(process.clone()),
         };
         let config = Arc::new(config.clone());
         let first = |errors: Vec<RunError>| errors.into_iter().next().expect("who fails says why");
         let generation = Generation::build(Arc::clone(&config), None, &common).map_err(first)?;
         let doors = Doors::new(sockets);
         let opened = doors.open(&config).map_err(first)?;
+        let traces = Some(traces::open(&config)?);
         let resolver = Arc::new(Resolver::new(config.nameservers.clone()));
         resolve(&generation.backends, &resolver).await;
         let nothing = generation.nothing();
@@ -132,7 +137,8 @@ impl World {
             log: Mutex::new(writer),
             retired: Arc::default(),
         };
-        let draft = Draft { generation, opened, certificates: None, log: None, resolver };
+        let (certificates, log) = (None, None);
+        let draft = Draft { generation, opened, certificates, log, traces, resolver };
         Ok((world, draft, report))
     }
 
@@ -181,6 +187,7 @@ impl World {
                 logs::open(&config, &self.common.metrics).map_err(|error| errors.push(error)).ok()
             }
         };
+        let traces = Self::other_traces(&before.config, &config, &mut errors);
         let generation = Generation::build(Arc::clone(&config), Some(&before), &self.common);
         let generation = generation.map_err(|more| errors.extend(more)).ok();
         let opened = self.doors.open(&config);
@@ -188,7 +195,7 @@ impl World {
         match (generation, opened) {
             (Some(generation), Some(opened)) if errors.is_empty() => {
                 let resolver = Arc::new(Resolver::new(config.nameservers.clone()));
-                Ok(Draft { generation, opened, certificates, log, resolver })
+                Ok(Draft { generation, opened, certificates, log, traces, resolver })
             }
             _ => {
                 self.forget_what_never_was(&config);
@@ -204,6 +211,7 @@ impl World {
         let config = Arc::new(config);
         let mut errors = Vec::new();
         drop(self.other_certificates(&before.config, &config, &mut errors));
+        drop(Self::other_traces(&before.config, &config, &mut errors));
         let built = Generation::rehearse(Arc::clone(&config), &before, &self.common);
         errors.extend(built.err().unwrap_or_default());
         self.forget_what_never_was(&config);
@@ -233,11 +241,23 @@ impl World {
         Some(store)
     }
 
+    /// Where spans go, if that is somewhere else now.
+    fn other_traces(
+        before: &Config,
+        config: &Config,
+        errors: &mut Vec<RunError>,
+    ) -> Option<traces::Opened> {
+        if before.traces == config.traces && before.nameservers == config.nameservers {
+            return None;
+        }
+        traces::open(config).map_err(|error| errors.push(error)).ok()
+    }
+
     /// Puts `draft` in place of what is served, in one go. It may block for a moment.
     pub(super) fn serve(&self, draft: Draft) {
         // Without anything that runs, the process has ended.
         let Some(watch) = self.watch.upgrade() else { return };
-        let Draft { generation, opened, certificates, log, resolver } = draft;
+        let Draft { generation, opened, certificates, log, traces, resolver } = draft;
         let (before, now) = (self.current(), Arc::new(generation));
         let config = &now.config;
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
@@ -250,6 +270,9 @@ impl World {
             drop(self.exchange_log(writer));
         }
         logs::apply(&before.config.log, &config.log);
+        if let Some(traces) = traces {
+            self.common.traces.serve(traces, &resolver, &watch);
+        }
         now.sessions.resize(config);
         let limits = &config.limits;
         for handshakes in [&self.common.handshakes, &self.common.dialogues] {
@@ -285,9 +308,10 @@ impl World {
         resolve(&new, &draft.resolver).await;
     }
 
-    /// Writes the last lines of the access log.
-    pub(super) fn close_log(&self) {
+    /// Writes the last lines of the access log, and sends the last spans.
+    pub(super) async fn tell_rest(&self) {
         drop(self.exchange_log(None));
+        self.common.traces.close().await;
     }
 
     fn exchange_log(&self, writer: Option<Writer>) -> Option<Writer> {

@@ -43,6 +43,7 @@ use crate::metrics::{Active, HandshakeKind, HttpVersion, Metrics, Suite, TlsVers
 use crate::net::{PeerAddr, Progress};
 use crate::outcome::CloseReason;
 use crate::route::{Routes, Site};
+use crate::trace::Tracer;
 
 /// Longer than every limit, for tests in which time does not pass by itself.
 const PATIENCE: Duration = Duration::from_secs(1000);
@@ -330,7 +331,9 @@ pub(super) fn service_before(
     let access = AccessLog::default();
     let (name, handles) = ("https".into(), metrics.listener("https"));
     let memory = Memory::unguarded();
-    let service = HttpService { name, limits, metrics: handles, routes, access, memory, listener };
+    let tracer = Tracer::default();
+    let service =
+        HttpService { name, limits, metrics: handles, routes, access, tracer, memory, listener };
     (Arc::new(service), metrics, backend)
 }
 
