@@ -16,8 +16,8 @@
 //! [`snapshot`] is what a connection takes with it, [`drain`] how everything ends, [`limit`] what
 //! is capped, [`phase`] where the process stands, [`net`] what an address and a socket are,
 //! [`body`] what follows the head of a message, [`field`] what the name of a field means,
-//! [`access`] how each request is told of, [`failures`] which clients failed of late and why,
 //! [`access`] how each request is told of, [`trace`] how it is followed from program to program,
+//! [`failures`] which clients failed of late and why,
 //! [`control`] what operators ask for, [`privilege`] what is given up before anything is served,
 //! [`proxy_protocol`] how proxies introduce clients to each other, `fault` what tests break on
 //! purpose.
