@@ -56,6 +56,6 @@ pub use collector::Collector;
 pub use detour::Detour;
 pub use http1::{Response, read_response};
 pub use process::{Line, Process, command};
-pub use proxy::builder::{Builder, Listener, clear, https, tls, write, write_and_rename};
+pub use proxy::builder::{Builder, Listener, TOKEN, clear, https, tls, write, write_and_rename};
 pub use proxy::{Exit, Proxy, get};
 pub use wallet::Wallet;

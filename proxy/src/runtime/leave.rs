@@ -11,7 +11,7 @@ use tokio::time::{Duration, sleep, timeout};
 use tracing::{info, warn};
 
 use super::End;
-use super::handoff::Companion;
+use super::handoff::Came;
 use super::signals::{Heard, Signals};
 use super::supervisor::{self, Supervisor};
 use crate::config;
@@ -72,20 +72,26 @@ pub(super) struct Company<'a> {
     pub(super) slots: &'a Slots,
     /// Those of them who were cut are counted here.
     pub(super) forced: &'a IntCounter,
-    /// Nobody, where another process serves on.
-    pub(super) supervisor: Option<&'a Supervisor>,
-    /// Who ends before this process does.
-    pub(super) companion: Option<Companion>,
-    pub(super) asked: Asked,
+    pub(super) supervisor: &'a Supervisor,
 }
 
-/// Ends everything that `drain` waits for.
-pub(super) async fn leave(plan: Plan, mut drain: Drain, company: Company<'_>) -> End {
-    let Company { teller, signals, orders, slots, forced, supervisor, companion, asked } = company;
+/// Ends everything that `drain` waits for, as `came` says, with the time that `server` grants.
+pub(super) async fn leave(
+    came: Came,
+    server: &config::Server,
+    mut drain: Drain,
+    company: Company<'_>,
+) -> End {
+    let plan = Plan::of(server);
+    let (plan, asked, companion) = match came {
+        Came::Upgraded | Came::Nothing => (plan.for_another(), Asked::Here, None),
+        Came::End(asked, None) => (plan, asked, None),
+        Came::End(asked, companion) => (plan.beside_another(), asked, companion),
+    };
+    let Company { teller, signals, orders, slots, forced, supervisor } = company;
     let time = plan.delay.saturating_add(plan.timeout);
-    if let Some(supervisor) = supervisor {
-        supervisor.tell(&supervisor::Notice::Stopping(time));
-    }
+    // Whoever follows speaks to the supervisor from now on.
+    supervisor.tell(&supervisor::Notice::Stopping(time));
     let all = async {
         let others = async {
             if let Some(companion) = &companion {

@@ -27,6 +27,7 @@ pub mod resumption;
 mod signals;
 mod sockets;
 mod supervisor;
+mod turn;
 mod watchdog;
 mod world;
 
@@ -60,12 +61,13 @@ pub use sockets::{Sockets, Spare};
 
 use activation::ActivationError;
 use configure::{Asks, Configure};
-use handoff::{Came, Handoff, Place, SuccessionError, Upgrades, serve};
-use leave::{Asked, Company, Plan};
+use handoff::{Handoff, Place, SuccessionError, Upgrades, serve};
+use leave::Company;
 use reload::Reloader;
 use resumption::ResumptionError;
 use signals::Signals;
 use supervisor::{Notice, Supervisor};
+use turn::Turn;
 use watchdog::{Beats, Watch, Watchdog};
 use world::World;
 
@@ -165,26 +167,31 @@ async fn live(
     let (world, draft, report) = built.await?;
     let world = Arc::new(world);
     let Handoff { launcher, mut successor } = handoff;
+    let turn = Turn::new();
     if let Some(successor) = &mut successor {
-        successor.take_over(&sockets, &world.current().sessions).await?;
+        supervisor.fall_silent();
+        successor.take_over(&sockets, &world.current().sessions, &turn).await?;
     }
     let (orders, mut queue) = Orders::new();
     let about = about(&world, phase, panics, memory, confinement.clone(), orders.clone());
     let admin = admin.map(|socket| admin::start(socket, about)).transpose();
     let admin = admin.map_err(RunError::Admin)?;
     world.serve(draft);
-    let asks = maintain(&world, &report, confinement, &mut signals, &supervisor, &watch);
+    let means = (&supervisor, &turn);
+    let asks = maintain(&world, &report, confinement, &mut signals, means, &watch);
     addresses.0.extend(world.addresses());
-    let (ancestors, watched) = match successor {
+    let process = metrics.process();
+    let ancestors = match successor {
         Some(successor) => {
             let (sockets, sessions) = (sockets.clone(), world.current().sessions.clone());
-            successor.serve(Place { sockets, sessions, orders }, &watch).await
+            let (supervisor, upgrades) = (Arc::clone(&supervisor), process.upgrades.clone());
+            let place = Place { sockets, sessions, orders, supervisor, upgrades };
+            successor.serve(place, &watch).await
         }
-        None => (Vec::new(), tokio::sync::watch::channel(false).1),
+        None => Vec::new(),
     };
-    let process = metrics.process();
     let pending = [process.handshakes_pending.clone(), process.dialogues_pending.clone()];
-    let upgrades = Upgrades { launcher, sockets, pending, ancestors, watched };
+    let upgrades = Upgrades { launcher, sockets, pending, ancestors, turn };
     drop(watch);
     addresses.tell();
     teller.enter(Phase::Running);
@@ -195,17 +202,10 @@ async fn live(
 
     let orders = (&mut queue, &asks);
     let came = serve(&mut signals, orders, &world, upgrades, &supervisor).await;
-    let plan = Plan::of(&world.current().config.server);
     let (teller, signals, orders) = (&teller, &mut signals, &mut queue);
     let (slots, forced) = (&*world.common().slots, &process.drain_forced);
-    let (plan, supervisor, asked, companion) = match came {
-        // Whoever follows speaks to the supervisor from now on.
-        Came::Upgraded | Came::Nothing => (plan.for_another(), None, Asked::Here, None),
-        Came::End(asked, None) => (plan, Some(&*supervisor), asked, None),
-        Came::End(asked, other) => (plan.beside_another(), Some(&*supervisor), asked, other),
-    };
-    let company = Company { teller, signals, orders, slots, forced, supervisor, companion, asked };
-    let end = leave::leave(plan, drain, company).await;
+    let company = Company { teller, signals, orders, slots, forced, supervisor: &supervisor };
+    let end = leave::leave(came, &world.current().config.server, drain, company).await;
     drop(watchdog);
     info!(end = end.label(), "stopped");
     drop((admin, guard));
@@ -249,7 +249,7 @@ fn maintain(
     report: &ReloadReport,
     confinement: Option<Arc<Report>>,
     signals: &mut Signals,
-    supervisor: &Arc<Supervisor>,
+    (supervisor, turn): (&Arc<Supervisor>, &Turn),
     watch: &DrainWatch,
 ) -> Asks {
     let common = world.common();
@@ -269,8 +269,8 @@ fn maintain(
     }
     watch.spawn(clock::watch(watch.clone()));
     orphans::bury(watch);
-    let (configure, asks) =
-        Configure::new(Arc::clone(world), confinement, look, Arc::clone(supervisor));
+    let (supervisor, turn) = (Arc::clone(supervisor), turn.clone());
+    let (configure, asks) = Configure::new(Arc::clone(world), confinement, look, supervisor, turn);
     watch.spawn(configure.run(signals.take_configure(), watch.clone()));
     asks
 }

@@ -22,6 +22,8 @@ pub(super) struct Supervisor {
     ear: Option<(UnixDatagram, SocketAddr)>,
     watchdog: Option<Duration>,
     is_stopping: AtomicBool,
+    /// Another process is the one that it listens to.
+    is_silent: AtomicBool,
 }
 
 /// Something that the supervisor wants to know.
@@ -68,9 +70,26 @@ impl Supervisor {
         self.watchdog
     }
 
-    /// Says it, if anybody listens.
+    /// Says nothing until this process is the one that is listened to: a word of any other is
+    /// refused, and told of as a fault.
+    pub(super) fn fall_silent(&self) {
+        self.is_silent.store(true, Ordering::Release);
+    }
+
+    /// This process is the one that is listened to.
+    pub(super) fn speak(&self) {
+        self.is_silent.store(false, Ordering::Release);
+    }
+
+    /// Says it, if anybody listens. The last word is who goes on.
     pub(super) fn tell(&self, notice: &Notice<'_>) {
         let Some((socket, addr)) = &self.ear else { return };
+        if self.is_silent.load(Ordering::Acquire) {
+            return;
+        }
+        if let Notice::Heir(_) = notice {
+            self.fall_silent();
+        }
         if let Notice::Stopping(_) = notice {
             self.is_stopping.store(true, Ordering::Release);
         }
@@ -187,6 +206,13 @@ mod tests {
         supervisor.tell(&Notice::Heir(7));
         let count = ear.recv(&mut heard).unwrap();
         assert_eq!(&heard[..count], b"WATCHDOG=1\nMAINPID=7");
+        // Whoever goes on speaks from now on.
+        supervisor.tell(&Notice::Alive);
+        supervisor.speak();
+        supervisor.tell(&Notice::Heir(8));
+        let count = ear.recv(&mut heard).unwrap();
+        assert_eq!(&heard[..count], b"WATCHDOG=1\nMAINPID=8");
+        supervisor.speak();
         drop(ear);
         supervisor.tell(&Notice::Ready("nobody hears"));
         Supervisor::default().tell(&Notice::Alive);

@@ -333,7 +333,7 @@ fn give_away(path: &Path) {
 }
 
 /// What the harness shows to the admin listener, whether or not that asks for it.
-pub(crate) const TOKEN: &str = "the-token-of-the-suite";
+pub const TOKEN: &str = "the-token-of-the-suite";
 
 /// The user that owns nothing, on every Linux.
 const NOBODY: u32 = 65534;

@@ -71,6 +71,37 @@ async fn the_watchdog_of_the_supervisor_hears_nothing_while_a_worker_has_stalled
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_new_main_process_is_told_when_it_is_nobodys_child_and_speaks_for_itself_only_then() {
+    let ear = Ear::new();
+    let proxy = service(&ear, &["PORTUNUS_UPGRADE_WATCH_MS=700"]).taking_orders().start().await;
+    ear.hears("READY=1").await;
+    for _ in 0..2 {
+        let order = proxy.order("/upgrade");
+        let hear = async {
+            let heir = ear.hears_next().await;
+            let pid = heir.strip_prefix("WATCHDOG=1\nMAINPID=").expect(&heir).to_owned();
+            let parent = parent_of(&pid);
+            let words = std::fs::read_to_string(format!("/proc/{parent}/cmdline"));
+            assert!(!words.is_ok_and(|words| words.contains("\0launch\0")), "{parent}");
+            // The next words are its own.
+            assert_eq!(ear.hears_next().await, "WATCHDOG=1");
+            assert!(ear.hears_next().await.starts_with("READY=1\n"));
+            pid
+        };
+        let ((status, told), pid) = tokio::join!(order, hear);
+        assert_eq!((status, told["pid"].to_string()), (200, pid), "{told}");
+    }
+    ear.heard_nothing();
+}
+
+/// The process that takes care of the end of `pid`.
+fn parent_of(pid: &str) -> String {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let (_, behind) = stat.rsplit_once(") ").unwrap();
+    behind.split(' ').nth(1).unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_supervisor_that_is_not_there_is_no_trouble() {
     for name in ["/nowhere/notify", "nonsense", ""] {
         let variable = format!("NOTIFY_SOCKET={name}");
@@ -121,6 +152,11 @@ impl Ear {
             }
         };
         within(word, heard).await
+    }
+
+    /// The next notice, whatever it is.
+    async fn hears_next(&self) -> String {
+        self.hears("").await
     }
 
     /// What was heard so far does not count.

@@ -1,21 +1,21 @@
 //! The upgrade of the binary, and sockets that somebody else opened: nobody who connects notices.
 //!
 //! `activation` is about sockets of a supervisor, `handoff` about one process that follows another,
-//! `ends` about the end of one while both are there.
+//! `ends` about the end of one while both are there, `turns` about what is asked for meanwhile.
 
 mod activation;
 mod ends;
 mod handoff;
+mod turns;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use portunus_tests::{Builder, Client, Proxy, command, write};
+use portunus_tests::{Builder, Client, Proxy, TOKEN, command, write};
 use serde_json::Value;
 
 const NAME: &str = "app.example";
-const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
 /// A proxy whose binary is a file of the test's own, and the processes that follow it.
 struct Upgraded {
@@ -36,7 +36,7 @@ impl Upgraded {
         install(Path::new(command().get_program()), &binary);
         // The shell runs our file in place of the binary that the harness names.
         let script = format!("shift; exec {} \"$@\"", binary.display());
-        let builder = builder.set("admin.token", &format!("{TOKEN:?}"));
+        let builder = builder.taking_orders();
         let watch = format!("PORTUNUS_UPGRADE_WATCH_MS={}", watch.as_millis());
         let proxy = builder.under(&["env", &watch, "sh", "-c", &script, "sh"]).start().await;
         Self { proxy, binary, folder }

@@ -19,7 +19,7 @@ use portunus_certs::watch::Watch;
 use tokio::signal::unix::Signal;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::spawn_blocking;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{error, info, warn};
 
 use crate::control::{Order, Pending};
@@ -30,6 +30,7 @@ use super::blocking::Desk;
 use super::hints::{self, Hints};
 use super::signals::heard;
 use super::supervisor::{Notice, Supervisor};
+use super::turn::{Change, Turn};
 use super::world::World;
 use reading::{Refusal, beyond, load, read};
 use seen::{Contents, Trace};
@@ -58,6 +59,7 @@ pub(super) struct Configure {
     /// Tells whoever reads certificates that somebody asked.
     look: Arc<Notify>,
     supervisor: Arc<Supervisor>,
+    turn: Turn,
     seen: Option<Contents>,
     /// What the configuration refers to that was rejected last.
     refused: Vec<Trace>,
@@ -95,8 +97,17 @@ impl Quiet {
 /// What asks for a reading.
 enum Trigger {
     Ask(Pending),
-    HangUp,
+    Due(Due),
+}
+
+/// What asks for a reading and waits for no answer, so it may have to wait for its turn. Of several
+/// the last one named here counts.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+enum Due {
+    /// The start: what changed until files were watched told nobody.
+    Start,
     Look,
+    HangUp,
 }
 
 impl Configure {
@@ -106,6 +117,7 @@ impl Configure {
         confinement: Option<Arc<Report>>,
         look: Arc<Notify>,
         supervisor: Arc<Supervisor>,
+        turn: Turn,
     ) -> (Self, Asks) {
         let (sender, asks) = mpsc::channel(ASKS_MAX);
         let configure = Self {
@@ -114,6 +126,7 @@ impl Configure {
             asks,
             look,
             supervisor,
+            turn,
             seen: None,
             refused: Vec::new(),
             desk: Desk::new(),
@@ -126,30 +139,35 @@ impl Configure {
     /// Reads again at each trigger, until the process is leaving.
     pub(super) async fn run(mut self, mut hang_up: Option<Signal>, mut watch: DrainWatch) {
         self.watch().await;
-        if self.begin().await {
-            tokio::select! {
-                () = watch.leaving() => return,
-                () = sleep(PAUSE) => {}
-            }
-        }
+        let (turn, mut late) = (self.turn.clone(), Some(Due::Start));
         let mut quiet = Quiet::from(Instant::now());
         loop {
             let (poll, settle) = self.rhythm();
             let trigger = tokio::select! {
                 () = watch.leaving() => return,
                 Some(pending) = self.asks.recv() => Trigger::Ask(pending),
-                () = heard(hang_up.as_mut()) => Trigger::HangUp,
+                () = heard(hang_up.as_mut()) => Trigger::Due(Due::HangUp),
+                () = turn.free(), if late.is_some() => {
+                    Trigger::Due(late.take().unwrap_or(Due::Start))
+                }
                 () = self.hints.arrived() => {
                     quiet.hear(Instant::now(), settle);
                     continue;
                 }
-                () = sleep_until(quiet.due(poll)) => Trigger::Look,
+                () = sleep_until(quiet.due(poll)) => Trigger::Due(Due::Look),
             };
             quiet = Quiet::from(Instant::now());
             drop(self.hints.take());
             self.watch().await;
             let begun = Instant::now();
-            if !self.act(trigger).await {
+            let is_read = match turn.take(Change::Reload) {
+                Ok(_taken) => self.act(trigger).await,
+                Err(busy) => {
+                    late = late.max(self.put_off(trigger, busy).await);
+                    false
+                }
+            };
+            if !is_read {
                 continue;
             }
             if self.watch.as_ref().is_none_or(|(paths, _)| *paths != self.watched()) {
@@ -160,6 +178,24 @@ impl Configure {
                 () = sleep_until(begun + PAUSE) => {}
             }
         }
+    }
+
+    /// Answers whoever asks while something else goes on, and returns what is due afterwards.
+    async fn put_off(&self, trigger: Trigger, busy: Change) -> Option<Due> {
+        let pending = match trigger {
+            Trigger::Ask(pending) => pending,
+            Trigger::Due(due) => return Some(due),
+        };
+        let told = match pending.order {
+            Order::Rehearse => self.rehearse().await,
+            _ => {
+                let mut told = Told::new(self.world.current().number);
+                told.reject(vec![busy.words().to_owned()]);
+                told
+            }
+        };
+        pending.answer(told.verdict());
+        None
     }
 
     /// What changed between the start and the beginning of the watch told nobody. Returns whether
@@ -177,8 +213,9 @@ impl Configure {
     async fn act(&mut self, trigger: Trigger) -> bool {
         let mut asked = match trigger {
             Trigger::Ask(pending) => vec![pending],
-            Trigger::HangUp => Vec::new(),
-            Trigger::Look => {
+            Trigger::Due(Due::Start) => return self.begin().await,
+            Trigger::Due(Due::HangUp) => Vec::new(),
+            Trigger::Due(Due::Look) => {
                 let Some((seen, refused)) = self.look_at_files().await else { return false };
                 if self.seen.as_ref() == Some(&seen) && self.refused == refused {
                     return false;

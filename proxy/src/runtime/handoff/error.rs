@@ -46,6 +46,9 @@ pub enum UpgradeError {
     /// There is nobody who could start one.
     #[error("this process was started without a launcher")]
     NoLauncher,
+    /// The configuration is being read, and that does not end.
+    #[error("a reload does not end")]
+    Reloading,
     /// Something was said out of turn.
     #[error("the new process said `{0}`, which was not expected")]
     Unexpected(&'static str),
@@ -71,6 +74,7 @@ impl UpgradeError {
             Self::Failed { hint, .. } if !hint.is_empty() => Some(hint),
             Self::Init => Some("replace the container: the new one takes over what comes new"),
             Self::NoLauncher => Some("only `portunus run` has one, and its log says what is wrong"),
+            Self::Reloading => Some("a file that it reads may hang: a restart is the way out"),
             Self::Watched => Some("try again in some seconds"),
             Self::Version { .. } => Some("upgrade by way of a version in between, or restart"),
             _ => None,

@@ -22,7 +22,6 @@ pub use error::UpgradeError;
 pub use message::MessageError;
 pub use successor::{SuccessionError, Successor, Teller};
 
-pub(super) use heir::Companion;
 pub(super) use order::{Came, serve};
 pub(super) use predecessor::Upgrades;
 pub(super) use successor::Place;

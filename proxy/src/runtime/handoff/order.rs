@@ -80,26 +80,30 @@ async fn carry_out(
     let outcome = upgrades.run(&sessions, end).await;
     let results = world.common().metrics.process().upgrades;
     let (came, result, verdict) = match (outcome, heard.take()) {
-        (Ok(Followed::Upgraded(pid)), _) => {
+        (Ok(Followed::Upgraded(pid, packets)), _) => {
             supervisor.tell(&Notice::Heir(pid.unsigned_abs()));
+            drop(packets);
             info!(pid, "upgraded: another process serves");
             let verdict = json!({ "result": "upgraded", "pid": pid });
-            (Came::Upgraded, "done", Verdict::Done(verdict))
+            (Came::Upgraded, None, Verdict::Done(verdict))
         }
         (Ok(Followed::Leave(companion, asked)), _) => {
             info!(?asked, "the end was asked for meanwhile: both processes leave");
             let verdict = refused(&["the process was told to end meanwhile"]);
-            (Came::End(asked, Some(companion)), "done", verdict)
+            (Came::End(asked, Some(companion)), None, verdict)
         }
         (Err(error), heard) => {
             warn!(error = %Chain(&error), "not upgraded: this process serves on");
             let mut errors = vec![Chain(&error).to_string()];
             errors.extend(error.hint().map(|hint| format!("hint: {hint}")));
             let came = heard.map_or(Came::Nothing, |asked| Came::End(asked, None));
-            (came, result_of(&error), refused(&errors))
+            (came, Some(result_of(&error)), refused(&errors))
         }
     };
-    results.with_label_values(&[result]).inc();
+    // Those that are done are counted by who serves on: nobody asks this process any more.
+    if let Some(result) = result {
+        results.with_label_values(&[result]).inc();
+    }
     if let Some(pending) = pending {
         pending.answer(verdict);
     }
@@ -149,7 +153,10 @@ fn refused<T: AsRef<str>>(errors: &[T]) -> Verdict {
 /// The word in metrics.
 fn result_of(error: &UpgradeError) -> &'static str {
     match error {
-        UpgradeError::Init | UpgradeError::NoLauncher | UpgradeError::Watched => "refused",
+        UpgradeError::Init
+        | UpgradeError::NoLauncher
+        | UpgradeError::Reloading
+        | UpgradeError::Watched => "refused",
         UpgradeError::Died(_) => "rolled_back",
         _ => "failed",
     }

@@ -13,7 +13,6 @@ use std::time::Duration;
 
 use prometheus::IntGauge;
 use rustix::process::{PidfdFlags, Signal, getpid, pidfd_open, pidfd_send_signal};
-use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, info};
 use zeroize::Zeroizing;
@@ -29,6 +28,7 @@ use crate::net::listen::Hold;
 use crate::runtime::leave::Asked;
 use crate::runtime::resumption::Sessions;
 use crate::runtime::sockets::Sockets;
+use crate::runtime::turn::{Change, Turn};
 
 /// What upgrades need.
 #[derive(Debug)]
@@ -39,24 +39,24 @@ pub(in crate::runtime) struct Upgrades {
     pub(in crate::runtime) pending: [IntGauge; 2],
     /// Processes that drain, the oldest first.
     pub(in crate::runtime) ancestors: Vec<OwnedFd>,
-    /// Whether a process before watches this one.
-    pub(in crate::runtime) watched: watch::Receiver<bool>,
+    /// Nothing else may change while another process takes over.
+    pub(in crate::runtime) turn: Turn,
 }
 
 /// Who serves now instead of this process.
 #[derive(Debug)]
-pub(in crate::runtime) enum Followed {
+pub(super) enum Followed {
     /// Nobody: the new process leaves as well, and what it is waited by comes along.
     Leave(Companion, Asked),
-    /// The process with this id.
-    Upgraded(i32),
+    /// The process with this id, which hears by the end of these packets that everybody else knows.
+    Upgraded(i32, Packets),
 }
 
 impl Upgrades {
     /// Has a new process take everything over, and returns when it has served for long enough.
     /// After an error this process serves as before. If `end` comes while both are there, the new
     /// process is told to leave as well: whoever ends a service means all of it.
-    pub(in crate::runtime) async fn run(
+    pub(super) async fn run(
         &mut self,
         sessions: &Sessions,
         end: impl Future<Output = ()>,
@@ -64,18 +64,29 @@ impl Upgrades {
         if getpid().is_init() {
             return Err(UpgradeError::Init);
         }
-        if *self.watched.borrow() {
-            return Err(UpgradeError::Watched);
-        }
+        let mut end = pin!(end);
+        let taken = match self.turn.take(Change::Upgrade) {
+            Ok(taken) => taken,
+            Err(Change::Reload) => tokio::select! {
+                taken = timeout(RELOAD_MAX, self.turn.wait(Change::Upgrade)) => {
+                    taken.map_err(|_| UpgradeError::Reloading)?
+                }
+                () = end.as_mut() => return Err(UpgradeError::End),
+            },
+            Err(Change::Succession | Change::Upgrade) => return Err(UpgradeError::Watched),
+        };
         let launcher = self.launcher.take().ok_or(UpgradeError::NoLauncher)?;
         let mut parcels = Vec::new();
-        match self.launch(&launcher, (sessions, &mut parcels), pin!(end)).await {
-            Ok((heir, Fate::Leaves(asked))) => {
+        match self.launch(&launcher, (sessions, &mut parcels), end).await {
+            Ok(((heir, _), Fate::Leaves(asked))) => {
+                taken.for_good();
                 Ok(Followed::Leave(Companion { heir, launcher }, asked))
             }
-            Ok((heir, Fate::Died(_) | Fate::Lives)) => {
+            Ok(((heir, packets), Fate::Died(_) | Fate::Lives)) => {
+                taken.for_good();
+                launcher.retire().await;
                 self.bury_oldest();
-                Ok(Followed::Upgraded(heir.id()))
+                Ok(Followed::Upgraded(heir.id(), packets))
             }
             Err(error) => {
                 self.launcher = Some(launcher);
@@ -91,14 +102,14 @@ impl Upgrades {
         launcher: &Launcher,
         sessions: (&Sessions, &mut Parcels),
         end: Pin<&mut impl Future<Output = ()>>,
-    ) -> Result<(Heir, Fate), UpgradeError> {
+    ) -> Result<((Heir, Packets), Fate), UpgradeError> {
         // Open until the new process has ended: it would take their end for that of this one.
         let (packets, theirs) = Packets::pair().map_err(UpgradeError::Carry)?;
         let heir = Heir::new(launcher.launch(theirs).await?);
         info!(pid = heir.id(), "upgrade: a new process was started");
         let talk = Talk { launcher, heir: &heir, packets: &packets };
         match self.lead(&talk, sessions, end).await {
-            Ok(fate) => Ok((heir, fate)),
+            Ok(fate) => Ok(((heir, packets), fate)),
             Err(error) => {
                 heir.clear_away(launcher).await;
                 Err(error)
@@ -270,6 +281,8 @@ fn watch_time() -> Duration {
 
 /// From the order until the new process has built everything.
 const UPGRADE_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a reload that goes on is waited for.
+const RELOAD_MAX: Duration = Duration::from_secs(30);
 /// How long a new process has to serve to be believed.
 const WATCH: Duration = Duration::from_secs(10);
 /// How long the new process may take to accept when everything is built.
@@ -302,7 +315,7 @@ mod tests {
             sockets: Sockets::open(&config, Vec::new()).unwrap(),
             pending: [(); 2].map(|()| IntGauge::new("pending", "none").unwrap()),
             ancestors: Vec::new(),
-            watched: watch::channel(false).1,
+            turn: Turn::new(),
         };
         let sessions = Sessions::open(&config, None).unwrap();
         (config, upgrades, sessions)

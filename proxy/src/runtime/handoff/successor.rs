@@ -13,8 +13,8 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
+use prometheus::IntCounterVec;
 use rustix::process::{Signal, getpid, kill_process};
-use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 use tracing::{debug, info, warn};
 
@@ -27,6 +27,8 @@ use crate::drain::DrainWatch;
 use crate::log::Chain;
 use crate::runtime::resumption::Sessions;
 use crate::runtime::sockets::{Sockets, Spare};
+use crate::runtime::supervisor::{Notice, Supervisor};
+use crate::runtime::turn::{Change, Taken, Turn};
 
 /// A process that follows another one.
 #[derive(Debug)]
@@ -35,8 +37,8 @@ pub struct Successor {
     sockets: Vec<Spare>,
     ticket_keys: Option<(Parcel, Instant)>,
     ancestors: Vec<OwnedFd>,
-    /// Whether the process before still watches this one.
-    watched: watch::Sender<bool>,
+    /// While the process before watches this one, nothing else may change.
+    watched: Option<Taken>,
 }
 
 /// What is in the hands of this process while the one before still watches it.
@@ -45,6 +47,10 @@ pub(in crate::runtime) struct Place {
     pub(in crate::runtime) sessions: Sessions,
     /// Where the end is asked for.
     pub(in crate::runtime) orders: Orders,
+    /// It is told when this process is the one that it should listen to.
+    pub(in crate::runtime) supervisor: Arc<Supervisor>,
+    /// Upgrades, by what came of them.
+    pub(in crate::runtime) upgrades: IntCounterVec,
 }
 
 /// Tells the process before that this one cannot serve.
@@ -74,13 +80,12 @@ impl Successor {
         let end = Instant::now() + HEAR_TIMEOUT;
         let hello = Message::Hello { versions: [VERSION, VERSION], program };
         packets.send_by(&hello.encode()?, end).map_err(SuccessionError::Carry)?;
-        let (watched, _) = watch::channel(true);
         let mut successor = Self {
             packets: Arc::new(packets),
             sockets: Vec::new(),
             ticket_keys: None,
             ancestors: Vec::new(),
-            watched,
+            watched: None,
         };
         let mut is_welcome = false;
         loop {
@@ -125,7 +130,9 @@ impl Successor {
         &mut self,
         sockets: &Sockets,
         sessions: &Sessions,
+        turn: &Turn,
     ) -> Result<(), SuccessionError> {
+        self.watched = turn.take(Change::Succession).ok();
         if let Some((keys, at)) = self.ticket_keys.take() {
             sessions.inherit_keys(&keys.0, at);
         }
@@ -164,18 +171,16 @@ impl Successor {
     }
 
     /// Says that everything is served. From then on the process before is listened to until it
-    /// leaves. Returns those that still drain, the oldest first, and whether this process is still
-    /// watched.
+    /// leaves. Returns those that still drain, the oldest first.
     pub(in crate::runtime) async fn serve(
         mut self,
         place: Place,
         drain: &DrainWatch,
-    ) -> (Vec<OwnedFd>, watch::Receiver<bool>) {
+    ) -> Vec<OwnedFd> {
         let _ = self.say(&Message::Serving).await;
         let before = self.ancestors.last().and_then(|before| before.try_clone().ok());
         let ancestors = std::mem::replace(&mut self.ancestors, before.into_iter().collect());
-        let watched = self.watched.subscribe();
-        let mut end = drain.clone();
+        let (mut end, watched) = (drain.clone(), self.watched.take());
         drain.spawn(async move {
             let leave = async {
                 end.leaving().await;
@@ -184,18 +189,24 @@ impl Successor {
                 sleep(LEAVE_TIMEOUT).await;
             };
             tokio::select! {
-                () = self.hear_late(&place) => {}
+                () = self.hear_late(place, watched) => {}
                 () = leave => {}
             }
-            self.watched.send_replace(false);
         });
-        (ancestors, watched)
+        ancestors
     }
 
     /// What comes after this process serves, until the one before leaves. If that one stays, this
     /// one ends as if it had been told to.
-    async fn hear_late(&self, place: &Place) {
-        let mut is_believed = false;
+    async fn hear_late(&self, place: Place, mut watched: Option<Taken>) {
+        let Place { sockets, sessions, orders, supervisor, upgrades } = place;
+        let mut leaves = false;
+        let believed = |watched: &mut Option<Taken>| {
+            if watched.take().is_some() {
+                sockets.take_files();
+                upgrades.with_label_values(&["done"]).inc();
+            }
+        };
         loop {
             let packet = match self.packets.receive().await {
                 Ok(Some(packet)) => packet,
@@ -207,32 +218,33 @@ impl Successor {
                 }
             };
             match Message::decode(&packet.bytes) {
-                Ok(Message::Sessions(parcel)) => place.sessions.unpack(&parcel.0),
+                Ok(Message::Sessions(parcel)) => sessions.unpack(&parcel.0),
                 Ok(Message::Leave) => {
                     info!("the process before was told to end: so is this one");
-                    let _ = place.orders.give(Order::Follow).await;
+                    leaves = true;
+                    let _ = orders.give(Order::Follow).await;
                 }
                 Ok(Message::Committed) => {
                     info!("the process before leaves");
-                    place.sockets.take_files();
-                    self.watched.send_replace(false);
-                    is_believed = true;
+                    believed(&mut watched);
                 }
                 Ok(other) => debug!(message = other.label(), "not expected"),
                 Err(error) => debug!(%error, "not understood"),
             }
         }
-        if is_believed {
-            return;
-        }
-        if !self.is_last().await {
+        if watched.is_some() && !self.is_last().await {
             warn!("the process before serves again: this one leaves");
             if let Err(error) = kill_process(getpid(), Signal::TERM) {
                 warn!(%error, "this process cannot tell itself to end");
             }
             pending::<()>().await;
         }
-        place.sockets.take_files();
+        believed(&mut watched);
+        if !leaves {
+            supervisor.speak();
+            supervisor.tell(&Notice::Alive);
+            supervisor.tell(&Notice::Ready("serving"));
+        }
     }
 
     async fn say(&self, message: &Message) -> Result<(), SuccessionError> {
@@ -310,10 +322,10 @@ mod tests {
                 sockets: Vec::new(),
                 ticket_keys: None,
                 ancestors: vec![process],
-                watched: watch::channel(true).0,
+                watched: None,
             };
             drop(ours);
-            let result = successor.take_over(&sockets, &sessions).await;
+            let result = successor.take_over(&sockets, &sessions, &Turn::new()).await;
             assert_eq!(result.is_ok(), is_ended, "{result:?}");
         }
         before.wait().unwrap();

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::packets::{Packet, Packets};
 use crate::privilege;
@@ -62,8 +62,7 @@ fn located(name: &OsStr, folder: &Path, search: Option<&OsStr>, running: PathBuf
 #[derive(Debug)]
 pub struct Launcher {
     packets: Packets,
-    /// Kept, so that its end is nobody else's.
-    _child: Child,
+    child: Child,
 }
 
 /// What the launcher has started.
@@ -82,7 +81,7 @@ impl Launcher {
         command.arg0(&origin.program).arg(COMMAND).arg("--").arg(&origin.program);
         command.args(&origin.arguments).stdin(Stdio::from(theirs)).env_remove(INHERITS);
         let child = command.spawn()?;
-        Ok(Self { packets, _child: child })
+        Ok(Self { packets, child })
     }
 
     /// Starts a new process with this standard input.
@@ -120,6 +119,22 @@ impl Launcher {
     pub(super) async fn kill(&self) {
         // A launcher that is gone cannot be helped.
         let _ = self.packets.send(&[KILL], None).await;
+    }
+
+    /// Has the launcher end, and waits until it has: only then is what it started the child of
+    /// whoever takes orphans, which is what a supervisor wants a main process to be.
+    pub(super) async fn retire(self) {
+        let Self { packets, mut child } = self;
+        drop(packets);
+        let ended = async {
+            while let Ok(None) = child.try_wait() {
+                sleep(LOOK).await;
+            }
+        };
+        if timeout(RETIRE_TIMEOUT, ended).await.is_err() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
     }
 
     async fn report(&self) -> Result<(Report, Option<OwnedFd>), LaunchError> {
@@ -301,6 +316,9 @@ const FAILED: u8 = 2;
 const ENDED: u8 = 3;
 /// How long it may take to start a process that need not have said anything yet.
 const LAUNCH_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the launcher may take to end.
+const RETIRE_TIMEOUT: Duration = Duration::from_secs(1);
+const LOOK: Duration = Duration::from_millis(2);
 
 #[cfg(test)]
 mod tests;

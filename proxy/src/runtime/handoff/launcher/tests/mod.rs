@@ -14,7 +14,7 @@ async fn with_launcher<F: Future>(script: &str, test: impl FnOnce(Launcher) -> F
     let theirs = Packets::of(theirs);
     let arguments = [OsString::from("-c"), script.into()];
     let child = Command::new("/bin/true").spawn().unwrap();
-    let launcher = Launcher { packets, _child: child };
+    let launcher = Launcher { packets, child };
     let attend = attend(&theirs, Path::new("/bin/sh"), &arguments);
     let (attended, output) = tokio::join!(attend, test(launcher));
     attended.unwrap();
@@ -66,11 +66,23 @@ async fn one_runs_at_a_time_and_is_killed_when_asked_to() {
 }
 
 #[tokio::test]
+async fn who_retires_has_ended_when_that_is_told_even_if_it_does_not_want_to() {
+    for script in ["read line", "exec sleep 600"] {
+        let (packets, theirs) = Packets::pair().unwrap();
+        let mut command = Command::new("/bin/sh");
+        let child = command.args(["-c", script]).stdin(Stdio::from(theirs)).spawn().unwrap();
+        let id = child.id();
+        Launcher { packets, child }.retire().await;
+        assert!(!Path::new("/proc").join(id.to_string()).exists(), "{script}");
+    }
+}
+
+#[tokio::test]
 async fn a_program_that_cannot_be_run_is_named() {
     let (packets, theirs) = Packets::pair().unwrap();
     let theirs = Packets::of(theirs);
     let child = Command::new("/bin/true").spawn().unwrap();
-    let launcher = Launcher { packets, _child: child };
+    let launcher = Launcher { packets, child };
     let attend = attend(&theirs, Path::new("/nowhere/portunus"), &[]);
     let launch = async {
         let (_ours, stdin) = UnixStream::pair().unwrap();
