@@ -2,9 +2,11 @@
 
 use std::net::TcpListener;
 use std::path::Path;
+use std::process::Command;
 
 use portunus_tests::wait::eventually;
-use portunus_tests::{Client, Process, Proxy, echo, tls};
+use portunus_tests::{Client, Process, Proxy, command, echo, tls, write};
+use serde_json::Value;
 use tokio::net::{TcpStream, UnixStream};
 
 const NAME: &str = "app.example";
@@ -39,6 +41,63 @@ async fn every_socket_of_a_name_is_served_whoever_opened_it() {
     process.signal("TERM");
     assert_eq!(process.exit().await.code(), Some(0));
     assert!(path.exists(), "the file is the supervisor's");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_socket_that_nobody_has_asked_for_yet_is_there_after_an_upgrade() {
+    if !is_here() {
+        return;
+    }
+    let [one, two] = free_addresses();
+    let folder = tempfile::tempdir().unwrap();
+    let admin = format!("\"unix:{}/admin.sock\"", folder.path().display());
+    let (folder, process) = Proxy::builder()
+        .listener(tls(NAME).at(&["fd:web"]))
+        .backend(echo())
+        .set("admin.listen", &admin)
+        .under(&[
+            PROGRAM,
+            &format!("--listen={one}"),
+            &format!("--listen={two}"),
+            "--fdname=web:later",
+            "--setenv=PORTUNUS_UPGRADE_WATCH_MS=300",
+        ])
+        .spawn();
+    wake(&one).await;
+    process.line("the proxy is ready", |line| line.says("ready", &[]).then_some(())).await;
+    let config = folder.path().join("config.toml");
+    let mut heirs = Vec::new();
+    for _ in 0..2 {
+        let said = order(&["upgrade", "--json"], &config).await;
+        let told: Value = serde_json::from_str(&said).expect(&said);
+        heirs.push(Heir(told["pid"].as_u64().expect(&said)));
+    }
+    let text = std::fs::read_to_string(&config).unwrap();
+    write(&config, &text.replace("\"fd:web\"", "\"fd:web\", \"fd:later\""));
+    order(&["reload"], &config).await;
+    for address in [&one, &two] {
+        let mut client = Client::new(address.parse().unwrap(), NAME).connect().await;
+        client.send(b"hello").await;
+        client.expect(b"hello").await;
+    }
+}
+
+/// A process that followed another one; nobody else ends it.
+struct Heir(u64);
+
+impl Drop for Heir {
+    fn drop(&mut self) {
+        let _ = Command::new("kill").arg("-KILL").arg(self.0.to_string()).status();
+    }
+}
+
+/// Has the running process do what is asked, and says what it said.
+async fn order(what: &[&str], config: &Path) -> String {
+    let mut order = command();
+    order.args(what).arg("--config").arg(config);
+    let output = tokio::task::spawn_blocking(move || order.output().unwrap()).await.unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -203,6 +203,10 @@ impl Upgrades {
         for (name, hold) in &held {
             say(packets, &Message::Socket(name.clone()), Some(hold.descriptor())).await?;
         }
+        // Behind those, so that places are theirs.
+        for (name, socket) in self.sockets.unused().map_err(UpgradeError::Carry)? {
+            say(packets, &Message::Socket(name), Some(socket.as_fd())).await?;
+        }
         let own = pidfd_open(getpid(), PidfdFlags::empty()).map_err(io::Error::from);
         let own = own.map_err(UpgradeError::Carry)?;
         for process in self.ancestors.iter().filter(|process| is_alive(process)).chain([&own]) {

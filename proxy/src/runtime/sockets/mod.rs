@@ -108,14 +108,14 @@ impl Spare {
 }
 
 impl Lists {
-    /// A socket for `addr` of `owner` among those that nobody serves on, and whether a supervisor
-    /// gave it.
+    /// A socket for `addr` of `owner` among those that nobody serves on, and what a supervisor
+    /// called it, if one gave it.
     fn adopt(
         &mut self,
         owner: &str,
         addr: &ListenAddr,
         keepalive: &Keepalive,
-    ) -> Result<Option<(bool, OpenSocket)>, BindError> {
+    ) -> Result<Option<(Option<SocketName>, OpenSocket)>, BindError> {
         let is_meant = |spare: &Spare| !spare.is_used() && spare.is_for(owner, addr);
         let Some(at) = self.spare.iter().position(is_meant) else { return Ok(None) };
         let mut spare = self.spare.remove(at);
@@ -124,14 +124,15 @@ impl Lists {
         }
         if !spare.is_given() {
             let socket = OpenSocket::adopt(spare.descriptor, addr, FileOwner::Heir, keepalive)?;
-            return Ok(Some((false, socket)));
+            return Ok(Some((None, socket)));
         }
+        let called = spare.name.clone();
         let copy = spare.descriptor.try_clone().map_err(|cause| BindError::new(addr, cause));
         let adopted = copy
             .and_then(|copy| OpenSocket::adopt(copy, addr, FileOwner::Others, keepalive))
             .inspect(|socket| spare.used = Arc::downgrade(socket.hold()));
         self.spare.insert(at, spare);
-        adopted.map(|socket| Some((true, socket)))
+        adopted.map(|socket| Some((Some(called), socket)))
     }
 }
 
@@ -162,7 +163,7 @@ impl Sockets {
         }
         // What the process before had is served on no more. What a supervisor gave may be asked for
         // by a later configuration, for the first time or again.
-        sockets.lists().spare.retain(|spare| spare.place.is_none() || spare.is_used());
+        sockets.lists().spare.retain(Spare::is_given);
         Ok(sockets)
     }
 
@@ -230,17 +231,14 @@ impl Sockets {
             }
         }
         if opened.is_empty() {
-            opened.push((false, OpenSocket::bind(addr, keepalive)?));
+            opened.push((None, OpenSocket::bind(addr, keepalive)?));
         }
         lists.held.retain(|(_, hold)| hold.strong_count() > 0);
         let name = |configured| SocketName { owner: owner.to_owned(), configured };
         let mut sockets = Vec::with_capacity(opened.len());
-        for (is_given, socket) in opened {
-            // Whose file it is goes along with the name, whatever it was asked for as.
-            let known_as = match addr {
-                ListenAddr::Unix(_) if is_given => format!("{GIVEN}{addr}"),
-                _ => addr.to_string(),
-            };
+        for (called, socket) in opened {
+            // Whose it is goes along with the name, whatever it was asked for as.
+            let known_as = called.map_or_else(|| addr.to_string(), |called| called.configured);
             lists.held.push((name(known_as), Arc::downgrade(socket.hold())));
             sockets.push((name(addr.to_string()), socket.behind(self.0.gate.clone())));
         }
@@ -257,6 +255,13 @@ impl Sockets {
         let lists = self.lists();
         let held = lists.held.iter();
         held.filter_map(|(name, hold)| Some((name.clone(), hold.upgrade()?))).collect()
+    }
+
+    /// Every socket that a supervisor gave and that nobody serves on.
+    pub(super) fn unused(&self) -> io::Result<Vec<(SocketName, OwnedFd)>> {
+        let lists = self.lists();
+        let unused = lists.spare.iter().filter(|spare| spare.is_given() && !spare.is_used());
+        unused.map(|spare| Ok((spare.name.clone(), spare.descriptor.try_clone()?))).collect()
     }
 
     /// Takes over the files of those that the process before had. Until then they are that one's,

@@ -119,6 +119,28 @@ fn the_file_of_a_socket_that_a_supervisor_opened_stays_through_every_upgrade() {
 }
 
 #[test]
+fn what_a_supervisor_gave_can_be_asked_for_after_every_upgrade_used_or_not() {
+    let [one, two] = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    let bound = two.local_addr().unwrap();
+    let mut spare = vec![Spare::given("one", one.into()), Spare::given("two", two.into())];
+    // Nobody, one by its name, both, one by its address, and both again.
+    let listens = ["['127.0.0.1:0']", "['fd:two']", "['fd:one', 'fd:two']"].map(str::to_owned);
+    let by_address = [format!("['{bound}']"), "['fd:one', 'fd:two']".to_owned()];
+    for listen in listens.iter().chain(&by_address) {
+        let sockets = Sockets::open(&config(listen), spare).unwrap();
+        let held = sockets.held().into_iter();
+        let held = held.map(|(name, hold)| (name, hold.descriptor().try_clone_to_owned().unwrap()));
+        let all: Vec<_> = held.chain(sockets.unused().unwrap()).collect();
+        let given = all.iter().filter(|(name, _)| name.configured.starts_with("fd:"));
+        assert_eq!(given.count(), 2, "{listen}: {all:?}");
+        let inherited = (0..).zip(all);
+        spare = inherited
+            .map(|(place, (name, socket))| Spare::inherited(name, socket, place).unwrap())
+            .collect();
+    }
+}
+
+#[test]
 fn the_file_of_a_unix_socket_is_that_of_the_process_before_until_it_is_taken() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("socket");
