@@ -17,7 +17,7 @@
 //! is capped, [`phase`] where the process stands, [`net`] what an address and a socket are,
 //! [`body`] what follows the head of a message, [`field`] what the name of a field means,
 //! [`access`] how each request is told of, [`trace`] how it is followed from program to program,
-//! [`failures`] which clients failed of late and why,
+//! [`failures`] which clients failed of late and why, [`history`] what was read of late,
 //! [`control`] what operators ask for, [`privilege`] what is given up before anything is served,
 //! [`proxy_protocol`] how proxies introduce clients to each other, `fault` what tests break on
 //! purpose.
@@ -38,6 +38,7 @@ mod fault;
 pub mod field;
 pub mod forward;
 pub mod handshake;
+pub mod history;
 pub mod limit;
 pub mod listener;
 pub mod log;

@@ -1,9 +1,13 @@
 //! Where the process stands in its life.
 //!
-//! Owns [`Phase`] and the pair that publishes and reads it; readiness and the stop of accepting
-//! follow from it. Refuses to know what leads from one phase to the next: `runtime` does.
+//! Owns [`Phase`], the pair that publishes and reads it, and how long ago it all began; readiness
+//! and the stop of accepting follow from it. Refuses to know what leads from one phase to the next:
+//! `runtime` does.
+
+use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 /// Where the process stands in its life; it only ever goes forward.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -46,7 +50,7 @@ impl PhaseTeller {
     /// A teller in [`Phase::Starting`] and one that listens.
     pub fn new() -> (Self, PhaseWatch) {
         let (sender, receiver) = watch::channel(Phase::Starting);
-        (Self(sender), PhaseWatch(receiver))
+        (Self(sender), PhaseWatch { phase: receiver, born: Instant::now() })
     }
 
     /// Goes forward to `phase`; an earlier one is ignored.
@@ -63,17 +67,25 @@ impl PhaseTeller {
 
 /// One who hears where the process stands.
 #[derive(Clone, Debug)]
-pub struct PhaseWatch(watch::Receiver<Phase>);
+pub struct PhaseWatch {
+    phase: watch::Receiver<Phase>,
+    born: Instant,
+}
 
 impl PhaseWatch {
     /// The phase now.
     pub fn now(&self) -> Phase {
-        *self.0.borrow()
+        *self.phase.borrow()
+    }
+
+    /// How long ago it began.
+    pub fn uptime(&self) -> Duration {
+        self.born.elapsed()
     }
 
     /// Waits until `phase` or a later one is entered.
     pub async fn reached(&mut self, phase: Phase) {
         // An error means that the process is gone, which is later than any phase.
-        let _ = self.0.wait_for(|now| *now >= phase).await;
+        let _ = self.phase.wait_for(|now| *now >= phase).await;
     }
 }

@@ -31,6 +31,7 @@ use crate::backend::Backend;
 use crate::config::Secret;
 use crate::control::Orders;
 use crate::failures::Failures;
+use crate::history::History;
 use crate::limit::{Memory, Panics};
 use crate::metrics::Metrics;
 use crate::net::listen::{BindError, ListenSocket, OpenSocket};
@@ -65,6 +66,8 @@ pub struct About {
     pub metrics: Arc<Metrics>,
     /// Where the process stands.
     pub phase: PhaseWatch,
+    /// What was read of late.
+    pub history: Arc<History>,
     /// How often something panicked of late.
     pub panics: Arc<Panics>,
     /// Whether there is enough of it for new clients.
@@ -89,6 +92,10 @@ pub struct View {
     pub generation: u64,
     /// What a request must show, if anything.
     pub token: Option<Secret>,
+    /// Where clients come in.
+    pub listeners: status::Listeners,
+    /// What is used up, and of how much.
+    pub resources: status::Resources,
     /// Who may be a client.
     pub client_policies: Vec<ClientPolicy>,
     /// Who came back.

@@ -30,7 +30,7 @@ pub use labels::{
     BackendHandshake, CheckResult, CodeClass, Direction, Group, HandshakeKind, Heard, Http2Defence,
     HttpReject, HttpVersion, Limit, NotResumed, ResolveResult, Standing, Suite, TlsVersion,
 };
-pub use process::own_bytes;
+pub use process::{Usage, own_bytes};
 pub use reference::reference;
 
 use families::Families;

@@ -8,19 +8,21 @@ use std::sync::OnceLock;
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
 /// A reading.
-pub(super) struct Usage {
-    pub(super) cpu_seconds: f64,
-    pub(super) open_fds: i64,
-    pub(super) max_fds: i64,
-    pub(super) resident_bytes: i64,
-    pub(super) virtual_bytes: i64,
-    pub(super) start_time_seconds: f64,
-    pub(super) threads: i64,
+#[derive(Debug)]
+#[expect(missing_docs, reason = "the families say what each number is")]
+pub struct Usage {
+    pub cpu_seconds: f64,
+    pub open_fds: i64,
+    pub max_fds: i64,
+    pub resident_bytes: i64,
+    pub virtual_bytes: i64,
+    pub start_time_seconds: f64,
+    pub threads: i64,
 }
 
 impl Usage {
     /// Reads everything, or nothing.
-    pub(super) fn read() -> Option<Self> {
+    pub fn read() -> Option<Self> {
         Self::read_since(boot_time("/proc/stat"))
     }
 

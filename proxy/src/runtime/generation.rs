@@ -17,6 +17,7 @@ use crate::access::AccessLog;
 use crate::backend::Backend;
 use crate::config::{self, Config, Limits};
 use crate::failures::Failures;
+use crate::history::History;
 use crate::limit::{HandshakeLimit, Memory, Slots, SourceRates};
 use crate::metrics::Metrics;
 use crate::net::EndpointName;
@@ -36,6 +37,7 @@ pub(super) struct Common {
     pub(super) failures: Arc<Failures>,
     pub(super) memory: Arc<Memory>,
     pub(super) slots: Arc<Slots>,
+    pub(super) history: Arc<History>,
     pub(super) access: AccessLog,
     pub(super) traces: Traces,
 }

@@ -233,6 +233,7 @@ fn about(
     admin::About {
         metrics: Arc::clone(&world.common().metrics),
         phase,
+        history: Arc::clone(&world.common().history),
         panics,
         memory,
         certificates: Arc::clone(&world.common().certificates),
@@ -259,8 +260,7 @@ fn maintain(
         let now = Arc::clone(&generations.borrow());
         now.backends.iter().for_each(|backend| backend.rest());
     });
-    let certificates = Arc::clone(&common.certificates);
-    let reloader = Reloader::new(world.generations(), certificates, common.metrics.process());
+    let reloader = Reloader::new(world.generations(), common);
     reloader.say_first(report);
     let look = Arc::new(Notify::new());
     watch.spawn(reloader.run(Arc::clone(&look), signals.take_reload(), watch.clone()));

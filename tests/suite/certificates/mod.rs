@@ -11,7 +11,7 @@ mod choice;
 mod damage;
 mod deaf;
 mod hangup;
-mod staple;
+pub(crate) mod staple;
 mod storm;
 mod style;
 mod time;

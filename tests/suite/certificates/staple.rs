@@ -10,7 +10,11 @@ use portunus_tests::{Credential, Proxy, authority, echo, tls};
 const NAME: &str = "app.example";
 
 /// What the authority says of `credential`: the file of the response, in a folder of its own.
-async fn response(folder: &Path, credential: &Credential, status: &str) -> Option<Vec<u8>> {
+pub(crate) async fn response(
+    folder: &Path,
+    credential: &Credential,
+    status: &str,
+) -> Option<Vec<u8>> {
     let at = |name: &str| folder.join(name);
     fs::write(at("issuer.pem"), authority().pem()).unwrap();
     fs::write(at("issuer.key"), authority().key_pem()).unwrap();

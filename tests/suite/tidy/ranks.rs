@@ -11,7 +11,7 @@ use super::source::{Source, closing, line_of};
 const RANKS: &[&[&str]] = &[
     &["calendar"],
     &["body", "control", "drain", "fault", "field", "log", "net", "outcome", "phase"],
-    &["metrics"],
+    &["history", "metrics"],
     &["access", "config", "limit", "trace"],
     &["privilege", "proxy_protocol", "starttls"],
     &["backend", "handshake"],

@@ -19,6 +19,8 @@ use serde_json::{Value, json};
 
 use crate::backend::Draining;
 use crate::control::{Order, Verdict};
+use crate::log::Chain;
+use crate::net;
 use crate::phase::Phase;
 
 use super::{About, accept, html, query, status};
@@ -176,7 +178,16 @@ impl Pages {
         self.about.metrics.refresh();
         let (index, report) = (self.about.certificates.load(), self.about.certificates.report());
         let view = self.about.view.load();
-        json!({
+        let (now, uptime) = (now(), self.about.phase.uptime().as_secs());
+        let listeners = view.listeners.facts();
+        let connections = listeners.as_array().into_iter().flatten();
+        let connections =
+            connections.filter_map(|one| one.pointer("/connections/active")?.as_i64());
+        let mut facts = json!({
+            "machine": net::host_name(),
+            "time": now,
+            "started": now.saturating_sub_unsigned(uptime),
+            "uptime_seconds": uptime,
             "generation": view.generation,
             "version": env!("CARGO_PKG_VERSION"),
             "phase": match self.about.phase.now() {
@@ -186,13 +197,21 @@ impl Pages {
                 Phase::Draining => "draining",
             },
             "ready": self.about.is_ready(),
-            "certificates": status::certificates(&index, &report, now(), ENTRIES_SHOWN_MAX),
+            "resources": view.resources.facts(connections.sum()),
+            "listeners": listeners,
+            "reloads": status::reloads(&self.about.history),
+            "certificates": status::certificates(&index, &report, now, ENTRIES_SHOWN_MAX),
             "client_auth": status::client_auth(&view.client_policies),
             "resumption": view.resumption.facts(),
             "backends": status::backends(&view.backends, ENTRIES_SHOWN_MAX),
             "failures": status::failures(&self.about.failures.recent()),
             "confinement": self.about.confinement.as_deref().map(status::confinement),
-        })
+        });
+        let attention = status::attention(&facts, now);
+        if let Some(facts) = facts.as_object_mut() {
+            facts.insert("attention".to_owned(), attention);
+        }
+        facts
     }
 
     /// Whether a token is asked for.

@@ -55,11 +55,30 @@ fn about(phase: PhaseWatch, certificates: &Path, token: Option<Secret>) -> About
     let backends = config.backends.iter().map(backend).collect();
     let (orders, _) = Orders::new();
     let client_policies = Vec::new();
-    let view = View { generation: 1, token, client_policies, resumption, backends };
+    let view = View {
+        generation: 1,
+        token,
+        listeners: status::Listeners::new(&config, &[], &metrics),
+        resources: status::Resources::new(&config, &metrics),
+        client_policies,
+        resumption,
+        backends,
+    };
     let (view, panics) = (Arc::new(Arc::new(view).into()), Arc::default());
     let memory = Memory::guarded();
-    let (confinement, failures) = (None, Arc::default());
-    About { metrics, phase, panics, memory, certificates, failures, view, confinement, orders }
+    let (history, failures, confinement) = (Arc::default(), Arc::default(), None);
+    About {
+        metrics,
+        phase,
+        history,
+        panics,
+        memory,
+        certificates,
+        failures,
+        view,
+        confinement,
+        orders,
+    }
 }
 
 #[test]

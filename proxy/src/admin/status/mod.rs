@@ -1,14 +1,20 @@
-//! What programs are told about certificates, about who may be a client, (`resumption`) about
-//! clients that came back, about (`failures`) those that failed, about `backends`, and about the
-//! `confinement` of the process.
+//! What programs are told about certificates and about who may be a client; in modules of their
+//! own, about `listeners`, clients that came back (`resumption`), clients that failed (`failures`),
+//! `backends`, `resources`, `reloads`, the `confinement` of the process, and what of all that calls
+//! for `attention`.
 //!
 //! Owns the facts that `/status` and `portunus certs --json` share, so that both say the same of
 //! the same files. Times are seconds since 1970. Of a key it tells the file and the algorithm,
 //! never more. Refuses to know who asks, and the words that people get to read.
 
+mod attention;
 mod backends;
 mod confinement;
 mod failures;
+mod listeners;
+pub mod read;
+mod reloads;
+mod resources;
 mod resumption;
 
 use std::collections::{HashMap, HashSet};
@@ -28,9 +34,13 @@ use serde_json::{Value, json};
 use crate::config::{Config, Sites};
 use crate::log::Chain;
 
+pub use attention::{Expiry, attention, expiry};
 pub use backends::backends;
 pub use confinement::confinement;
 pub use failures::failures;
+pub use listeners::Listeners;
+pub use reloads::reloads;
+pub use resources::Resources;
 pub use resumption::{Resumption, counts, percent};
 
 /// Everything about certificates at `now`, in seconds since 1970. Of each list at most `shown_max`

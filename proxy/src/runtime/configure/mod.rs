@@ -308,6 +308,7 @@ impl Configure {
         process.config_reloads.with_label_values(&[result]).inc();
         let is_in_use = told.outcome != Outcome::Rejected;
         process.config_reload_successful.set(i64::from(is_in_use));
+        self.world.common().history.note(told.reading());
         if told.outcome == Outcome::Rejected {
             for why in &told.errors {
                 error!(error = why, "the configuration is rejected");

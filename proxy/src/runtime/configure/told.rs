@@ -9,6 +9,7 @@ use serde_json::json;
 
 use crate::config::{Config, LoadError, changes};
 use crate::control::Verdict;
+use crate::history::{Reading, Subject};
 use crate::log::Chain;
 use crate::runtime::RunError;
 
@@ -79,6 +80,16 @@ impl Told {
         (self.outcome, self.errors) = (Outcome::Rejected, errors);
         self.changes.clear();
         self.warnings.clear();
+    }
+
+    /// What those get to know who ask later.
+    pub(super) fn reading(&self) -> Reading {
+        Reading {
+            changes: self.changes.clone(),
+            errors: self.errors.clone(),
+            warnings: self.warnings.clone(),
+            ..Reading::of(Subject::Configuration, self.outcome.label(), now() as i64)
+        }
     }
 
     /// The answer to whoever asked.

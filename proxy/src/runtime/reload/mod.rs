@@ -22,9 +22,8 @@ use tracing::warn;
 
 use crate::config::Certificates;
 use crate::drain::DrainWatch;
-use crate::metrics::ProcessMetrics;
 
-use super::generation::Generation;
+use super::generation::{Common, Generation};
 use super::signals::heard;
 use reader::{Job, Reader, Signs, Trust};
 use tidings::Tidings;
@@ -55,13 +54,11 @@ enum Trigger {
 }
 
 impl Reloader {
-    pub(super) fn new(
-        generations: Generations,
-        certificates: Arc<CertificateStore>,
-        metrics: ProcessMetrics,
-    ) -> Self {
+    pub(super) fn new(generations: Generations, common: &Common) -> Self {
+        let tidings = Tidings::new(common.metrics.process(), Arc::clone(&common.history));
+        let certificates = Arc::clone(&common.certificates);
         let trust = Trust::of(&generations.borrow());
-        let (tidings, hints) = (Arc::new(Mutex::new(Tidings::new(metrics))), Signs::default());
+        let (tidings, hints) = (Arc::new(Mutex::new(tidings)), Signs::default());
         let reader =
             Reader::new(Arc::clone(&certificates), trust, Arc::clone(&tidings), hints.clone());
         let reader = Arc::new(Mutex::new(reader));

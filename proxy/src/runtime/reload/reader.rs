@@ -178,7 +178,7 @@ mod tests {
         let options = StoreOptions { paths: Vec::new(), strict_permissions: false, provider };
         let (certificates, _) = CertificateStore::open(options, UnixTime::now());
         let trust = Trust { client_auths: Vec::new(), backends: vec![Arc::clone(&backend)] };
-        let tidings = Arc::new(Mutex::new(Tidings::new(metrics.process())));
+        let tidings = Arc::new(Mutex::new(Tidings::new(metrics.process(), Arc::default())));
         let mut reader = Reader::new(Arc::new(certificates), trust, tidings, Signs::default());
         let job = || Job { look: None, trust: true, refresh: [false; 2], trigger: Trigger::HangUp };
         assert_eq!(reader.trust_paths(), [ca.as_path()]);

@@ -20,6 +20,7 @@ use tracing::{error, info, warn};
 
 use crate::admin::status::NOTHING_LOADED;
 use crate::backend::TrustError;
+use crate::history::{History, Reading, Subject};
 use crate::log::Chain;
 use crate::metrics::ProcessMetrics;
 
@@ -27,6 +28,7 @@ use crate::metrics::ProcessMetrics;
 #[derive(Debug)]
 pub(super) struct Tidings {
     metrics: ProcessMetrics,
+    history: Arc<History>,
     /// The begin of validity of each certificate that has a gauge.
     begins: HashMap<Arc<str>, i64>,
     /// The end of validity of each of these.
@@ -42,9 +44,10 @@ pub(super) struct Tidings {
 }
 
 impl Tidings {
-    pub(super) fn new(metrics: ProcessMetrics) -> Self {
+    pub(super) fn new(metrics: ProcessMetrics, history: Arc<History>) -> Self {
         Self {
             metrics,
+            history,
             begins: HashMap::new(),
             ends: HashMap::new(),
             staple_ends: HashMap::new(),
@@ -74,6 +77,20 @@ impl Tidings {
         }
     }
 
+    /// Notes down what a reading of certificates changed, for those who ask later.
+    fn remember(&self, report: &ReloadReport) {
+        let changes = [("new or renewed", &report.updated), ("served no longer", &report.removed)];
+        let changes = changes.into_iter().flat_map(|(word, labels)| {
+            labels.iter().map(move |label| format!("{label} is {word}"))
+        });
+        self.history.note(Reading {
+            changes: changes.collect(),
+            errors: report.skipped.iter().map(ToString::to_string).collect(),
+            warnings: report.warnings.iter().map(ToString::to_string).collect(),
+            ..reading(Subject::Certificates, outcome(report))
+        });
+    }
+
     /// Says what a reading of authorities and revocation lists came to.
     pub(super) fn say_trust(&self, report: &TrustReport) {
         let result = match (report.failures.is_empty(), report.changed) {
@@ -94,6 +111,12 @@ impl Tidings {
         if report.changed {
             info!("client authentication changed");
         }
+        let failures = report.failures.iter();
+        self.history.note(Reading {
+            errors: failures.map(|failure| Chain(failure).to_string()).collect(),
+            warnings: report.warnings.clone(),
+            ..reading(Subject::Trust, result)
+        });
     }
 
     /// Says what a reading of the files of a backend came to.
@@ -101,7 +124,10 @@ impl Tidings {
         let error = match result {
             Ok(changed) => {
                 if self.bad_backends.remove(name).is_some() || changed {
-                    info!(backend = &**name, changed, "the files of the backend's TLS are good");
+                    let words = "the files of the backend's TLS are good";
+                    info!(backend = &**name, changed, "{words}");
+                    let changes = vec![format!("backend `{name}`: {words}")];
+                    self.history.note(Reading { changes, ..reading(Subject::Trust, "changed") });
                 }
                 return;
             }
@@ -110,6 +136,8 @@ impl Tidings {
         if self.bad_backends.get(name) != Some(&error) {
             let words = "the last good files of the backend's TLS stay in use";
             error!(backend = &**name, %error, "{words}");
+            let errors = vec![format!("backend `{name}`: {error}")];
+            self.history.note(Reading { errors, ..reading(Subject::Trust, "failed") });
             self.bad_backends.insert(Arc::clone(name), error);
         }
     }
@@ -156,12 +184,10 @@ impl Tidings {
         let is_elsewhere = !self.options.as_ref().is_some_and(|old| Arc::ptr_eq(old, &options));
         self.options = Some(options);
         let is_news = report.changed || report.news || is_elsewhere;
-        let result = match (report.skipped.is_empty(), report.changed) {
-            (false, _) => "partial",
-            (true, false) => "unchanged",
-            (true, true) => "changed",
-        };
-        self.metrics.certificate_reloads.with_label_values(&[result]).inc();
+        if is_news {
+            self.remember(report);
+        }
+        self.metrics.certificate_reloads.with_label_values(&[outcome(report)]).inc();
         if report.skipped.is_empty() {
             let now = UnixTime::now().as_secs();
             self.metrics.certificate_reload_success.set(now as f64);
@@ -210,6 +236,20 @@ impl Tidings {
             }
         }
     }
+}
+
+/// What came of a reading of certificates, in a word.
+fn outcome(report: &ReloadReport) -> &'static str {
+    match (report.skipped.is_empty(), report.changed) {
+        (false, _) => "partial",
+        (true, false) => "unchanged",
+        (true, true) => "changed",
+    }
+}
+
+/// A reading of this moment, of which nothing is said yet.
+fn reading(subject: Subject, result: &'static str) -> Reading {
+    Reading::of(subject, result, i64::try_from(UnixTime::now().as_secs()).unwrap_or(i64::MAX))
 }
 
 /// Turns the gauges that show `shown` into those that show `now`. Only those that differ are

@@ -22,7 +22,7 @@ use tracing::info;
 
 use crate::access::{AccessLog, Writer};
 use crate::admin::View;
-use crate::admin::status::{Resumption, client_policies};
+use crate::admin::status::{Listeners, Resources, Resumption, client_policies};
 use crate::backend::{Backend, Resolver};
 use crate::config::Config;
 use crate::drain::{Drain, DrainWatch, WeakWatch};
@@ -113,6 +113,7 @@ impl World {
             failures: Arc::default(),
             memory: Arc::clone(memory),
             slots: Slots::new(0),
+            history: Arc::default(),
             access,
             traces: Traces::new(process.clone()),
         };
@@ -125,7 +126,7 @@ impl World {
         let resolver = Arc::new(Resolver::new(config.nameservers.clone()));
         resolve(&generation.backends, &resolver).await;
         let nothing = generation.nothing();
-        let view = Arc::new(ArcSwap::from_pointee(view_of(&nothing, metrics)));
+        let view = Arc::new(ArcSwap::from_pointee(view_of(&nothing, &[], metrics)));
         let world = Self {
             common,
             current: watch::Sender::new(Arc::new(nothing)),
@@ -289,10 +290,11 @@ impl World {
         // Each accept loop holds a slot while it waits, and must not keep it from the others.
         let loops = self.doors.count().saturating_sub(1);
         self.common.slots.resize(config.server.connections_max.saturating_add(loops));
+        let bound = self.doors.addresses();
         if before.number > 0 {
-            say_addresses(&addresses, &self.doors.addresses());
+            say_addresses(&addresses, &bound);
         }
-        self.view.store(Arc::new(view_of(&now, &self.common.metrics)));
+        self.view.store(Arc::new(view_of(&now, &bound, &self.common.metrics)));
         self.current.send_replace(Arc::clone(&now));
         self.common.metrics.process().config_generation.set(now.number as i64);
         self.forget_crls(&before.config, config);
@@ -341,11 +343,17 @@ fn store_options(config: &Config) -> StoreOptions {
     }
 }
 
-fn view_of(generation: &Generation, metrics: &Metrics) -> View {
+fn view_of(
+    generation: &Generation,
+    addresses: &[(Arc<str>, ListenAddr)],
+    metrics: &Metrics,
+) -> View {
     let config = &generation.config;
     View {
         generation: generation.number,
         token: config.admin.as_ref().and_then(|admin| admin.token.clone()),
+        listeners: Listeners::new(config, addresses, metrics),
+        resources: Resources::new(config, metrics),
         client_policies: client_policies(generation.client_auths.clone(), config),
         resumption: Resumption::new(config, metrics),
         backends: generation.backends.clone(),

@@ -1,13 +1,18 @@
-//! `/status`: what programs read about certificates while the product runs.
+//! `/status`: what programs read while the product runs. `schema` proves that the document that
+//! describes it is right and complete.
+
+pub(crate) mod rich;
+mod schema;
 
 use std::fs;
 
+use portunus_tests::wait::eventually;
 use portunus_tests::{Proxy, authority, command, echo, tls};
 use serde_json::{Value, json};
 
 const NAME: &str = "app.example";
 
-async fn status(proxy: &Proxy) -> Value {
+pub(crate) async fn status(proxy: &Proxy) -> Value {
     let answer = proxy.admin("/status").await;
     assert_eq!(answer.status, 200);
     assert_eq!(answer.field("content-type"), "application/json");
@@ -74,4 +79,55 @@ async fn status_follows_a_reload() {
     let after = status(&proxy).await;
     assert_eq!(after["certificates"]["kept"], 1, "{after}");
     assert_eq!(after["certificates"]["skipped_total"], 2, "{after}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn status_remembers_what_was_read_and_what_became_of_it() {
+    let proxy = Proxy::builder().listener(tls(NAME)).backend(echo()).taking_orders().start().await;
+    let last = |status: &Value| {
+        let one = &status["reloads"][0];
+        format!("{} {}", one["subject"].as_str().unwrap(), one["result"].as_str().unwrap())
+    };
+    let before = status(&proxy).await;
+    assert_eq!(last(&before), "certificates changed");
+    assert_eq!(before["attention"], json!([]));
+
+    let path = proxy.folder().join("config.toml");
+    let good = fs::read_to_string(&path).unwrap();
+    fs::write(&path, format!("{good}\nnonsense = <script>\n")).unwrap();
+    let (code, told) = proxy.order("/reload").await;
+    assert_eq!((code, &told["result"]), (409, &json!("rejected")));
+    let rejected = status(&proxy).await;
+    assert_eq!(last(&rejected), "configuration rejected");
+    assert_eq!(rejected["reloads"][0]["errors"], told["errors"]);
+    assert_eq!(rejected["attention"][0]["area"], "configuration");
+    assert_eq!(rejected["attention"][0]["severity"], "warning");
+
+    fs::write(&path, good).unwrap();
+    let (code, _) = proxy.order("/reload").await;
+    assert_eq!(code, 200);
+    let mended = status(&proxy).await;
+    assert_eq!(last(&mended), "configuration unchanged");
+    assert_eq!(mended["attention"], json!([]));
+    assert!(mended["started"].as_i64() <= mended["time"].as_i64(), "{mended}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn status_tells_where_clients_come_in_and_how_it_went() {
+    let proxy = Proxy::builder().listener(tls(NAME)).backend(echo()).start().await;
+    let mut client = proxy.client(NAME).connect().await;
+    client.send(b"hello").await;
+    client.expect(b"hello").await;
+    proxy.client("nobody.example").try_connect().await.unwrap_err();
+    let listener = eventually("only one connection to be open", async || {
+        let listener = status(&proxy).await["listeners"][0].take();
+        (listener["connections"]["active"] == 1).then_some(listener)
+    })
+    .await;
+    assert_eq!(listener["listener"], "tls");
+    assert_eq!(listener["addresses"], json!([proxy.address("tls").to_string()]));
+    assert_eq!(listener["connections"], json!({ "active": 1, "total": 2 }));
+    assert_eq!(listener["handshakes"]["finished"], 1);
+    assert_eq!(listener["handshakes"]["failures"], json!({ "unknown_name": 1 }));
+    assert_eq!(listener["bytes"], json!({ "downstream": 5, "upstream": 5 }));
 }
