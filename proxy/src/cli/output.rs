@@ -7,6 +7,7 @@ use std::fmt::Display;
 use std::io::{self, Write as _};
 
 use super::{DONE, FAILED, fail};
+pub(super) use crate::log::plain;
 
 /// Writes `text` and the end of a line to standard output; the exit code says whether it is there.
 pub(super) fn print(text: impl Display) -> u8 {
@@ -44,28 +45,6 @@ pub(super) fn count(number: usize, noun: &str) -> String {
     }
 }
 
-/// Text of unknown origin in one line. The name of a file or of an issuer may hold ends of lines,
-/// escape sequences that a terminal would obey, and letters that turn what follows around.
-pub(super) fn plain(text: &str) -> String {
-    let is_plain = |letter: char| !(letter.is_control() || UNSEEN.contains(&letter));
-    let mut plain = String::with_capacity(text.len());
-    for letter in text.chars() {
-        if is_plain(letter) {
-            plain.push(letter);
-        } else {
-            plain.extend(letter.escape_default());
-        }
-    }
-    plain
-}
-
-/// Marks and overrides of direction, separators, and what has no width (Unicode class Cf and Z).
-const UNSEEN: [char; 22] = [
-    '\u{61c}', '\u{200b}', '\u{200c}', '\u{200d}', '\u{200e}', '\u{200f}', '\u{2028}', '\u{2029}',
-    '\u{202a}', '\u{202b}', '\u{202c}', '\u{202d}', '\u{202e}', '\u{2060}', '\u{2061}', '\u{2062}',
-    '\u{2063}', '\u{2066}', '\u{2067}', '\u{2068}', '\u{2069}', '\u{feff}',
-];
-
 /// Standard output does not take what is written to it.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot write to standard output")]
@@ -77,13 +56,6 @@ const _: () = assert!(DONE < FAILED, "a failure is the larger code");
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn text_of_unknown_origin_is_one_line_without_commands() {
-        assert_eq!(plain("CN=Müller \"& Co\", O=株式会社"), "CN=Müller \"& Co\", O=株式会社");
-        assert_eq!(plain("a\nb\r\x1b[31m\u{9b}"), "a\\nb\\r\\u{1b}[31m\\u{9b}");
-        assert_eq!(plain("a\u{202e}b"), "a\\u{202e}b");
-    }
 
     #[test]
     fn one_is_not_many() {

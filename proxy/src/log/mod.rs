@@ -15,6 +15,7 @@
 
 pub mod file;
 mod line;
+mod plain;
 pub mod queue;
 mod rate;
 mod stderr;
@@ -29,6 +30,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Registry, reload};
 
+pub use self::plain::plain;
 use self::queue::Writer;
 use self::stderr::{Lines, Speaker};
 

@@ -115,7 +115,7 @@ impl Pages {
             _ if !self.has_token(headers) => unauthorized(),
             "/metrics" => self.metrics(headers),
             "/status" => self.status(),
-            "/" => self.page(),
+            "/" => self.page(uri),
             _ => text(StatusCode::NOT_FOUND, PATHS),
         }
     }
@@ -160,8 +160,9 @@ impl Pages {
         respond(StatusCode::OK, exposition.content_type(), Bytes::from(text))
     }
 
-    fn page(&self) -> Response<Full<Bytes>> {
-        let page = Bytes::from(html::page(&self.facts(), now()));
+    fn page(&self, uri: &Uri) -> Response<Full<Bytes>> {
+        let refresh = html::Refresh::asked(query::value(uri, "refresh").as_deref());
+        let page = Bytes::from(html::page(&self.facts(), now(), refresh));
         let mut response = respond(StatusCode::OK, "text/html; charset=utf-8", page);
         if let Ok(policy) = http::HeaderValue::try_from(html::policy()) {
             response.headers_mut().insert(CONTENT_SECURITY_POLICY, policy);
