@@ -1,16 +1,12 @@
 //! What each path of the admin listener answers, and to whom.
 //!
-//! Owns the paths, and the rules that keep a web page in somebody's browser from asking: a request
-//! that a page sends has an `Origin`, and one to a name that an attacker points at this machine has
-//! a foreign `Host`. What changes something is asked for by POST, and only by those who show the
-//! token, or who may open the unix socket. Refuses to know sockets.
+//! Owns the paths. What changes something is asked for by POST, and only by those who show the
+//! token, or who may open the unix socket; `guard` tells web pages from people and programs.
+//! Refuses to know sockets.
 
-use std::net::IpAddr;
+mod guard;
 
-use http::header::{
-    AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, ORIGIN,
-    WWW_AUTHENTICATE,
-};
+use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, WWW_AUTHENTICATE};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
@@ -24,6 +20,7 @@ use crate::net;
 use crate::phase::Phase;
 
 use super::{About, accept, html, query, status};
+use guard::Scheme;
 
 /// What the paths answer from.
 #[derive(Debug)]
@@ -72,11 +69,13 @@ impl Pages {
 
     /// The answer to those who may not change anything.
     fn refusal(&self, headers: &HeaderMap) -> Option<Response<Full<Bytes>>> {
-        if self.is_foreign(headers) {
+        let view = self.about.view.load();
+        let token = view.token.as_ref();
+        if guard::is_foreign(headers, token) {
             Some(text(StatusCode::FORBIDDEN, "not for web pages\n"))
-        } else if !self.has_token(headers) {
-            Some(unauthorized())
-        } else if !self.is_guarded() && self.place == Place::Port {
+        } else if !guard::has_token(headers, token, Scheme::Bearer) {
+            Some(unauthorized(Scheme::Bearer))
+        } else if token.is_none() && self.place == Place::Port {
             let words = "only with `admin.token` or over a unix socket\n";
             Some(text(StatusCode::FORBIDDEN, words))
         } else {
@@ -84,13 +83,10 @@ impl Pages {
         }
     }
 
-    /// Whether a web page may have made somebody's browser ask.
-    fn is_foreign(&self, headers: &HeaderMap) -> bool {
-        headers.contains_key(ORIGIN) || (!self.is_guarded() && !is_local(headers))
-    }
-
     fn answer_to(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Response<Full<Bytes>> {
-        if self.is_foreign(headers) {
+        let view = self.about.view.load();
+        let token = view.token.as_ref();
+        if guard::is_foreign(headers, token) {
             return text(StatusCode::FORBIDDEN, "not for web pages\n");
         }
         let path = uri.path();
@@ -112,7 +108,7 @@ impl Pages {
             "/livez" => text(StatusCode::SERVICE_UNAVAILABLE, "a worker has stalled\n"),
             "/readyz" if self.about.is_ready() => text(StatusCode::OK, "ready\n"),
             "/readyz" => text(StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
-            _ if !self.has_token(headers) => unauthorized(),
+            _ if !guard::has_token(headers, token, Scheme::Any) => unauthorized(Scheme::Any),
             "/metrics" => self.metrics(headers),
             "/status" => self.status(),
             "/" => self.page(uri),
@@ -214,20 +210,6 @@ impl Pages {
         }
         facts
     }
-
-    /// Whether a token is asked for.
-    fn is_guarded(&self) -> bool {
-        self.about.view.load().token.is_some()
-    }
-
-    /// Whether no token is asked for, or the right one is shown.
-    fn has_token(&self, headers: &HeaderMap) -> bool {
-        let view = self.about.view.load();
-        let Some(token) = &view.token else { return true };
-        let shown = headers.get(AUTHORIZATION).map(|value| value.as_bytes());
-        let shown = shown.and_then(|value| value.strip_prefix(b"Bearer ")).unwrap_or_default();
-        aws_lc_rs::constant_time::verify_slices_are_equal(shown, token.expose().as_bytes()).is_ok()
-    }
 }
 
 /// What is asked for by this target, if it is an order.
@@ -246,27 +228,20 @@ fn now() -> i64 {
     i64::try_from(UnixTime::now().as_secs()).unwrap_or(i64::MAX)
 }
 
-/// Whether the host is one by which only this machine is meant, or an address: a name could be
-/// pointed here by somebody else.
-fn is_local(headers: &HeaderMap) -> bool {
-    let Some(host) = headers.get(HOST) else { return true };
-    let Ok(host) = host.to_str() else { return false };
-    let name = match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
-        _ => host,
-    };
-    let name = name.trim_start_matches('[').trim_end_matches(']');
-    name.is_empty() || name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok()
-}
-
 fn text(status: StatusCode, body: &'static str) -> Response<Full<Bytes>> {
     respond(status, "text/plain; charset=utf-8", Bytes::from_static(body.as_bytes()))
 }
 
-fn unauthorized() -> Response<Full<Bytes>> {
+fn unauthorized(scheme: Scheme) -> Response<Full<Bytes>> {
     let mut response = text(StatusCode::UNAUTHORIZED, "the token of `admin.token` is asked for\n");
-    let scheme = http::HeaderValue::from_static("Bearer");
-    response.headers_mut().insert(WWW_AUTHENTICATE, scheme);
+    let challenges: &[_] = match scheme {
+        Scheme::Any => &[BASIC, BEARER],
+        Scheme::Bearer => &[BEARER],
+    };
+    for challenge in challenges {
+        let challenge = http::HeaderValue::from_static(challenge);
+        response.headers_mut().append(WWW_AUTHENTICATE, challenge);
+    }
     response
 }
 
@@ -276,12 +251,26 @@ fn respond(status: StatusCode, kind: &'static str, body: Bytes) -> Response<Full
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, http::HeaderValue::from_static(kind));
     headers.insert(CACHE_CONTROL, http::HeaderValue::from_static("no-store"));
-    headers.insert("x-content-type-options", http::HeaderValue::from_static("nosniff"));
+    for (name, value) in FOR_BROWSERS {
+        headers.insert(name, http::HeaderValue::from_static(value));
+    }
     response
 }
 
 const PATHS: &str = "paths: / /livez /metrics /readyz /status; \
     by POST: /drain /endpoints/drain /endpoints/resume /reload /upgrade\n";
+
+/// How a browser is asked for the token, and how a program is.
+const BASIC: &str = "Basic realm=\"Portunus: the token as the password, any user\"";
+const BEARER: &str = "Bearer";
+
+/// What keeps an answer out of the hands of other web pages.
+const FOR_BROWSERS: [(&str, &str); 4] = [
+    ("content-security-policy", "default-src 'none'; frame-ancestors 'none'"),
+    ("cross-origin-resource-policy", "same-origin"),
+    ("referrer-policy", "no-referrer"),
+    ("x-content-type-options", "nosniff"),
+];
 
 /// Entries of each list of `/status`: some hundred kilobytes, made in milliseconds.
 const ENTRIES_SHOWN_MAX: usize = 1000;
