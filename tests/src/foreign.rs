@@ -98,6 +98,13 @@ pub fn nghttp() -> Option<Foreign> {
     find("nghttp", "--version")
 }
 
+/// `python3`, where it can lead a browser: Chromium through ChromeDriver, if both are here.
+pub fn chromium() -> Option<Foreign> {
+    find("chromium", "--version")?;
+    find("chromedriver", "--version")?;
+    Some(python()?.patience(PATIENCE * 3))
+}
+
 /// `brotli`, the decoder of those who made the format, if it is here.
 pub fn brotli() -> Option<Foreign> {
     find("brotli", "--version")

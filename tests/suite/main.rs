@@ -49,6 +49,8 @@ mod metrics;
 #[cfg(test)]
 mod overload;
 #[cfg(test)]
+mod page;
+#[cfg(test)]
 mod peers;
 #[cfg(test)]
 mod proxy_protocol;

@@ -17,7 +17,6 @@ use crate::backend::Draining;
 use crate::control::{Order, Verdict};
 use crate::log::Chain;
 use crate::net;
-use crate::phase::Phase;
 
 use super::{About, accept, html, query, status};
 use guard::Scheme;
@@ -187,12 +186,7 @@ impl Pages {
             "uptime_seconds": uptime,
             "generation": view.generation,
             "version": env!("CARGO_PKG_VERSION"),
-            "phase": match self.about.phase.now() {
-                Phase::Starting => "starting",
-                Phase::Running => "running",
-                Phase::Leaving => "leaving",
-                Phase::Draining => "draining",
-            },
+            "phase": self.about.phase.now().label(),
             "ready": self.about.is_ready(),
             "resources": view.resources.facts(connections.sum()),
             "listeners": listeners,
