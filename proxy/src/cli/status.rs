@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
+use crate::admin::status::read::{self, list};
 use crate::admin::status::{counts, percent};
 
 use super::output::{count, plain};
@@ -85,6 +86,10 @@ fn text(status: &Value) -> String {
     let number = |pointer: &str| status.pointer(pointer).and_then(Value::as_u64).unwrap_or(0);
     // Writing to a String cannot fail.
     let _ = writeln!(text, "portunus {}, {}", word("/version"), word("/phase"));
+    for finding in list(status, "/attention") {
+        let word = |pointer: &str| plain(read::text(finding, pointer));
+        let _ = writeln!(text, "{}: {}; {}", word("/severity"), word("/what"), word("/hint"));
+    }
     let certificates = usize::try_from(number("/certificates/total")).unwrap_or(usize::MAX);
     let _ = writeln!(
         text,
@@ -171,9 +176,11 @@ mod tests {
                 { "address": "10.0.0.2:80", "standing": "ejected" },
             ] }],
             "confinement": { "missing": ["files", "system_calls"] },
+            "attention": [{ "severity": "critical", "what": "expired: a\n", "hint": "renew it" }],
         });
         let text = text(&status);
         for line in [
+            "critical: expired: a\\n; renew it",
             "1 certificate: 0 pending, 2 skipped, 0 kept",
             "backend app: 1 usable endpoint, 10.0.0.2:80 ejected",
             "listener a (both): 75.0 % of returning clients resumed; handshakes: 5 full, 3 ticket",

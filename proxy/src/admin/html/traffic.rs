@@ -179,6 +179,6 @@ fn standing(one: &Value) -> (Tone, &str) {
 
 /// Text that is not broken.
 const SHORT_BYTES: usize = 24;
-const LISTENERS_SHOWN: usize = 20;
+const LISTENERS_SHOWN: usize = 10;
 const BACKENDS_SHOWN: usize = 10;
 const ENDPOINTS_SHOWN: usize = 10;

@@ -177,26 +177,33 @@ impl Judge<'_> {
     }
 
     fn backends(&mut self) {
+        let (mut unresolved, mut down, mut away) = (Vec::new(), Vec::new(), Vec::new());
         for backend in list(self.facts, "/backends") {
             let name = text(backend, "/backend");
             let endpoints = list(backend, "/endpoints");
-            let is_usable = |one: &&Value| text(one, "/standing") == "usable";
-            let others: Vec<_> = endpoints
+            let failing = endpoints
                 .iter()
                 .filter(|one| matches!(text(one, "/standing"), "ejected" | "unhealthy"))
-                .map(|one| format!("{} ({})", text(one, "/address"), text(one, "/standing")))
-                .collect();
+                .map(|one| format!("{} ({})", text(one, "/address"), text(one, "/standing")));
+            let is_usable = |one: &Value| text(one, "/standing") == "usable";
             if endpoints.is_empty() {
-                let what = format!("backend `{name}` has no address");
-                self.find(Severity::Critical, "backends", what, UNRESOLVED);
-            } else if !endpoints.iter().any(|one| is_usable(&one)) {
-                let what = format!("backend `{name}` has no usable endpoint: {}", some_of(&others));
-                self.find(Severity::Critical, "backends", what, ENDPOINTS);
-            } else if !others.is_empty() {
-                let (count, all) = (others.len(), endpoints.len());
-                let what =
-                    format!("backend `{name}`, {count} of {all} endpoints: {}", some_of(&others));
-                self.find(Severity::Warning, "backends", what, ENDPOINTS);
+                unresolved.push(format!("`{name}`"));
+            } else if endpoints.iter().any(is_usable) {
+                away.extend(failing.map(|one| format!("{one} of `{name}`")));
+            } else {
+                let failing: Vec<_> = failing.collect();
+                let why = if failing.is_empty() { "draining" } else { &some_of(&failing) };
+                down.push(format!("`{name}`: {why}"));
+            }
+        }
+        for (these, severity, what, hint) in [
+            (unresolved, Severity::Critical, "backends without an address", UNRESOLVED),
+            (down, Severity::Critical, "backends without a usable endpoint", ENDPOINTS),
+            (away, Severity::Warning, "endpoints that cannot be used", ENDPOINTS),
+        ] {
+            if !these.is_empty() {
+                let what = format!("{what}: {}", some_of(&these));
+                self.find(severity, "backends", what, hint);
             }
         }
     }
@@ -244,15 +251,15 @@ pub enum Expiry {
 }
 
 /// How near its end the certificate of these facts is at `now`, by its own lifetime: one of a week
-/// is renewed in its last days, one of a year weeks before.
+/// is renewed in its last days, one of a year weeks before. Alerts have the same bounds.
 pub fn expiry(certificate: &Value, now: i64) -> Expiry {
     let moment = |key| certificate.get(key).and_then(Value::as_i64);
     let Some(end) = moment("not_after") else { return Expiry::Far };
     let (left, lifetime) = (end - now, end - moment("not_before").unwrap_or(end));
     match left {
         ..=0 => Expiry::Past,
-        left if left < (lifetime / 12).min(URGENT_MAX) => Expiry::Urgent,
-        left if left < (lifetime / 5).min(SOON_MAX) => Expiry::Soon,
+        left if left < (lifetime / 10).min(URGENT_MAX) => Expiry::Urgent,
+        left if left < (lifetime / 4).min(SOON_MAX) => Expiry::Soon,
         _ => Expiry::Far,
     }
 }

@@ -59,8 +59,8 @@ fn where_all_is_well_nothing_calls_for_attention() {
 #[test]
 fn a_certificate_is_warned_of_by_its_own_lifetime() {
     let stage = |lifetime, left| expiry(&certificate("a", lifetime, left), NOW);
-    assert_eq!(stage(90, 19), Expiry::Far);
-    assert_eq!(stage(90, 17), Expiry::Soon);
+    assert_eq!(stage(90, 22), Expiry::Far);
+    assert_eq!(stage(90, 20), Expiry::Soon);
     assert_eq!(stage(90, 6), Expiry::Urgent);
     assert_eq!(stage(90, 0), Expiry::Past);
     assert_eq!(stage(398, 22), Expiry::Far);
@@ -68,6 +68,7 @@ fn a_certificate_is_warned_of_by_its_own_lifetime() {
     assert_eq!(stage(398, 6), Expiry::Urgent);
     assert_eq!(stage(7, 2), Expiry::Far);
     assert_eq!(stage(7, 1), Expiry::Soon);
+    assert_eq!(stage(20, 1), Expiry::Urgent);
 }
 
 #[test]
@@ -89,13 +90,13 @@ fn a_backend_without_a_usable_endpoint_is_worse_than_one_that_lacks_some() {
     let one = "10.0.0.2:80 (ejected)";
     assert_eq!(
         endpoints(&[well.clone(), ill.clone()]),
-        [format!("warning: backend `app`, 1 of 2 endpoints: {one}")]
+        [format!("warning: endpoints that cannot be used: {one} of `app`")]
     );
     assert_eq!(
         endpoints(&[ill]),
-        [format!("critical: backend `app` has no usable endpoint: {one}")]
+        [format!("critical: backends without a usable endpoint: `app`: {one}")]
     );
-    assert_eq!(endpoints(&[]), ["critical: backend `app` has no address"]);
+    assert_eq!(endpoints(&[]), ["critical: backends without an address: `app`"]);
     assert!(endpoints(&[well, endpoint(3, "draining")]).is_empty(), "somebody wished it");
 }
 
