@@ -98,9 +98,8 @@ pub fn nghttp() -> Option<Foreign> {
     find("nghttp", "--version")
 }
 
-/// `python3`, where it can lead a browser: Chromium through ChromeDriver, if both are here.
+/// `python3`, where it can lead a browser: ChromeDriver, and Chromium that comes with it.
 pub fn chromium() -> Option<Foreign> {
-    find("chromium", "--version")?;
     find("chromedriver", "--version")?;
     Some(python()?.patience(PATIENCE * 3))
 }

@@ -8,6 +8,7 @@ use portunus_tests::{
     ClientAuthority, Credential, Flaw, Key, Proxy, Wallet, authority, clear, echo, http, https,
     now, tls, unreachable, write,
 };
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::certificates::staple;
 
@@ -62,7 +63,7 @@ async fn staple_it(proxy: &Proxy, credential: &Credential) {
     proxy.wait_for_metric(until, &[], |end| end > 0.0).await;
 }
 
-/// Somebody comes, comes back, and comes without what is asked for.
+/// Somebody comes, comes back, and asks for names that are not served or are none.
 async fn visit(proxy: &Proxy) {
     let client =
         || proxy.client("app.example").alpn(&["http/1.1"]).resumption(Wallet::new().sessions());
@@ -75,8 +76,14 @@ async fn visit(proxy: &Proxy) {
         }
     }
     proxy.client("nobody.example").try_connect().await.unwrap_err();
+    let hello = proxy.client("nobody.example").hello();
+    let place = hello.windows(14).position(|bytes| bytes == b"nobody.example").unwrap();
+    let hello = [&hello[..place], b"<script>alert(", &hello[place + 14..]].concat();
+    let mut tcp = proxy.client("nobody.example").tcp().await;
+    tcp.write_all(&hello).await.unwrap();
+    let _ = tcp.read_to_end(&mut Vec::new()).await;
     let failures = "portunus_handshake_failures_total";
-    proxy.wait_for_metric(failures, &[], |count| count == 1.0).await;
+    proxy.wait_for_metric(failures, &[], |count| count == 2.0).await;
 }
 
 /// A certificate comes whose time has not come.

@@ -10,12 +10,11 @@ use super::table::Column::Words;
 use super::table::{points, table};
 use super::traffic::lines;
 use super::words::{
-    Tone, badge, bar, count, counts, moment, prose, share, size, small, spoken, things,
+    Tone, badge, bar, count, counts, dated, moment, prose, share, size, small, span, spoken, things,
 };
 use super::{section, sentence};
 use crate::admin::status::read::{holds, list, number, text, texts};
 use crate::admin::status::{Expiry, expiry};
-use crate::calendar::date;
 
 /// Certificates, and files that are none.
 pub(super) fn certificates(status: &Value, now: i64) -> Markup {
@@ -72,9 +71,9 @@ fn certificate(one: &Value, now: i64) -> [Markup; 5] {
     let end = match text(one, "/state") {
         "not_yet_valid" => {
             let from = number(one, "/not_before");
-            Markup::of("begins ").add(&moment(from, now)).add(&small(&date(from)))
+            Markup::of("begins ").add(&dated(from, now))
         }
-        _ => moment(end, now).add(&small(&date(end))),
+        _ => dated(end, now),
     };
     [
         file(text(one, "/certificate")).add(&small(text(one, "/key"))),
@@ -204,10 +203,10 @@ fn tier(name: &'static str, facts: &Value) -> [Markup; 4] {
             let sessions = things(number(facts, "/sessions"), "session", "sessions");
             Markup::of(&sessions).add(&small(&size(number(facts, "/bytes"))))
         }
-        (None, None) => {
-            let age = facts.get("key_age_seconds").and_then(Value::as_f64).unwrap_or_default();
-            Markup::of(&format!("key of {}", super::words::span(age as i64)))
-        }
+        (None, None) => match facts.get("key_age_seconds").and_then(Value::as_f64) {
+            Some(age) if age > 0.0 => Markup::of(&format!("key of {}", span(age as i64))),
+            _ => Markup::of("–"),
+        },
     };
     let lookups = facts.get("lookups");
     let count = |key: &str| lookups.and_then(|all| all.get(key)?.as_i64()).unwrap_or_default();

@@ -64,6 +64,7 @@ pub(super) fn page(status: &Value, now: i64, refresh: Refresh) -> String {
         .add(&keys::certificates(status, now))
         .add(&keys::clients(status, now))
         .add(&keys::resumption(status))
+        .add(&past::failures(status, now))
         .add(&past::reloads(status, now))
         .raw("</main>")
         .add(&overview::footer(status))

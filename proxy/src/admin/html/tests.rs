@@ -41,6 +41,10 @@ fn all_is(text: &str) -> Value {
             "backend": text,
             "endpoints": [{ "endpoint": "e", "address": text, "standing": text }],
         }],
+        "failures": [{
+            "listener": text, "client": text, "server_name": text, "versions": [text],
+            "alpn": [text], "ja4": text, "reason": text, "words": text, "hint": text,
+        }],
         "reloads": [{
             "subject": text, "result": text, "changes": [text], "errors": [text],
             "warnings": [text],

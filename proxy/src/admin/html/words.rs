@@ -82,6 +82,11 @@ pub(super) fn moment(seconds: i64, now: i64) -> Markup {
         .raw("</time>")
 }
 
+/// A moment with its date below.
+pub(super) fn dated(seconds: i64, now: i64) -> Markup {
+    moment(seconds, now).element("small", "by keep", &Markup::of(&date(seconds)))
+}
+
 /// A moment as `datetime` wants it.
 fn iso(seconds: i64) -> String {
     date(seconds).replacen(' ', "T", 1).replace(" UTC", "Z")

@@ -15,7 +15,6 @@ use serde_json::{Value, json};
 
 use crate::backend::Draining;
 use crate::control::{Order, Verdict};
-use crate::log::Chain;
 use crate::net;
 
 use super::{About, accept, html, query, status};
