@@ -7,6 +7,7 @@ use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fmt::Write as _;
+use std::net::SocketAddr;
 use std::os::unix::fs::{MetadataExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -223,10 +224,17 @@ impl Builder {
         self
     }
 
-    /// Runs it, and waits until it is ready.
+    /// Runs it, and waits until it is ready; one that takes orders until it has compared its files
+    /// with what it serves, so that a change is read when that is ordered and not before.
     pub async fn start(self) -> Proxy {
+        let orders = self.keys.get("admin").is_some_and(|keys| keys.contains_key("token"));
         let (folder, process) = self.spawn();
-        Proxy::ready(folder, process).await
+        let proxy = Proxy::ready(folder, process).await;
+        let has_port = |address: &String| address.parse::<SocketAddr>().is_ok();
+        if orders && proxy.addresses("admin").first().is_some_and(has_port) {
+            proxy.order("/reload?dry=true").await;
+        }
+        proxy
     }
 
     /// Runs it, for a test that expects something else than readiness.

@@ -6,9 +6,8 @@ use std::time::Duration;
 
 use portunus_tests::{Line, Proxy, command, echo, tls};
 
-use super::{NAME, add, builder, edit, generation, reload, texts};
+use super::{NAME, SEALING_KEY, add, builder, edit, generation, reload, texts};
 
-const SEALING_KEY: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=\n";
 const MORE: &str = "[backend.more]\nendpoints = ['127.0.0.1:1']\n";
 
 #[tokio::test(flavor = "multi_thread")]
@@ -46,6 +45,7 @@ async fn a_rehearsal_tells_what_would_change_and_changes_nothing() {
 async fn what_is_only_rehearsed_makes_no_store() {
     let proxy = builder().listener(tls(NAME)).backend(echo());
     let proxy = proxy.set("server.sandbox", "\"off\"").start().await;
+    assert_eq!(reload(&proxy).await["result"], "unchanged");
     let store = proxy.folder().join("sessions");
     fs::write(proxy.folder().join("seal"), SEALING_KEY).unwrap();
     let shared = format!(

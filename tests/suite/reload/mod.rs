@@ -2,7 +2,7 @@
 //! is not touched, and a bad one changes nothing.
 //!
 //! `refused` is about configurations that cannot be had, `listeners` and `backends` about what
-//! comes and goes, `rest` about what is neither, `asking` about who asks, how often, and what is
+//! comes and goes, `stores` about where sessions lie, `rest` about what is neither, `asking` about who asks, how often, and what is
 //! told, `hanging` about files that nobody can read.
 
 mod asking;
@@ -11,6 +11,7 @@ mod hanging;
 mod listeners;
 mod refused;
 mod rest;
+mod stores;
 
 use std::fs;
 
@@ -18,6 +19,7 @@ use portunus_tests::{Builder, Proxy, write_and_rename};
 use serde_json::Value;
 
 const NAME: &str = "app.example";
+const SEALING_KEY: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=\n";
 
 /// A proxy that reads its configuration when it is told to, and not because of the file.
 fn builder() -> Builder {

@@ -118,7 +118,7 @@ pub enum Start {
 /// stay in memory then.
 #[derive(Debug, thiserror::Error)]
 pub enum LocalError {
-    /// This process has it open.
+    /// This process has it open, perhaps not for much longer.
     #[error("the sessions folder {} is open in this process already", path.display())]
     AlreadyOpen {
         /// The folder.
@@ -226,14 +226,14 @@ impl LocalError {
     #[must_use]
     pub fn is_passing(&self) -> bool {
         match self {
-            Self::Databases { .. }
+            Self::AlreadyOpen { .. }
+            | Self::Databases { .. }
             | Self::Environment { .. }
             | Self::InUse { .. }
             | Self::Slow { .. }
             | Self::Thread(_) => true,
             Self::Folder { source, .. } => source.kind() == io::ErrorKind::StorageFull,
-            Self::AlreadyOpen { .. }
-            | Self::Foreign { .. }
+            Self::Foreign { .. }
             | Self::Owner { .. }
             | Self::Remote { .. }
             | Self::Writable { .. } => false,

@@ -6,6 +6,7 @@
 //! clients would be served otherwise than the operator said; a store that is away never is. Refuses
 //! to know handshakes. Read next: `key_files`, and `handshake::resume` for who uses it.
 
+mod engines;
 mod heritage;
 mod numbers;
 
@@ -31,6 +32,7 @@ use crate::handshake::resume::Resumption;
 use crate::log::Chain;
 
 use super::key_files::{KeyFileError, KeyFiles, read};
+use engines::Engines;
 use numbers::Shown;
 
 /// Every session of the process, and the keys of those that clients carry.
@@ -40,13 +42,13 @@ pub(super) struct Sessions {
     store: Option<Arc<Store>>,
     tickets: Option<Arc<TicketKeys>>,
     shown: Arc<Shown>,
+    engines: Arc<Engines>,
 }
 
 /// The store that processes share, and what it was opened as.
 #[derive(Debug)]
 struct Store {
     tier: Arc<SharedTier>,
-    engine: Arc<dyn Engine>,
     config: config::SharedTier,
     shown: Shown,
 }
@@ -70,15 +72,20 @@ impl Sessions {
             let file = path.display();
             warn!(%file, "others than its owner can read these keys: chmod 600 it");
         }
-        let (memory, shown) = match before {
-            Some(before) => (Arc::clone(&before.memory), Arc::clone(&before.shown)),
-            None => (Arc::new(SessionCache::new(memory_options(resumption))), Arc::default()),
+        let (memory, shown, engines) = match before {
+            Some(Self { memory, shown, engines, .. }) => {
+                (Arc::clone(memory), Arc::clone(shown), Arc::clone(engines))
+            }
+            None => {
+                let memory = Arc::new(SessionCache::new(memory_options(resumption)));
+                (memory, Arc::default(), Arc::default())
+            }
         };
         let open = |shared: &config::SharedTier| {
             let before = before.and_then(|before| before.store.as_ref());
             match before.filter(|before| before.config == *shared) {
                 Some(before) => Ok(Arc::clone(before)),
-                None => open_store(shared, &memory, before.map(Arc::as_ref)).map(Arc::new),
+                None => open_store(shared, &memory, &engines).map(Arc::new),
             }
         };
         let store = resumption.shared.as_ref().map(open).transpose()?;
@@ -90,7 +97,7 @@ impl Sessions {
             Some(tickets) => Some(go_on(tickets, resumption, old_tickets)?),
             None => are_carried.then(|| open_tickets(resumption).map(Arc::new)).transpose()?,
         };
-        Ok(Self { memory, store, tickets, shown })
+        Ok(Self { memory, store, tickets, shown, engines })
     }
 
     /// What a listener with this mode resumes from.
@@ -167,20 +174,10 @@ fn memory_options(config: &config::Resumption) -> Options {
 fn open_store(
     config: &config::SharedTier,
     memory: &Arc<SessionCache>,
-    before: Option<&Store>,
+    engines: &Engines,
 ) -> Result<Store, ResumptionError> {
     let keys = read(&config.sealing_key, SealingKeys::parse)?;
-    let opened = before.filter(|before| before.config.engine.is_in_one_place_with(&config.engine));
-    let engine: Arc<dyn Engine> = match (opened, &config.engine) {
-        (Some(opened), _) => Arc::clone(&opened.engine),
-        (None, SharedEngine::Local { path, bytes_max }) => {
-            let options = LocalOptions { bytes_max: *bytes_max, ..LocalOptions::new(path) };
-            open_local(options)?
-        }
-        (None, SharedEngine::Redis { url, ca, prefix }) => {
-            Arc::new(open_redis(url, ca.as_deref(), prefix)?)
-        }
-    };
+    let engine = engines.of(&config.engine, || open_engine(&config.engine))?;
     let options = shared::Options {
         timeout: config.timeout,
         in_flight_max: config.in_flight_max,
@@ -188,7 +185,18 @@ fn open_store(
     };
     let (memory, clock) = (Arc::clone(memory), Arc::new(DefaultTimeProvider));
     let tier = Arc::new(SharedTier::new(Arc::clone(&engine), keys, memory, options, clock));
-    Ok(Store { tier, engine, config: config.clone(), shown: Shown::default() })
+    Ok(Store { tier, config: config.clone(), shown: Shown::default() })
+}
+
+fn open_engine(config: &SharedEngine) -> Result<Arc<dyn Engine>, ResumptionError> {
+    match config {
+        SharedEngine::Local { path, bytes_max } => {
+            open_local(LocalOptions { bytes_max: *bytes_max, ..LocalOptions::new(path) })
+        }
+        SharedEngine::Redis { url, ca, prefix } => {
+            Ok(Arc::new(open_redis(url, ca.as_deref(), prefix)?))
+        }
+    }
 }
 
 fn open_redis(

@@ -189,10 +189,18 @@ impl World {
             }
         };
         let traces = Self::other_traces(&before.config, &config, &mut errors);
-        let generation = Generation::build(Arc::clone(&config), Some(&before), &self.common);
-        let generation = generation.map_err(|more| errors.extend(more)).ok();
         let opened = self.doors.open(&config);
         let opened = opened.map_err(|more| errors.extend(more)).ok();
+        let common = &self.common;
+        if config.resumption != before.config.resumption {
+            // A store is opened, and thereby made, only for what is going to be served.
+            let rehearsed = Generation::rehearse(Arc::clone(&config), &before, common);
+            errors.extend(rehearsed.err().unwrap_or_default());
+        }
+        let is_hopeless = config.resumption != before.config.resumption && !errors.is_empty();
+        let generation = (!is_hopeless)
+            .then(|| Generation::build(Arc::clone(&config), Some(&before), common))
+            .and_then(|built| built.map_err(|more| errors.extend(more)).ok());
         match (generation, opened) {
             (Some(generation), Some(opened)) if errors.is_empty() => {
                 let resolver = Arc::new(Resolver::new(config.nameservers.clone()));
