@@ -114,8 +114,8 @@ impl Runtime {
     ) -> Result<End, RunError> {
         let _lines = log::start().map_err(RunError::Threads)?;
         let Self { threads, signals, beats, confinement } = self;
-        let live = live(config, sockets, handoff, signals, beats, confinement, ready);
-        let end = threads.block_on(live);
+        let live = live(config, sockets, handoff, signals, beats.clone(), confinement, ready);
+        let end = threads.block_on(async { (beats.begin().await, live.await).1 });
         // Whatever is still there was cut by the drain, or waits for a blocking call.
         threads.shutdown_timeout(CUT_GRACE);
         end

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::runtime::{Builder, worker_index};
+use tokio::time::{Instant, sleep};
 
 use super::judge::Activity;
 
@@ -38,6 +39,15 @@ impl Beats {
     pub(in crate::runtime) fn attach(&self, builder: &mut Builder) {
         let (parked, unparked) = (self.clone(), self.clone());
         builder.on_thread_park(move || parked.note()).on_thread_unpark(move || unparked.note());
+    }
+
+    /// Waits until each worker has a pulse, so that none is stuck unseen from its first work on.
+    /// They have one as soon as they have nothing to do, which is so before anything is served.
+    pub(in crate::runtime) async fn begin(&self) {
+        let end = Instant::now() + BEGIN_MAX;
+        while self.iter().any(|beat| beat.thread().is_none()) && Instant::now() < end {
+            sleep(BEGIN_STEP).await;
+        }
     }
 
     fn note(&self) {
@@ -105,11 +115,15 @@ fn parse(stat: &str) -> Option<Activity> {
             Some(Activity::Running(Duration::from_millis(ticks.checked_mul(1000)? / per_second)))
         }
         "T" | "t" => Some(Activity::Stopped),
-        "S" | "D" | "I" => Some(Activity::Blocked),
+        "D" => Some(Activity::Disk),
+        "S" | "I" => Some(Activity::Blocked),
         _ => None,
     }
 }
 
+/// How long the start waits for a worker that the machine has no time for.
+const BEGIN_MAX: Duration = Duration::from_millis(100);
+const BEGIN_STEP: Duration = Duration::from_millis(1);
 /// Fields of the line between the state and the time that the thread ran.
 const FIELDS_BEFORE_TIMES: usize = 10;
 
@@ -126,7 +140,7 @@ mod tests {
         let ran = Duration::from_millis(200_000 / ticks);
         assert_eq!(parse(&line("R")), Some(Activity::Running(ran)));
         assert_eq!(parse(&line("S")), Some(Activity::Blocked));
-        assert_eq!(parse(&line("D")), Some(Activity::Blocked));
+        assert_eq!(parse(&line("D")), Some(Activity::Disk));
         assert_eq!(parse(&line("t")), Some(Activity::Stopped));
         assert_eq!(parse(&line("Z")), None);
         assert_eq!(parse("7 (a) R 1 2"), None);
@@ -150,9 +164,7 @@ mod tests {
             move || {
                 let blocking = runtime.spawn_blocking(thread_id);
                 let blocking = runtime.block_on(blocking).unwrap();
-                while beats.iter().any(|beat| beat.thread().is_none()) {
-                    std::thread::yield_now();
-                }
+                runtime.block_on(beats.begin());
                 let threads: Vec<i32> = beats.iter().filter_map(Beat::thread).collect();
                 assert_ne!(threads[0], threads[1]);
                 assert!(!threads.contains(&blocking));

@@ -3,8 +3,9 @@
 //! Owns [`Case`], one for each worker. A worker that waits for work is well, and so is one that
 //! moves from one piece of work to the next. Of another one, only that time counts in which it
 //! could have moved: while it ran, or while it waited for something that is not the processor.
-//! Neither a machine without time for it nor a process that was stopped makes a stall. Refuses to
-//! know where what was seen comes from.
+//! Neither a machine without time for it nor a process that was stopped makes a stall. That it
+//! waits for a disk is told, and ends nothing: another process would wait for the same disk.
+//! Refuses to know where what was seen comes from.
 
 use std::time::Duration;
 
@@ -24,6 +25,8 @@ pub(super) struct Progress {
 pub(super) enum Activity {
     /// It waits for something that is not the processor.
     Blocked,
+    /// It waits for a disk, or for a page of its memory that has to come from one.
+    Disk,
     /// It runs, or would if there were a processor for it; so much it ran in its life.
     Running(Duration),
     /// Somebody stopped it, as a debugger does.
@@ -61,6 +64,8 @@ pub(super) struct Case {
     ran: Option<Duration>,
     /// For how long it could have moved and did not.
     stalled: Duration,
+    /// For how long it waited for a disk besides.
+    waited: Duration,
     is_told: bool,
 }
 
@@ -77,25 +82,30 @@ impl Case {
         if progress.is_parked || progress != self.seen {
             let before = std::mem::replace(self, Self { seen: progress, ..Self::default() });
             return match before.is_told {
-                true => Verdict::Recovered(before.stalled),
+                true => Verdict::Recovered(before.stalled + before.waited),
                 false => Verdict::Well,
             };
         }
         let activity = activity();
+        if activity == Activity::Disk {
+            self.waited += span;
+        }
         self.stalled += match (activity, self.ran) {
             (Activity::Blocked | Activity::Unknown, _) => span,
             // What it ran since the last time, not what it waited for the processor.
             (Activity::Running(now), Some(before)) => now.saturating_sub(before).min(span),
-            (Activity::Running(_), None) | (Activity::Stopped, _) => Duration::ZERO,
+            (Activity::Running(_), None) | (Activity::Disk | Activity::Stopped, _) => {
+                Duration::ZERO
+            }
         };
         if let Activity::Running(now) = activity {
             self.ran = Some(now);
         }
         if self.stalled >= bounds.end_after {
             Verdict::Lost(self.stalled)
-        } else if self.stalled >= bounds.tell_after && !self.is_told {
+        } else if self.stalled + self.waited >= bounds.tell_after && !self.is_told {
             self.is_told = true;
-            Verdict::Stalled(self.stalled)
+            Verdict::Stalled(self.stalled + self.waited)
         } else {
             Verdict::Well
         }
@@ -149,6 +159,17 @@ mod tests {
         let ran = Duration::from_secs(77);
         assert_eq!(looks(&mut case, [Activity::Running(ran); 1000]), []);
         assert_eq!(looks(&mut case, [Activity::Stopped; 1000]), []);
+    }
+
+    #[test]
+    fn a_worker_that_waits_for_a_disk_is_told_of_and_never_lost() {
+        let mut case = Case::default();
+        let verdicts = looks(&mut case, [Activity::Disk; 1000]);
+        assert_eq!(verdicts, [Verdict::Stalled(seconds(10))]);
+        assert!(case.is_stalled());
+        // What it does afterwards counts from its own beginning.
+        assert_eq!(looks(&mut case, [Activity::Blocked; 9]), []);
+        assert_eq!(looks(&mut case, [Activity::Blocked]), [Verdict::Lost(seconds(50))]);
     }
 
     #[test]

@@ -200,6 +200,7 @@ mod tests {
         watchdog: Option<Watchdog>,
         stalls: IntCounter,
         stalled: IntGauge,
+        beats: Beats,
         losses: Arc<AtomicUsize>,
     }
 
@@ -211,7 +212,7 @@ mod tests {
         let stalled = IntGauge::new("stalled", "Stalled.").unwrap();
         let losses = Arc::new(AtomicUsize::new(0));
         let watch = Watch {
-            beats,
+            beats: beats.clone(),
             runtime: runtime.metrics(),
             limit: Some(limit),
             supervisor: Arc::default(),
@@ -222,7 +223,7 @@ mod tests {
         let watchdog = Watchdog::start_or(watch, move || {
             counted.fetch_add(1, Ordering::Relaxed);
         });
-        Scene { runtime, watchdog, stalls, stalled, losses }
+        Scene { runtime, watchdog, stalls, stalled, beats, losses }
     }
 
     /// Two workers, of which one holds on to a lock that is not given.
@@ -235,11 +236,8 @@ mod tests {
         let lock = Arc::new(Mutex::new(()));
         let held = lock.lock().unwrap();
         let wanted = Arc::clone(&lock);
-        let task = scene.runtime.spawn(async move {
-            // A worker has a pulse once it has waited for work.
-            tokio::time::sleep(Duration::from_millis(50)).await;
-            drop(wanted.lock());
-        });
+        scene.runtime.block_on(scene.beats.begin());
+        let task = scene.runtime.spawn(async move { drop(wanted.lock()) });
         while scene.stalls.get() == 0 || scene.losses.load(Ordering::Relaxed) == 0 {
             thread::yield_now();
         }
