@@ -9,9 +9,10 @@ mod report;
 mod span;
 mod tunnel;
 
+use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::Poll;
 
 use tokio::time::Instant;
@@ -50,6 +51,55 @@ pub struct Accepted {
     pub slot: Slot,
     /// Which way it came.
     pub entrance: Entrance,
+    /// What connections are served by that come now.
+    pub present: Present,
+}
+
+/// Tells what connections of a listener are served by at the moment, as long as any are.
+#[derive(Clone)]
+pub struct Present(Arc<dyn Fn() -> Option<Arc<Snapshot>> + Send + Sync>);
+
+impl Present {
+    /// What `ask` says.
+    pub fn new(ask: impl Fn() -> Option<Arc<Snapshot>> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(ask))
+    }
+}
+
+impl fmt::Debug for Present {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Present").finish_non_exhaustive()
+    }
+}
+
+/// What a connection is served by from its ClientHello on. Who keeps that back is not served by a
+/// policy that holds no longer.
+struct Terms<'s> {
+    /// What it was accepted with.
+    before: &'s Snapshot,
+    present: Present,
+    /// What took the place of that, if anything did.
+    later: &'s OnceLock<Arc<Snapshot>>,
+}
+
+impl<'s> Terms<'s> {
+    /// What holds now, if what was before can be exchanged, is what holds for good.
+    fn settle(&self) -> &'s Snapshot {
+        let before = self.before;
+        let is_alike = |new: &Snapshot| {
+            new.entrance == config::Entrance::Tls
+                && [&new.starttls, &before.starttls].iter().all(|rule| rule.is_none())
+        };
+        match (self.present.0)().filter(|new| is_alike(new)) {
+            Some(new) if !std::ptr::eq(&raw const *new, before) => self.later.get_or_init(|| new),
+            _ => before,
+        }
+    }
+
+    /// What holds for good.
+    fn settled(&self) -> &'s Snapshot {
+        self.later.get().map_or(self.before, |later| later)
+    }
 }
 
 /// Which of its sockets a connection came to a listener by.
@@ -78,12 +128,14 @@ type Forwarding<'a> = Pin<Box<dyn Future<Output = CloseReason> + Send + 'a>>;
 
 /// Serves a connection to its end.
 pub async fn serve(accepted: Accepted, snapshot: Arc<Snapshot>, watch: DrainWatch) {
-    let Accepted { socket, peer, port, at, slot: _slot, entrance } = accepted;
+    let Accepted { socket, peer, port, at, slot: _slot, entrance, present } = accepted;
     let origin = Origin { peer, client: ClientAddr::from(peer), introduction: None, port, at };
     let share = snapshot.memory.share();
     let mut report = Report::open(&snapshot, &share, peer, origin.client, at);
     let mut ear = pin!(watch.ear());
-    let begun = Box::pin(begin(socket, origin, entrance, &snapshot, &mut report, watch));
+    let later = OnceLock::new();
+    let terms = Terms { before: &snapshot, present, later: &later };
+    let begun = Box::pin(begin(socket, origin, entrance, terms, &mut report, watch));
     let ended = match unless_cut(begun, ear.as_mut(), &share).await {
         Ok(Some(forwarding)) => unless_cut(forwarding, ear, &share).await.map(Some),
         ended => ended.map(|_| None),
@@ -136,10 +188,11 @@ async fn begin<'s>(
     mut socket: Socket,
     mut origin: Origin,
     entrance: Entrance,
-    snapshot: &'s Snapshot,
+    terms: Terms<'s>,
     report: &mut Report<'_>,
     watch: DrainWatch,
 ) -> Option<Forwarding<'s>> {
+    let snapshot = terms.before;
     if let Some(rule) = &snapshot.proxy_protocol {
         match identify(&mut socket, &mut origin, rule, snapshot).await {
             Ok(()) => report.identify(origin.client),
@@ -168,7 +221,7 @@ async fn begin<'s>(
             }
         }
         (Entrance::Main, config::Entrance::Tls) => {
-            begin_tls(socket, origin, snapshot, report, watch).await
+            begin_tls(socket, origin, terms, report, watch).await
         }
     }
 }
@@ -214,10 +267,11 @@ fn requests_in_the_clear<'s>(
 async fn begin_tls<'s>(
     socket: Socket,
     origin: Origin,
-    snapshot: &'s Snapshot,
+    terms: Terms<'s>,
     report: &mut Report<'_>,
     watch: DrainWatch,
 ) -> Option<Forwarding<'s>> {
+    let snapshot = terms.before;
     let (start, way) = match &snapshot.starttls {
         None => {
             let at = origin.introduction.as_ref().map_or(origin.at, |_| Instant::now());
@@ -251,9 +305,10 @@ async fn begin_tls<'s>(
         report.admit(admit(|| snapshot.admission(origin.client.ip()), snapshot, &start.socket))?;
     let begin = start.at;
     let meter = Arc::clone(&report.meter);
-    let Snapshot { policy, limits, .. } = snapshot;
-    let arrival = handshake::establish(start, policy, limits, &mut admission, meter);
+    let policy = || &terms.settle().policy;
+    let arrival = handshake::establish(start, policy, &snapshot.limits, &mut admission, meter);
     let arrival = Box::pin(arrival).await;
+    let snapshot = terms.settled();
     match &arrival {
         Ok(Arrival::Established(established)) if established.facts.kind == Full => drop(admission),
         Ok(_) => admission.forgive(),

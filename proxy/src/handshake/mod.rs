@@ -90,12 +90,13 @@ pub struct Established {
     pub facts: Facts,
 }
 
-/// Establishes TLS within the limits, or finds out that this is the endpoint's to do.
+/// Establishes TLS within the limits, or finds out that this is the endpoint's to do. Which
+/// `policy` holds is asked once the ClientHello is complete.
 ///
 /// A client that is refused is told why, in an alert or, if it speaks plain HTTP, in words.
-pub async fn establish(
+pub async fn establish<'p>(
     start: Start,
-    policy: &Policy,
+    policy: impl FnOnce() -> &'p Policy,
     limits: &Limits,
     admission: &mut Admission,
     meter: Arc<Meter>,
@@ -108,6 +109,7 @@ pub async fn establish(
             return Err(error);
         }
     };
+    let policy = policy();
     let name = hello.server_name();
     #[cfg(debug_assertions)]
     name.iter().for_each(|name| crate::fault::strike(name.as_str()));

@@ -16,7 +16,7 @@ use arc_swap::ArcSwap;
 use tokio::time::{Instant, sleep};
 use tracing::warn;
 
-use crate::connection::{self, Accepted, Entrance};
+use crate::connection::{self, Accepted, Entrance, Present};
 use crate::drain::DrainWatch;
 use crate::limit::Slots;
 use crate::metrics::Limit;
@@ -36,7 +36,9 @@ pub struct Serving {
 
 /// Accepts on `socket` for as long as the future is polled; it ends by being dropped. Each
 /// connection is served as `serving` says at the moment at which it is accepted.
-pub async fn accept(socket: &ListenSocket, serving: &ArcSwap<Serving>, slots: &Arc<Slots>) {
+pub async fn accept(socket: &ListenSocket, serving: &Arc<ArcSwap<Serving>>, slots: &Arc<Slots>) {
+    let cell = Arc::downgrade(serving);
+    let present = Present::new(move || Some(Arc::clone(&cell.upgrade()?.load().snapshot)));
     let mut trouble = Trouble::default();
     let port = socket.addr().port();
     loop {
@@ -58,7 +60,8 @@ pub async fn accept(socket: &ListenSocket, serving: &ArcSwap<Serving>, slots: &A
                 let serving = serving.load();
                 let Serving { snapshot, entrance, watch } = &**serving;
                 let (at, entrance) = (Instant::now(), *entrance);
-                let accepted = Accepted { socket, peer, port, at, slot, entrance };
+                let present = present.clone();
+                let accepted = Accepted { socket, peer, port, at, slot, entrance, present };
                 let serve = connection::serve(accepted, Arc::clone(snapshot), watch.clone());
                 watch.spawn(serve);
             }

@@ -112,3 +112,26 @@ async fn address_of_more(proxy: &Proxy) -> SocketAddr {
     let line = proxy.wait_for_log("listening", &[("listener", "more")]).await;
     line.field("address").parse().unwrap()
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_keeps_its_hello_back_is_served_by_what_holds_when_it_comes() {
+    let proxy = builder().listener(tls(NAME)).backend(echo()).start().await;
+    let mut before = proxy.client(NAME).connect().await;
+    let mut silent = proxy.client(NAME).open().await;
+    let are_two = |active: f64| active == 2.0;
+    proxy.wait_for_metric("portunus_connections_active", &[], are_two).await;
+    let hosts = format!("hosts = [{NAME:?}]");
+    let guarded = format!("{hosts}\nclient_auth.ca = {:?}", proxy.ca());
+    edit(&proxy, &[(&hosts, &guarded)]);
+    assert_eq!(reload(&proxy).await["result"], "changed");
+    let heard = async {
+        silent.handshake().await?;
+        silent.try_send(b"let me in").await?;
+        silent.receive().await
+    };
+    assert!(!heard.await.is_ok_and(|heard| !heard.is_empty()), "it has shown no certificate");
+    let missing = [("reason", "client_cert_missing")];
+    proxy.wait_for_metric("portunus_handshake_failures_total", &missing, |n| n == 1.0).await;
+    before.send(b"as it began").await;
+    before.expect(b"as it began").await;
+}

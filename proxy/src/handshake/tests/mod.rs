@@ -165,7 +165,7 @@ impl Bench {
         let gauge = self.metrics.process().handshakes_pending;
         let permit = HandshakeLimit::new(9, 9, gauge).admit(None).unwrap();
         let mut admission = Admission::new(permit, bill);
-        let establish = establish(start, &self.policy, limits, &mut admission, meter);
+        let establish = establish(start, || &self.policy, limits, &mut admission, meter);
         Box::pin(establish).await
     }
 
