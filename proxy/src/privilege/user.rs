@@ -10,9 +10,9 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, lchown};
 use std::path::{Path, PathBuf};
 
-use nix::unistd::{Group, User, getgrouplist};
+use nix::unistd::{Group, User, getgrouplist, getresgid, getresuid};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, chownat, fstat, openat};
-use rustix::process::{Gid, Uid, getegid, geteuid, getgroups, getuid};
+use rustix::process::{Gid, Uid, getegid, geteuid, getgroups};
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
 use super::{ConfineError, Standing};
@@ -86,6 +86,28 @@ impl Identity {
             (Wish::Write, true) => WRITE | EXECUTE,
         };
         folder.map(Path::to_owned).or_else(|| barred(&real, bits).then(|| real.clone()))
+    }
+
+    /// Whether the process acts as this user.
+    fn is_here(&self) -> bool {
+        (geteuid().as_raw(), getegid().as_raw()) == (self.uid, self.gid)
+    }
+
+    /// Whether it cannot become another one either.
+    fn is_everywhere(&self) -> bool {
+        let users = getresuid().map(|ids| [ids.real, ids.effective, ids.saved].map(u32::from));
+        let groups = getresgid().map(|ids| [ids.real, ids.effective, ids.saved].map(u32::from));
+        (users, groups) == (Ok([self.uid; 3]), Ok([self.gid; 3]))
+    }
+
+    /// The groups of the process that are not the user's.
+    fn foreign_groups(&self) -> Vec<u32> {
+        let groups = getgroups().unwrap_or_default().into_iter().map(Gid::as_raw);
+        groups.filter(|group| *group != self.gid && !self.groups.contains(group)).collect()
+    }
+
+    fn refused(&self, cause: rustix::io::Errno) -> ConfineError {
+        ConfineError::User { user: self.written.clone(), cause: cause.into() }
     }
 
     fn may(&self, meta: &Metadata, bits: u32) -> bool {
@@ -188,20 +210,26 @@ pub(super) fn become_user(user: Option<&Identity>) -> Result<Standing, ConfineEr
         });
     };
     let (uid, gid) = (Uid::from_raw(user.uid), Gid::from_raw(user.gid));
-    if is_all(uid, gid) {
-        return Ok(Standing::Applied(user.to_string()));
-    }
     let groups: Vec<_> = user.groups.iter().map(|group| Gid::from_raw(*group)).collect();
-    set_thread_groups(&groups)
-        .and_then(|()| set_thread_res_gid(gid, gid, gid))
+    let grouped = match user.foreign_groups().is_empty() {
+        // As in a container that was started so.
+        true if user.is_everywhere() => return Ok(Standing::Applied(user.to_string())),
+        true if user.is_here() => Ok(()),
+        _ => set_thread_groups(&groups),
+    };
+    let foreign = match grouped {
+        // Somebody gave us groups that are not the user's, and nobody lets us give them back.
+        Err(_) if user.is_here() => user.foreign_groups(),
+        Err(cause) => return Err(user.refused(cause)),
+        Ok(()) => Vec::new(),
+    };
+    set_thread_res_gid(gid, gid, gid)
         .and_then(|()| set_thread_res_uid(uid, uid, uid))
-        .map_err(|cause| ConfineError::User { user: user.written.clone(), cause: cause.into() })?;
-    Ok(Standing::Applied(user.to_string()))
-}
-
-/// Whether we are that user already, as in a container that was started so.
-fn is_all(uid: Uid, gid: Gid) -> bool {
-    getuid() == uid && geteuid() == uid && getegid() == gid
+        .map_err(|cause| user.refused(cause))?;
+    Ok(match foreign.as_slice() {
+        [] => Standing::Applied(user.to_string()),
+        groups => Standing::Missing(format!("{user}, and still in the groups {groups:?}")),
+    })
 }
 
 /// Why a user is nobody here.

@@ -43,6 +43,33 @@ async fn root_becomes_the_user_that_is_configured_and_keeps_only_low_ports() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_is_the_user_already_keeps_no_id_of_another_and_tells_of_groups() {
+    let name = "who_is_the_user_already_keeps_no_id_of_another_and_tells_of_groups";
+    if !is_root(name) {
+        return;
+    }
+    let start = async |rank: &str| {
+        let start = format!(
+            "chown -R 65532:65532 \"$(dirname \"$3\")\" && \
+             exec setpriv --regid 65532 --groups 42,65532 {rank} \"$0\" \"$@\""
+        );
+        let builder = Proxy::builder().listener(tls(NAME)).backend(echo());
+        let builder = builder.set("server.user", "\"65532:65532\"");
+        builder.under(&["sh", "-c", &start]).start().await
+    };
+    let could_return = start("--ruid 65532 --euid 65532").await;
+    let status_of = |proxy: &Proxy| Status::of_threads(proxy.process().id()).remove(0);
+    let id = STRANGER.to_string();
+    let thread = status_of(&could_return);
+    assert_eq!((thread.line("Uid"), thread.line("Gid")), (vec![&*id; 4], vec![&*id; 4]));
+    let may_not = start("--reuid 65532 --bounding-set=-all --inh-caps=-all").await;
+    assert_eq!(status_of(&may_not).line("Groups"), ["42", &id]);
+    let user = &status(&may_not).await["confinement"]["measures"]["user"];
+    assert_eq!(user["standing"], "missing", "{user}");
+    assert!(user["detail"].as_str().unwrap().contains("[42]"), "{user}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_user_that_cannot_be_had_keeps_the_process_from_starting() {
     let builder = || Proxy::builder().listener(tls(NAME)).backend(echo());
     for (user, said, code) in [

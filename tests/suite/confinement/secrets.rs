@@ -10,16 +10,19 @@ use super::{NAME, is_root};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crash_leaves_no_core() {
-    let proxy = Proxy::builder()
-        .listener(tls(NAME))
-        .backend(echo())
-        .under(&["sh", "-c", "ulimit -c unlimited 2>/dev/null; exec \"$0\" \"$@\""])
-        .start()
-        .await;
-    proxy.process().signal("ABRT");
-    let status = proxy.process().exit().await;
-    assert_eq!(status.signal(), Some(6), "{status}");
-    assert!(!status.core_dumped(), "{status}");
+    for sandbox in ["\"auto\"", "\"off\""] {
+        let proxy = Proxy::builder()
+            .listener(tls(NAME))
+            .backend(echo())
+            .set("server.sandbox", sandbox)
+            .under(&["sh", "-c", "ulimit -c unlimited 2>/dev/null; exec \"$0\" \"$@\""])
+            .start()
+            .await;
+        proxy.process().signal("ABRT");
+        let status = proxy.process().exit().await;
+        assert_eq!(status.signal(), Some(6), "{status}");
+        assert!(!status.core_dumped(), "{status}, sandbox {sandbox}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
