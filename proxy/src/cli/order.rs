@@ -52,7 +52,8 @@ pub(super) fn run(order: Order, file: &ConfigFile, json: bool) -> u8 {
 
 /// Says what was told, to people.
 fn say(told: &Value) -> u8 {
-    for (key, word) in [("errors", "error"), ("warnings", "warning")] {
+    let parts = [("errors", "error"), ("warnings", "warning"), ("unchecked", "not tried")];
+    for (key, word) in parts {
         for text in texts(told, key) {
             output::say(format_args!("{word}: {text}"));
         }

@@ -32,11 +32,13 @@ async fn a_rehearsal_tells_what_would_change_and_changes_nothing() {
     let proxy = builder().listener(tls(NAME)).backend(echo()).start().await;
     assert_eq!(reload(&proxy).await["result"], "unchanged");
     add(&proxy, MORE);
+    add(&proxy, "[listener.low]\nlisten = ['127.0.0.1:1']\nmode = 'tcp'\nbackend = 'more'\n");
     edit(&proxy, &[("workers = 2", "workers = 3")]);
     let (status, told) = proxy.order("/reload?dry=true").await;
     assert_eq!((status, &told["result"]), (200, &"changed".into()), "{told}");
     assert!(texts(&told["changes"]).iter().any(|change| change.contains("more")), "{told}");
     assert_eq!(texts(&told["warnings"]), ["server.workers takes effect with an upgrade"]);
+    assert_eq!(texts(&told["unchecked"]), ["whether 127.0.0.1:1 can be had, for listener `low`"]);
     assert_eq!(generation(&proxy).await, 1.0);
     assert!(!proxy.admin("/metrics").await.text().contains("\"more\""));
 }

@@ -285,7 +285,8 @@ impl Configure {
         let mut told = Told::new(world.current().number);
         let confinement = self.confinement.clone();
         let rehearsed = self.desk.run(move || {
-            let (config, told) = load(&world)?;
+            let (config, mut told) = load(&world)?;
+            told.unchecked = told::unchecked(&world.current().config, &config);
             if told.outcome == Outcome::Changed {
                 let beyond = beyond(confinement.as_deref(), &config);
                 let rehearsed = world.rehearse(config).map_err(|errors| told::lines(&errors));

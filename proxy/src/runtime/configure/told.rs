@@ -4,6 +4,8 @@
 //! to wait for a new process. What changed, in the operator's words, is `config::changes`. Refuses
 //! to know who asked.
 
+use std::sync::Arc;
+
 use rustls::pki_types::UnixTime;
 use serde_json::json;
 
@@ -12,6 +14,7 @@ use crate::control::Verdict;
 use crate::history::{Reading, Subject};
 use crate::log::Chain;
 use crate::runtime::RunError;
+use crate::runtime::sockets::entrances;
 
 /// What came of a reading.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -52,13 +55,16 @@ pub(super) struct Told {
     pub(super) changes: Vec<String>,
     pub(super) errors: Vec<String>,
     pub(super) warnings: Vec<String>,
+    /// What a rehearsal leaves open.
+    pub(super) unchecked: Vec<String>,
 }
 
 impl Told {
     /// Nothing changed.
     pub(super) fn new(generation: u64) -> Self {
         let (changes, errors, warnings) = (Vec::new(), Vec::new(), Vec::new());
-        Self { outcome: Outcome::Unchanged, generation, changes, errors, warnings }
+        let (outcome, unchecked) = (Outcome::Unchanged, Vec::new());
+        Self { outcome, generation, changes, errors, warnings, unchecked }
     }
 
     /// What it takes to get from `old` to `new`.
@@ -80,6 +86,7 @@ impl Told {
         (self.outcome, self.errors) = (Outcome::Rejected, errors);
         self.changes.clear();
         self.warnings.clear();
+        self.unchecked.clear();
     }
 
     /// What those get to know who ask later.
@@ -100,12 +107,40 @@ impl Told {
             "changes": self.changes,
             "errors": self.errors,
             "warnings": self.warnings,
+            "unchecked": self.unchecked,
         });
         match self.outcome {
             Outcome::Changed | Outcome::Unchanged => Verdict::Done(told),
             Outcome::Rejected => Verdict::Refused(told),
         }
     }
+}
+
+/// What a reload would do to get from `old` to `new` that may fail, and that cannot be tried
+/// without being seen: an address may be somebody else's.
+pub(super) fn unchecked(old: &Config, new: &Config) -> Vec<String> {
+    let addresses = |config: &Config| -> Vec<_> {
+        let listeners = config.listeners.iter();
+        let addresses = listeners.flat_map(|listener| {
+            entrances(listener).map(|(addr, _)| (Arc::clone(&listener.name), addr.clone()))
+        });
+        addresses.collect()
+    };
+    let before = addresses(old);
+    let new_ones = addresses(new).into_iter();
+    let new_ones = new_ones.filter(|(_, addr)| !before.iter().any(|(_, known)| known == addr));
+    let mut unchecked: Vec<_> = new_ones
+        .map(|(listener, addr)| format!("whether {addr} can be had, for listener `{listener}`"))
+        .collect();
+    let others = [
+        (old.log.access != new.log.access, "whether the file of log.access can be written"),
+        (
+            old.resumption.shared != new.resumption.shared,
+            "whether the store of resumption.shared can be used",
+        ),
+    ];
+    unchecked.extend(others.into_iter().filter(|(is_new, _)| *is_new).map(|(_, what)| what.into()));
+    unchecked
 }
 
 /// What is configured otherwise and cannot be had without a new process.
