@@ -19,7 +19,8 @@ async fn stay_silent(client: Client) {
 
 /// Says something that is not TLS, again and again.
 async fn talk_nonsense(client: Client) {
-    let mut turns = interval(Duration::from_millis(200));
+    // A thousand in a second, of all together.
+    let mut turns = interval(Duration::from_millis(20));
     loop {
         turns.tick().await;
         let mut tcp = client.tcp().await;
