@@ -129,6 +129,11 @@ pub fn python_of_traces() -> Option<Foreign> {
     Some(find("python-of-traces", "--version")?.env("PYTHONDONTWRITEBYTECODE", "1"))
 }
 
+/// The Python that knows the fingerprints of clients, if it is here: `.ci/run` makes it.
+pub fn python_of_ja4() -> Option<Foreign> {
+    find("python-of-ja4", "--version")
+}
+
 /// `docker-compose`, which judges compose files without a daemon, if it is here.
 pub fn docker_compose() -> Option<Foreign> {
     find("docker-compose", "--version")
