@@ -44,6 +44,8 @@ pub struct Snapshot {
     pub memory: Arc<Memory>,
     /// Who may be in a dialogue before one, which lasts longer.
     pub dialogues: Arc<HandshakeLimit>,
+    /// Where connections of bytes are told of.
+    pub access: AccessLog,
     /// The TLS half of the listener.
     pub policy: Policy,
     /// The forwarding half of the listener.
@@ -163,6 +165,7 @@ impl Snapshot {
             failures: Arc::clone(shared.failures),
             memory: Arc::clone(shared.memory),
             dialogues: Arc::clone(shared.dialogues),
+            access: shared.access.clone(),
             policy,
             service,
             on_truncation: listener.on_truncation,

@@ -43,6 +43,8 @@ mod image;
 #[cfg(test)]
 mod lifecycle;
 #[cfg(test)]
+mod logs;
+#[cfg(test)]
 mod machine;
 #[cfg(test)]
 mod metrics;

@@ -13,9 +13,10 @@
 //! listener; the host that was asked for; the time from the request head to the end; the time to
 //! the head of the response; the backend and the endpoint, `-` if none was asked; the id that the
 //! backend has got as well; and how it ended: `complete`, `cut` (the client went away, or we did),
-//! `backend` (it broke the response off) or `timeout` (it fell silent within the response). JSON
-//! has the same as `time`, `client`, `method`, `path`, `version`, `status`, `sent`, `listener`,
-//! `host`, `duration_ms`, `head_ms`, `backend`, `endpoint`, `request_id`, `end`; what there is none
+//! `backend` (it broke the response off) or `timeout` (it fell silent within the response); before
+//! that, if it is wanted to be known, which software the client is like, as `ja4=`. JSON
+//! has the same as `timestamp`, `client`, `method`, `path`, `version`, `status`, `sent`, `listener`,
+//! `host`, `duration_ms`, `head_ms`, `backend`, `endpoint`, `request_id`, `ja4`, `end`; what there is none
 //! of is null. A request that could not be read is `"-"`, and in JSON has no method and path. One
 //! that becomes a tunnel ends with the head of the response.
 //!
@@ -23,7 +24,6 @@
 //! Whatever a client has written is escaped, so that a line is a line, and cut behind 256 bytes, so
 //! that a line has an end: `...` stands for the rest. Refuses to know requests beyond their head.
 
-use std::io::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -32,7 +32,10 @@ use http::uri::PathAndQuery;
 use http::{HeaderValue, Method, Request, Version};
 use tokio::time::Instant;
 
-use crate::calendar::Moment;
+use super::words::{
+    begin_object, begin_text, put, put_endpoint, put_endpoint_member, put_member, put_millis,
+    put_optional, put_word,
+};
 use crate::log::Format;
 use crate::net::{ClientAddr, EndpointAddr};
 use crate::outcome::BackendFailure;
@@ -72,6 +75,8 @@ pub struct Entry {
     pub failure: Option<BackendFailure>,
     /// What the request is called.
     pub request_id: Option<HeaderValue>,
+    /// Which software the client is like, if that is told.
+    pub ja4: Option<Arc<str>>,
     /// How it ended.
     pub end: End,
 }
@@ -138,6 +143,7 @@ impl Entry {
             endpoint: None,
             failure: None,
             request_id: None,
+            ja4: None,
             end: End::Cut,
         }
     }
@@ -167,11 +173,7 @@ impl Entry {
     }
 
     fn write_text(&self, now: SystemTime, line: &mut Vec<u8>) {
-        put(line, format_args!("{} ", Moment(now)));
-        match self.client {
-            Some(client) => put(line, format_args!("{}", Client(client))),
-            None => line.push(b'-'),
-        }
+        begin_text(line, now, self.client);
         line.extend_from_slice(b" \"");
         match &self.method {
             Some(method) => {
@@ -199,25 +201,17 @@ impl Entry {
         line.extend_from_slice(b" backend=");
         put_optional(line, self.backend.as_deref());
         line.extend_from_slice(b" endpoint=");
-        match &self.endpoint {
-            Some(EndpointAddr::Tcp(addr)) => put(line, format_args!("{addr}")),
-            Some(EndpointAddr::Unix(path)) => {
-                line.extend_from_slice(b"unix:");
-                put_word(line, &path.to_string_lossy());
-            }
-            None => line.push(b'-'),
-        }
+        put_endpoint(line, self.endpoint.as_ref());
         line.extend_from_slice(b" request_id=");
         put_optional(line, value(self.request_id.as_ref()));
+        if let Some(ja4) = &self.ja4 {
+            put(line, format_args!(" ja4={ja4}"));
+        }
         put(line, format_args!(" end={}\n", self.end.label()));
     }
 
     fn write_json(&self, now: SystemTime, line: &mut Vec<u8>) {
-        put(line, format_args!("{{\"time\":\"{}\",\"client\":", Moment(now)));
-        match self.client {
-            Some(client) => put(line, format_args!("\"{}\"", Client(client))),
-            None => line.extend_from_slice(b"null"),
-        }
+        begin_object(line, now, self.client);
         put_member(line, "method", self.method.as_ref().map(Method::as_str));
         put_member(line, "path", self.method.as_ref().map(|_| self.path()));
         put_member(line, "version", Some(version(self.version)));
@@ -236,26 +230,11 @@ impl Entry {
             None => line.extend_from_slice(b"null"),
         }
         put_member(line, "backend", self.backend.as_deref());
-        match &self.endpoint {
-            Some(EndpointAddr::Tcp(addr)) => put(line, format_args!(",\"endpoint\":\"{addr}\"")),
-            Some(unix) => put_member(line, "endpoint", Some(&unix.to_string())),
-            None => put_member(line, "endpoint", None),
-        }
+        put_endpoint_member(line, self.endpoint.as_ref());
         put_member(line, "request_id", value(self.request_id.as_ref()));
+        put_member(line, "ja4", self.ja4.as_deref());
         put_member(line, "end", Some(self.end.label()));
         line.extend_from_slice(b"}\n");
-    }
-}
-
-/// A client without the port that its connection has.
-struct Client(ClientAddr);
-
-impl std::fmt::Display for Client {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.0.ip() {
-            Some(ip) => ip.fmt(f),
-            None => f.write_str("unix"),
-        }
     }
 }
 
@@ -270,65 +249,3 @@ fn version(version: Version) -> &'static str {
 fn value(value: Option<&HeaderValue>) -> Option<&str> {
     value.and_then(|value| value.to_str().ok())
 }
-
-fn put(line: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
-    // Writing to memory cannot fail.
-    let _ = line.write_fmt(text);
-}
-
-/// Milliseconds, to the microsecond.
-fn put_millis(line: &mut Vec<u8>, time: Duration) {
-    put(line, format_args!("{}.{:03}", time.as_millis(), time.subsec_micros() % 1_000));
-}
-
-fn put_optional(line: &mut Vec<u8>, text: Option<&str>) {
-    match text {
-        Some(text) if !text.is_empty() => put_word(line, text),
-        _ => line.push(b'-'),
-    }
-}
-
-/// What a client may have written: without spaces, quotes and what is not visible.
-fn put_word(line: &mut Vec<u8>, text: &str) {
-    let (text, rest) = cut(text);
-    for &byte in text.as_bytes() {
-        match byte {
-            b'"' | b'\\' => line.extend_from_slice(&[b'\\', byte]),
-            byte if byte.is_ascii_graphic() => line.push(byte),
-            byte => put(line, format_args!("\\x{byte:02x}")),
-        }
-    }
-    line.extend_from_slice(rest.as_bytes());
-}
-
-/// As much of `text` as is written, and what is written for the rest.
-fn cut(text: &str) -> (&str, &'static str) {
-    match text.get(..text.floor_char_boundary(WORD_BYTES_MAX)) {
-        Some(start) if start.len() < text.len() => (start, "..."),
-        _ => (text, ""),
-    }
-}
-
-fn put_member(line: &mut Vec<u8>, name: &str, text: Option<&str>) {
-    put(line, format_args!(",\"{name}\":"));
-    let Some(text) = text else { return line.extend_from_slice(b"null") };
-    let (text, rest) = cut(text);
-    line.push(b'"');
-    for letter in text.chars() {
-        match letter {
-            '"' | '\\' => line.extend_from_slice(&[b'\\', letter as u8]),
-            ' '..='~' => line.push(letter as u8),
-            letter => {
-                let mut units = [0; 2];
-                for unit in letter.encode_utf16(&mut units) {
-                    put(line, format_args!("\\u{unit:04x}"));
-                }
-            }
-        }
-    }
-    line.extend_from_slice(rest.as_bytes());
-    line.push(b'"');
-}
-
-/// What is written of a word; an attacker may send long ones.
-const WORD_BYTES_MAX: usize = 256;

@@ -1,4 +1,4 @@
-//! The access log: one line about each request.
+//! The access log: one line about each request, and about each connection of bytes.
 //!
 //! Owns [`AccessLog`], which takes lines from every worker and never waits: they go into a queue
 //! as those of the log do, and what does not fit is left out and counted in
@@ -7,8 +7,10 @@
 //! Others may hear of a request as well ([`Witness`]). Refuses to know where requests come from and
 //! who calls for a new file.
 
+mod connection;
 mod entry;
 mod sink;
+mod words;
 
 use std::cell::RefCell;
 use std::fmt;
@@ -22,6 +24,7 @@ use http::Request;
 use prometheus::IntCounter;
 use tokio::time::Instant;
 
+pub use self::connection::ConnectionEntry;
 pub use self::entry::{End, Entry};
 use self::sink::Sink;
 use crate::log::Format;
@@ -85,14 +88,26 @@ impl AccessLog {
             entry.answer(status);
             entry.end = End::Complete;
             about(&mut entry);
-            lines.push(&entry, SystemTime::now());
+            lines.push(|line| entry.write(lines.format, SystemTime::now(), line));
         }
     }
 
     /// Writes a line about `entry`, or leaves it out.
     pub fn write(&self, entry: &Entry) {
         if let Some(lines) = &*self.0.load() {
-            lines.push(entry, SystemTime::now());
+            lines.push(|line| entry.write(lines.format, SystemTime::now(), line));
+        }
+    }
+
+    /// Whether there is a log.
+    pub fn is_open(&self) -> bool {
+        self.0.load().is_some()
+    }
+
+    /// Writes a line about a connection, or leaves it out.
+    pub fn tell(&self, entry: &ConnectionEntry) {
+        if let Some(lines) = &*self.0.load() {
+            lines.push(|line| entry.write(lines.format, SystemTime::now(), line));
         }
     }
 
@@ -150,10 +165,10 @@ struct Lines {
 }
 
 impl Lines {
-    fn push(&self, entry: &Entry, now: SystemTime) {
+    fn push(&self, write: impl FnOnce(&mut Vec<u8>)) {
         LINE.with_borrow_mut(|line| {
             line.clear();
-            entry.write(self.format, now, line);
+            write(line);
             self.queue.push(line);
         });
     }

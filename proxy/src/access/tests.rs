@@ -82,10 +82,11 @@ fn a_line_of_text_says_what_became_of_a_request() {
 fn a_line_of_json_is_an_object_with_the_same() {
     let line = line(&entry("/a/b?token=secret"), Format::Json);
     let expected = serde_json::json!({
-        "time": "2024-02-29T12:34:56.007Z", "client": "203.0.113.7", "method": "GET",
+        "timestamp": "2024-02-29T12:34:56.007Z", "client": "203.0.113.7", "method": "GET",
         "path": "/a/b", "version": "HTTP/1.1", "status": 200, "sent": 5120, "listener": "https",
         "host": "a.example:443", "duration_ms": 12.345, "head_ms": 1.002,
-        "backend": "app", "endpoint": "10.0.0.7:3000", "request_id": "0123abcd", "end": "complete",
+        "backend": "app", "endpoint": "10.0.0.7:3000", "request_id": "0123abcd", "ja4": null,
+        "end": "complete",
     });
     assert_eq!(serde_json::from_str::<serde_json::Value>(&line).unwrap(), expected);
     assert!(line.ends_with("}\n") && line.matches('\n').count() == 1);

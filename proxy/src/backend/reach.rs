@@ -21,7 +21,7 @@ use super::upstream::{Held, Http1, Lease, Opening};
 use super::{Backend, ConnectError, DialError};
 use crate::config::BackendProtocol;
 use crate::metrics::BackendMetrics;
-use crate::net::is_reset;
+use crate::net::{EndpointAddr, is_reset};
 use crate::outcome::BackendFailure;
 use crate::proxy_protocol::Introduction;
 
@@ -35,6 +35,11 @@ pub struct Dedicated {
 }
 
 impl Dedicated {
+    /// The address of the endpoint.
+    pub fn addr(&self) -> &EndpointAddr {
+        &self.load.endpoint().addr
+    }
+
     /// Takes into account that the connection broke in use. An endpoint of TLS 1.3 that refuses who
     /// we are says so only when we believe that TLS stands (RFC 8446 §2).
     pub fn note_broken(&self, error: &io::Error, metrics: &BackendMetrics) {

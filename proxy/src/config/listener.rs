@@ -25,6 +25,8 @@ pub struct Listener {
     pub tls_version_min: TlsVersion,
     /// Whether certificates are compressed for clients that offer it (RFC 8879).
     pub certificate_compression: bool,
+    /// Whether the logs tell which software clients are like.
+    pub ja4: bool,
     /// What a client without a server name gets.
     pub no_sni: NoSni,
     /// What clients can resume with.

@@ -88,6 +88,7 @@ fn resolve(root: Root, reader: &mut Reader<'_>) -> Config {
         resumption: root.resumption.mode,
         backends: names.collect(),
         taken: Vec::new(),
+        ja4: root.log.ja4,
         client_auths: Vec::new(),
     };
     let admin = match root.admin.listen.text.as_str() {

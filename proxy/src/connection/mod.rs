@@ -215,8 +215,9 @@ async fn begin<'s>(
                     Some(requests_in_the_clear(stream, service, &origin, report, watch))
                 }
                 Service::Tcp(_) => {
-                    let begun = tunnel::begin(stream, Known::Nothing, Way::New, snapshot, &origin);
-                    report.expect(begun.await)
+                    let (known, way) = (Known::Nothing, Way::New);
+                    let begun = tunnel::begin(stream, known, way, snapshot, &origin, report).await;
+                    report.expect(begun)
                 }
             }
         }
@@ -258,6 +259,7 @@ fn requests_in_the_clear<'s>(
         site: SiteId::FIRST,
         identity: None,
         tls: None,
+        ja4: None,
         footprint: report.footprint.cloned(),
     };
     Box::pin(http::serve(stream, HttpVersion::H1, Arc::clone(service), facts, watch))
@@ -293,8 +295,9 @@ async fn begin_tls<'s>(
                 Prelude::Clear(socket, said, way) => {
                     let meter = Arc::clone(&report.meter);
                     let stream = ClearStream::beginning_with(said, socket, meter);
-                    let begun = tunnel::begin(stream, Known::Nothing, way, snapshot, &origin);
-                    return report.expect(begun.await);
+                    let known = Known::Nothing;
+                    let begun = tunnel::begin(stream, known, way, snapshot, &origin, report).await;
+                    return report.expect(begun);
                 }
             }
         }
@@ -324,7 +327,9 @@ async fn begin_tls<'s>(
             report.pass_through(server_name.clone());
             let stream = ClearStream::beginning_with(hello, socket, Arc::clone(&report.meter));
             let known = Known::Name(site, server_name.as_ref());
-            report.expect(tunnel::begin(stream, known, Way::New, snapshot, &origin).await)
+            let way = Way::New;
+            let begun = tunnel::begin(stream, known, way, snapshot, &origin, report).await;
+            report.expect(begun)
         }
         Err(error) => {
             report.fail(&error);
@@ -344,7 +349,8 @@ async fn forward_clear_text<'s>(
 ) -> Option<Forwarding<'s>> {
     let Established { stream, facts } = established;
     let Service::Http(service) = &snapshot.service else {
-        let begun = tunnel::begin(stream, Known::Tls(&facts), way, snapshot, &origin).await;
+        let known = Known::Tls(&facts);
+        let begun = tunnel::begin(stream, known, way, snapshot, &origin, report).await;
         return report.expect(begun);
     };
     let version = match facts.protocol {
@@ -358,6 +364,7 @@ async fn forward_clear_text<'s>(
         site: facts.site,
         identity: facts.client,
         tls: Some(TlsFacts { version: facts.version, suite: facts.suite, kind: facts.kind }),
+        ja4: facts.ja4,
         footprint: report.footprint.cloned(),
     };
     Some(Box::pin(http::serve(stream, version, Arc::clone(service), facts, watch)))

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use tracing::{Level, debug, enabled, event};
 
 use super::span;
+use crate::access::ConnectionEntry;
 use crate::config::StarttlsProtocol;
 use crate::failures::{Attention, Failure};
 use crate::handshake::introduction::IntroductionError;
@@ -21,9 +22,9 @@ use crate::handshake::{Facts, HandshakeError, Profile};
 use crate::limit::{Footprint, Share};
 use crate::log::Chain;
 use crate::metrics::{Active, Direction, HandshakeKind, Meter, NotResumed};
-use crate::net::{ClientAddr, PeerAddr};
+use crate::net::{ClientAddr, EndpointAddr, PeerAddr};
 use crate::outcome::{CloseReason, HandshakeFailure, Label, StarttlsOutcome};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Service, Snapshot};
 
 /// What is counted and logged of a connection. It closes exactly once; a connection that is
 /// dropped before its end was cut by the drain, or by a panic.
@@ -36,6 +37,9 @@ pub(super) struct Report<'a> {
     client_cert: Option<Box<str>>,
     pub(super) handshake: Option<HandshakeKind>,
     not_resumed: Option<NotResumed>,
+    ja4: Option<Arc<str>>,
+    /// What the access log will say, if it has a line for the connection.
+    entry: Option<Box<ConnectionEntry>>,
     pub(super) meter: Arc<Meter>,
     /// Where the connection tells what it holds, if that is measured.
     pub(super) footprint: Option<&'a Arc<Footprint>>,
@@ -62,6 +66,11 @@ impl<'a> Report<'a> {
             client_cert: None,
             handshake: None,
             not_resumed: None,
+            ja4: None,
+            entry: match &snapshot.service {
+                Service::Http(_) => None,
+                Service::Tcp(_) => snapshot.access.is_open().then(Box::default),
+            },
             meter: Arc::new(Meter::new(&metrics.bytes)),
             footprint: share.footprint(),
             reason: CloseReason::Drain,
@@ -127,6 +136,10 @@ impl<'a> Report<'a> {
         self.server_name.clone_from(&facts.server_name);
         self.handshake = Some(facts.kind);
         self.not_resumed = facts.not_resumed;
+        self.ja4.clone_from(&facts.ja4);
+        if let Some(entry) = &mut self.entry {
+            entry.tls = Some(facts.version);
+        }
         self.client_cert = facts.client.as_ref().map(|client| client.fingerprint().into());
     }
 
@@ -134,6 +147,20 @@ impl<'a> Report<'a> {
     pub(super) fn pass_through(&mut self, server_name: Option<HostName>) {
         self.snapshot.metrics.passed_through.inc();
         self.server_name = server_name;
+    }
+
+    /// The bytes of the connection go to the backend with this name.
+    pub(super) fn choose(&mut self, backend: &Arc<str>) {
+        if let Some(entry) = &mut self.entry {
+            entry.backend = Some(Arc::clone(backend));
+        }
+    }
+
+    /// They go to the endpoint at `addr`.
+    pub(super) fn reach(&mut self, addr: &EndpointAddr) {
+        if let Some(entry) = &mut self.entry {
+            entry.endpoint = Some(addr.clone());
+        }
     }
 
     /// The permit, if the connection was admitted to its handshake, or to what comes before it.
@@ -235,6 +262,7 @@ impl Drop for Report<'_> {
             client_cert = self.client_cert.as_deref(),
             handshake = self.handshake.map(Label::label),
             not_resumed = self.not_resumed.map(Label::label),
+            ja4 = self.ja4.as_deref(),
             reason = %self.reason,
             duration_ms = lasted.as_millis() as u64,
             bytes_downstream = self.meter.total(Direction::Downstream),
@@ -242,5 +270,17 @@ impl Drop for Report<'_> {
             "closed"
         );
         span::tell(self, lasted);
+        if let Some(mut entry) = self.entry.take() {
+            entry.listener = Arc::clone(&self.snapshot.listener);
+            entry.client = Some(self.client);
+            entry.server_name = self.server_name.take();
+            entry.handshake = self.handshake;
+            entry.received = self.meter.total(Direction::Upstream);
+            entry.sent = self.meter.total(Direction::Downstream);
+            entry.duration = lasted;
+            entry.ja4 = self.ja4.take();
+            entry.end = Some(self.reason);
+            self.snapshot.access.tell(&entry);
+        }
     }
 }

@@ -11,6 +11,7 @@ use portunus_certs::name::HostName;
 use tokio::time::Instant;
 use tracing::debug;
 
+use super::report::Report;
 use super::{Forwarding, Origin};
 use crate::backend::{Backend, ConnectError, Dedicated};
 use crate::config::StarttlsProtocol;
@@ -97,6 +98,7 @@ pub(super) async fn begin<'s, C: Downstream + 's>(
     way: Way,
     snapshot: &'s Snapshot,
     origin: &Origin,
+    report: &mut Report<'_>,
 ) -> Result<Forwarding<'s>, CloseReason> {
     let site = match known {
         Known::Name(site, _) => site,
@@ -104,7 +106,9 @@ pub(super) async fn begin<'s, C: Downstream + 's>(
         Known::Tls(facts) => facts.site,
     };
     let backend = backend(snapshot, site).ok_or(CloseReason::Internal)?;
+    report.choose(backend.name());
     let upstream = reach(&mut stream, (backend, known), way, snapshot, origin).await?;
+    report.reach(upstream.addr());
     let terms = Terms {
         limits: &snapshot.limits,
         on_truncation: snapshot.on_truncation,

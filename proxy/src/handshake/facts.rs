@@ -43,6 +43,8 @@ pub struct Facts {
     pub suite: Suite,
     /// The group of the key exchange; TLS 1.2 resumes without one.
     pub group: Option<Group>,
+    /// Which software the client is like, if that is wanted to be known.
+    pub ja4: Option<Arc<str>>,
 }
 
 /// What others are told of a certificate of ours.
@@ -119,6 +121,7 @@ impl Facts {
             not_resumed,
             suite,
             group,
+            ja4: None,
         }
     }
 }

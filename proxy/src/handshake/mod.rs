@@ -133,7 +133,12 @@ pub async fn establish<'p>(
     let mut said = Vec::new();
     let finish = Box::pin(finish(socket, hello, &mut said, terms, policy, admission, meter));
     match timeout_at(deadline, finish).await {
-        Ok(Ok(established)) => Ok(Arrival::Established(established)),
+        Ok(Ok(mut established)) => {
+            if policy.tells_ja4() {
+                established.facts.ja4 = Profile::parse(&said).ja4;
+            }
+            Ok(Arrival::Established(established))
+        }
         Ok(Err(cause)) => Err(HandshakeError::new(said, cause)),
         Err(_) => {
             let cause = Cause::Timeout(HandshakeFailure::Timeout, at.elapsed());

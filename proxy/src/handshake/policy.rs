@@ -34,6 +34,7 @@ use super::template::{Templates, alpn};
 pub struct Policy {
     sites: Arc<Sites>,
     no_sni: NoSni,
+    ja4: bool,
     certificates: Arc<CertificateStore>,
     templates: Templates,
     resumption: Resumption,
@@ -121,10 +122,16 @@ impl Policy {
         };
         let first_name = named.first().into_iter().flat_map(|site| &site.hosts);
         let first_name = first_name.filter_map(exact).next();
-        let (no_sni, templates) = (listener.no_sni, Templates::new(listener)?);
+        let config::Listener { no_sni, ja4, .. } = *listener;
+        let templates = Templates::new(listener)?;
         let Means { certificates, resumption, .. } = means;
         let certificates = Arc::clone(certificates);
-        Ok(Self { sites, no_sni, certificates, templates, resumption, by_site, first_name })
+        Ok(Self { sites, no_sni, ja4, certificates, templates, resumption, by_site, first_name })
+    }
+
+    /// Whether it is told which software clients are like.
+    pub(super) fn tells_ja4(&self) -> bool {
+        self.ja4
     }
 
     /// Where sessions lie.

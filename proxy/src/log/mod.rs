@@ -2,10 +2,8 @@
 //!
 //! Owns the set-up of tracing and [`Chain`], the one printer of causes. Levels: ERROR, someone
 //! must act; WARN, odd but recovered; INFO, the life of the process; DEBUG, one line for each
-//! connection; TRACE, the rest. Fields: `listener`, `peer`, `client`, `sni`, `client_cert` (SHA-256
-//! of the client's certificate), `handshake` (its kind), `not_resumed` (why), `backend`,
-//! `endpoint`, `request_id`, `reason`, `error`, `path`, `duration_ms`, `bytes_downstream`,
-//! `bytes_upstream`.
+//! connection; TRACE, the rest. Fields are those of dashboards/LOGS.md, which a test holds against
+//! the code: one name means one thing, and its values are of one kind.
 //!
 //! Lines go to standard error, and whoever speaks never waits for it: a bounded `queue` stands
 //! between, what does not fit is left out and counted, and `rate` holds back a kind of line that

@@ -24,7 +24,7 @@ fn facts(failure: &Failure) -> Value {
         "server_name": failure.profile.server_name,
         "versions": failure.profile.versions,
         "alpn": failure.profile.alpn,
-        "ja4": failure.profile.ja4,
+        "ja4": failure.profile.ja4.as_deref(),
         "reason": failure.reason.label(),
         "words": explanation.words,
         "hint": explanation.hint,

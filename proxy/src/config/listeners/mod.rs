@@ -39,6 +39,8 @@ pub(super) struct Shared<'a> {
     pub(super) backends: HashMap<&'a str, usize>,
     /// The addresses that are bound so far, with the key that each stands at.
     pub(super) taken: Taken,
+    /// `log.ja4`.
+    pub(super) ja4: bool,
     /// What is asked of clients so far.
     pub(super) client_auths: Vec<ClientAuth>,
 }
@@ -69,6 +71,7 @@ pub(super) fn listener(
         mode: section.mode,
         tls_version_min: tls_version_min(&section.tls, reader),
         certificate_compression: section.tls.certificate_compression.value,
+        ja4: shared.ja4,
         no_sni: section.no_sni.value,
         resumption,
         client_auth: client_auth(auth, surrounding, &mut shared.client_auths, reader),

@@ -24,7 +24,10 @@ fn unknown_keys_are_named_with_what_was_meant() {
             "[limits.http]\nheader_feilds = 3",
             "2: limits.http.header_feilds: unknown key; did you mean `header_fields`?",
         ),
-        ("[log]\nxyz = 1", "2: log.xyz: unknown key; expected `level`, `format` or `access`"),
+        (
+            "[log]\nxyz = 1",
+            "2: log.xyz: unknown key; expected `level`, `format`, `access` or `ja4`",
+        ),
         ("[limits]\nxyz = 1", "2: limits.xyz: unknown key"),
         (
             r#""a\nb" = 1"#,

@@ -42,8 +42,10 @@ pub(super) fn exchange(
     };
     let Begun { told, recording } = service.tracer.begin(request.headers(), standing);
     let witness = recording.map(|recording| Spans::witness(recording, connection, &request));
-    in_flight.record =
-        service.access.begin(&request, witness, |entry| entry.listener = Arc::clone(&service.name));
+    in_flight.record = service.access.begin(&request, witness, |entry| {
+        entry.listener = Arc::clone(&service.name);
+        entry.ja4.clone_from(&connection.ja4);
+    });
     let has_body = !request.body().is_end_stream();
     let wants_body = *request.method() != Method::HEAD;
     let Decision { plan, route, unread, id, client } = Decision::new(connection, request, told);

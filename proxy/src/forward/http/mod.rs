@@ -76,6 +76,8 @@ pub struct ConnectionFacts {
     pub identity: Option<Arc<ClientIdentity>>,
     /// How TLS was established; `None` in the clear.
     pub tls: Option<TlsFacts>,
+    /// Which software the client is like, if that is told.
+    pub ja4: Option<Arc<str>>,
     /// Where it is told what the connection holds, if that is measured.
     pub footprint: Option<Arc<Footprint>>,
 }

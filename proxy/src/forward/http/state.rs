@@ -23,6 +23,8 @@ pub(super) struct Connection {
     pub(super) service: Arc<HttpService>,
     pub(super) version: HttpVersion,
     pub(super) server_name: Option<Arc<str>>,
+    /// Which software the client is like, if that is told.
+    pub(super) ja4: Option<Arc<str>>,
     pub(super) sender: Sender,
     /// What the client speaks.
     pub(super) proto: Proto,
@@ -65,6 +67,7 @@ impl Connection {
             service,
             version,
             server_name: facts.server_name,
+            ja4: facts.ja4,
             sender,
             proto: if facts.tls.is_some() { Proto::Https } else { Proto::Http },
             local_port: facts.local_port.map(HeaderValue::from),

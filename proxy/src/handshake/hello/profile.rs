@@ -6,6 +6,8 @@
 //! ASCII that can be seen, as `\xNN` where it is not. Refuses to know what became of the client.
 //! Read next: `ja4`.
 
+use std::sync::Arc;
+
 use super::ja4::{self, Traits};
 use super::wire::{Cursor, HEAD_BYTES, RANDOM_BYTES, message, only};
 
@@ -19,7 +21,7 @@ pub struct Profile {
     /// The protocols that it offers by ALPN, in its order.
     pub alpn: Vec<Box<str>>,
     /// Its JA4 fingerprint, which software of one kind has in common.
-    pub ja4: Option<Box<str>>,
+    pub ja4: Option<Arc<str>>,
 }
 
 impl Profile {

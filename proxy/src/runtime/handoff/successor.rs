@@ -228,7 +228,7 @@ impl Successor {
                     info!("the process before leaves");
                     believed(&mut watched);
                 }
-                Ok(other) => debug!(message = other.label(), "not expected"),
+                Ok(other) => debug!(word = other.label(), "not expected"),
                 Err(error) => debug!(%error, "not understood"),
             }
         }

@@ -203,6 +203,7 @@ fn count(connection: &Connection, reason: HttpReject) {
     service.access.refuse(status.as_u16(), |entry| {
         entry.listener = Arc::clone(&service.name);
         entry.client = Some(connection.sender.addr());
+        entry.ja4.clone_from(&connection.ja4);
     });
 }
 

@@ -350,6 +350,7 @@ pub(super) fn facts() -> ConnectionFacts {
             suite: Suite::Tls13Aes128,
             kind: HandshakeKind::Full,
         }),
+        ja4: None,
         footprint: None,
     }
 }
