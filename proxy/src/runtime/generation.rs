@@ -51,6 +51,8 @@ pub(super) struct Generation {
     pub(super) client_auths: Vec<Arc<ClientAuth>>,
     pub(super) sessions: Sessions,
     pub(super) backends: Vec<Arc<Backend>>,
+    /// Where spans go, if anything is traced.
+    pub(super) collector: Option<Arc<Backend>>,
     pub(super) snapshots: Vec<Arc<Snapshot>>,
 }
 
@@ -92,10 +94,12 @@ impl Generation {
         let why = |faults: Vec<_>| errors.extend(faults.into_iter().map(RunError::from));
         let sessions = sessions.map_err(why).ok();
         let backends = open_backends(&config, before, common, &mut errors);
+        let collector = open_collector(&config, before, &mut errors);
         let Some(sessions) = sessions.filter(|_| errors.is_empty()) else { return Err(errors) };
         let number = before.map_or(1, |before| before.number + 1);
         let snapshots = Vec::new();
-        let mut new = Self { number, config, client_auths, sessions, backends, snapshots };
+        let mut new =
+            Self { number, config, client_auths, sessions, backends, collector, snapshots };
         new.snapshots = new.build_snapshots(before, common)?;
         Ok(new)
     }
@@ -108,6 +112,7 @@ impl Generation {
             client_auths: Vec::new(),
             sessions: self.sessions.clone(),
             backends: Vec::new(),
+            collector: None,
             snapshots: Vec::new(),
         }
     }
@@ -252,6 +257,31 @@ fn open_backends(
             .ok()
     });
     open.collect()
+}
+
+/// Where spans go. It is no backend of anybody's, and what is counted of it is not counted there.
+fn open_collector(
+    config: &Config,
+    before: Option<&Generation>,
+    errors: &mut Vec<RunError>,
+) -> Option<Arc<Backend>> {
+    let traces = config.traces.as_ref()?;
+    let collector = &traces.collector;
+    if let Some(before) = before
+        && before.config.traces.as_ref() == Some(traces)
+        && (before.config.nameservers == config.nameservers || !has_names(collector))
+    {
+        return before.collector.clone();
+    }
+    let unseen = Metrics::new().map_err(|error| errors.push(RunError::Metrics(error))).ok()?;
+    let unseen = unseen.backend(&collector.name);
+    let opened = Backend::new(collector, Arc::clone(&config.limits), unseen);
+    opened
+        .map_err(|cause| {
+            let (backend, cause) = (Arc::clone(&collector.name), Box::new(cause));
+            errors.push(RunError::Trust { backend, cause });
+        })
+        .ok()
 }
 
 /// Whether anything of it has to be resolved.

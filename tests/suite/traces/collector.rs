@@ -141,11 +141,15 @@ async fn a_collector_is_believed_by_its_certificate_and_told_who_we_are() {
     ask_often(&stranger, 1).await;
     stranger.wait_for_log("spans cannot be sent; requests do not wait for them", &[]).await;
     assert!(collector.requests().is_empty());
+    // Other authorities in the same file are believed without any other change.
+    write_and_rename(&stranger.folder().join("collectors.pem"), &services.pem());
+    stranger.reload().await;
+    collector.wait_for("SERVER", 1).await;
     drop(stranger);
     let proxy = proxy(&services.pem()).await;
     ask_often(&proxy, 1).await;
-    collector.wait_for("SERVER", 1).await;
-    let request = collector.requests().remove(0);
+    collector.wait_for("SERVER", 2).await;
+    let request = collector.requests().remove(1);
     assert_eq!(request["path"], "/otlp");
     assert_eq!(request["headers"]["authorization"], "Bearer of-a-file");
     assert_eq!(request["headers"]["x-tenant"], "a");

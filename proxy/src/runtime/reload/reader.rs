@@ -58,8 +58,9 @@ pub(super) struct Trust {
 impl Trust {
     /// What `generation` trusts.
     pub(super) fn of(generation: &Generation) -> Self {
-        let Generation { client_auths, backends, .. } = generation;
-        Self { client_auths: client_auths.clone(), backends: backends.clone() }
+        let Generation { client_auths, backends, collector, .. } = generation;
+        let backends = backends.iter().chain(collector).cloned().collect();
+        Self { client_auths: client_auths.clone(), backends }
     }
 }
 

@@ -77,7 +77,6 @@ pub(super) struct Draft {
     opened: Opened,
     certificates: Option<CertificateStore>,
     log: Option<(AccessLog, Option<Writer>)>,
-    traces: Option<traces::Opened>,
     resolver: Arc<Resolver>,
 }
 
@@ -122,7 +121,6 @@ impl World {
         let generation = Generation::build(Arc::clone(&config), None, &common).map_err(first)?;
         let doors = Doors::new(sockets);
         let opened = doors.open(&config).map_err(first)?;
-        let traces = Some(traces::open(&config)?);
         let resolver = Arc::new(Resolver::new(config.nameservers.clone()));
         resolve(&generation.backends, &resolver).await;
         let nothing = generation.nothing();
@@ -138,8 +136,7 @@ impl World {
             log: Mutex::new(writer),
             retired: Arc::default(),
         };
-        let (certificates, log) = (None, None);
-        let draft = Draft { generation, opened, certificates, log, traces, resolver };
+        let draft = Draft { generation, opened, certificates: None, log: None, resolver };
         Ok((world, draft, report))
     }
 
@@ -188,7 +185,6 @@ impl World {
                 logs::open(&config, &self.common.metrics).map_err(|error| errors.push(error)).ok()
             }
         };
-        let traces = Self::other_traces(&before.config, &config, &mut errors);
         let opened = self.doors.open(&config);
         let opened = opened.map_err(|more| errors.extend(more)).ok();
         let common = &self.common;
@@ -204,7 +200,7 @@ impl World {
         match (generation, opened) {
             (Some(generation), Some(opened)) if errors.is_empty() => {
                 let resolver = Arc::new(Resolver::new(config.nameservers.clone()));
-                Ok(Draft { generation, opened, certificates, log, traces, resolver })
+                Ok(Draft { generation, opened, certificates, log, resolver })
             }
             _ => {
                 self.forget_what_never_was(&config);
@@ -220,7 +216,6 @@ impl World {
         let config = Arc::new(config);
         let mut errors = Vec::new();
         drop(self.other_certificates(&before.config, &config, &mut errors));
-        drop(Self::other_traces(&before.config, &config, &mut errors));
         let built = Generation::rehearse(Arc::clone(&config), &before, &self.common);
         errors.extend(built.err().unwrap_or_default());
         self.forget_what_never_was(&config);
@@ -250,23 +245,11 @@ impl World {
         Some(store)
     }
 
-    /// Where spans go, if that is somewhere else now.
-    fn other_traces(
-        before: &Config,
-        config: &Config,
-        errors: &mut Vec<RunError>,
-    ) -> Option<traces::Opened> {
-        if before.traces == config.traces && before.nameservers == config.nameservers {
-            return None;
-        }
-        traces::open(config).map_err(|error| errors.push(error)).ok()
-    }
-
     /// Puts `draft` in place of what is served, in one go. It may block for a moment.
     pub(super) fn serve(&self, draft: Draft) {
         // Without anything that runs, the process has ended.
         let Some(watch) = self.watch.upgrade() else { return };
-        let Draft { generation, opened, certificates, log, traces, resolver } = draft;
+        let Draft { generation, opened, certificates, log, resolver } = draft;
         let (before, now) = (self.current(), Arc::new(generation));
         let config = &now.config;
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
@@ -279,9 +262,7 @@ impl World {
             drop(self.exchange_log(writer));
         }
         logs::apply(&before.config.log, &config.log);
-        if let Some(traces) = traces {
-            self.common.traces.serve(traces, &resolver, &watch);
-        }
+        self.common.traces.serve(&before, &now, &resolver, &watch);
         now.sessions.resize(config);
         let limits = &config.limits;
         for handshakes in [&self.common.handshakes, &self.common.dialogues] {
@@ -289,7 +270,8 @@ impl World {
         }
         self.common.rates.allow(limits.handshake_rate_per_source_max);
         if before.config.limits != *limits {
-            now.backends.iter().for_each(|backend| backend.set_limits(limits));
+            let all = now.backends.iter().chain(&now.collector);
+            all.for_each(|backend| backend.set_limits(limits));
         }
         let served = self.begin_listeners(&mut held, &before, &now, &watch);
         let addresses = self.doors.addresses();

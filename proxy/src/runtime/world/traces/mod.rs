@@ -1,9 +1,8 @@
 //! Where spans go, and how that becomes somewhere else while requests come.
 //!
-//! Owns [`Traces`]: the tracer that all generations share, and the one task that sends. What is new
-//! in a configuration is opened before anything is served, so that a bad file of authorities
-//! refuses it. Whoever sent to the collector of before sends what is left and ends; so does the
-//! last one, when all requests are over. Refuses to know what a span says. Read next: `export`.
+//! Owns [`Traces`]: the tracer that all generations share, and the one task that sends. Whoever
+//! sent to the collector of before sends what is left and ends; so does the last one, when all
+//! requests are over. Refuses to know what a span says. Read next: `export`.
 
 mod collector;
 mod export;
@@ -12,12 +11,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::backend::{Backend, Resolver, random};
-use crate::config::{self, Config, TraceParents};
+use crate::config::{self, TraceParents};
 use crate::drain::{Drain, DrainWatch};
-use crate::metrics::{Metrics, ProcessMetrics};
+use crate::metrics::ProcessMetrics;
 use crate::trace::{Live, Parents, Queue, Tracer};
 
-use super::super::RunError;
+use super::super::generation::Generation;
 use collector::Collector;
 use export::Export;
 
@@ -27,26 +26,6 @@ pub(in crate::runtime) struct Traces {
     process: ProcessMetrics,
     /// Ends whoever sends; apart, so that the end never waits for a reload that goes on.
     sending: Mutex<Option<Drain>>,
-}
-
-/// What a configuration asks for, ready to begin.
-pub(super) struct Opened(Option<Sender>);
-
-struct Sender {
-    config: config::Traces,
-    backend: Arc<Backend>,
-}
-
-/// Makes ready what `config` asks for. It reads files.
-pub(super) fn open(config: &Config) -> Result<Opened, RunError> {
-    let Some(traces) = &config.traces else { return Ok(Opened(None)) };
-    // A collector is no backend of anybody's: what is counted of it is `portunus_traces_…`.
-    let unseen = Metrics::new().map_err(RunError::Metrics)?.backend(&traces.collector.name);
-    let backend = Backend::new(&traces.collector, Arc::clone(&config.limits), unseen);
-    let name = &traces.collector.name;
-    let backend = backend
-        .map_err(|cause| RunError::Trust { backend: Arc::clone(name), cause: Box::new(cause) })?;
-    Ok(Opened(Some(Sender { config: traces.clone(), backend })))
 }
 
 impl Traces {
@@ -60,11 +39,23 @@ impl Traces {
         &self.tracer
     }
 
-    /// From now on it is as `opened` says. What waits for the collector of before is sent there, in
-    /// a task of `watch`.
-    pub(super) fn serve(&self, opened: Opened, resolver: &Arc<Resolver>, watch: &DrainWatch) {
-        let began = opened.0.map(|sender| self.begin(sender, resolver));
-        let (live, drain) = began.unzip();
+    /// From now on it is as `now` says, unless that is as before. What waits for the collector of
+    /// before is sent there, in a task of `watch`.
+    pub(super) fn serve(
+        &self,
+        before: &Generation,
+        now: &Generation,
+        resolver: &Arc<Resolver>,
+        watch: &DrainWatch,
+    ) {
+        let collectors = (&before.collector, &now.collector);
+        match collectors {
+            (None, None) => return,
+            (Some(before), Some(now)) if Arc::ptr_eq(before, now) => return,
+            _ => {}
+        }
+        let asked = now.config.traces.as_ref().zip(now.collector.as_ref());
+        let (live, drain) = asked.map(|(traces, to)| self.begin(traces, to, resolver)).unzip();
         self.tracer.become_other(live);
         if let Some(before) = self.exchange(drain) {
             watch.spawn(async move {
@@ -80,8 +71,12 @@ impl Traces {
         }
     }
 
-    fn begin(&self, sender: Sender, resolver: &Arc<Resolver>) -> (Live, Drain) {
-        let Sender { config, backend } = sender;
+    fn begin(
+        &self,
+        config: &config::Traces,
+        backend: &Arc<Backend>,
+        resolver: &Arc<Resolver>,
+    ) -> (Live, Drain) {
         let queue = Arc::new(Queue::new(self.process.traces_dropped.clone()));
         let live = Live {
             share: config.share,
@@ -95,14 +90,14 @@ impl Traces {
         };
         // One of its own: it is not among those that the end of requests waits for.
         let (drain, watch) = Drain::new();
-        let kept = Arc::clone(&backend);
+        let (backend, kept) = (Arc::clone(backend), Arc::clone(backend));
         let maintained = kept.maintain_while(Arc::clone(resolver), watch.clone(), watch.clone());
         watch.spawn(maintained);
         let resolver = Arc::clone(resolver);
         let export = Export {
             service: Arc::clone(&config.service),
             timeout: config.timeout,
-            collector: Collector::new(config, Arc::clone(&backend)),
+            collector: Collector::new(config.clone(), Arc::clone(&backend)),
             queue,
             exported: self.process.traces_exported.clone(),
             is_failing: false,
