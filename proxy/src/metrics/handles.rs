@@ -11,7 +11,8 @@ use prometheus::{
 
 use super::labels::{
     BackendHandshake, CheckResult, CodeClass, Direction, Group, HandshakeKind, Heard, Http2Defence,
-    HttpReject, HttpVersion, Limit, NotResumed, ResolveResult, Standing, Suite, TlsVersion,
+    HttpReject, HttpVersion, Limit, NotResumed, ResolveResult, SpanResult, Standing, Suite,
+    TlsVersion,
 };
 use crate::outcome::{BackendFailure, CloseReason, HandshakeFailure, Label, StarttlsOutcome};
 
@@ -108,7 +109,7 @@ pub struct ProcessMetrics {
     pub panics: IntCounter,
     pub log_dropped: IntCounter,
     pub log_suppressed: IntCounter,
-    pub traces_exported: IntCounterVec,
+    pub traces_exported: Counters<SpanResult>,
     pub traces_dropped: IntCounter,
     pub resumption_lookups: IntCounterVec,
     pub resumption_shared_up: Occasional<IntGaugeVec>,

@@ -51,6 +51,20 @@ labels! {
 }
 
 labels! {
+    /// What became of a span that was sent to a collector.
+    SpanResult {
+        /// The collector did not answer well in time.
+        Failed => "failed",
+        /// The collector did not want the batch that it was in.
+        Refused => "refused",
+        /// The collector did not want it.
+        Rejected => "rejected",
+        /// It is there.
+        Taken => "taken",
+    }
+}
+
+labels! {
     /// The version of TLS of an established connection.
     TlsVersion {
         /// RFC 5246.

@@ -28,7 +28,8 @@ pub use handles::{
 };
 pub use labels::{
     BackendHandshake, CheckResult, CodeClass, Direction, Group, HandshakeKind, Heard, Http2Defence,
-    HttpReject, HttpVersion, Limit, NotResumed, ResolveResult, Standing, Suite, TlsVersion,
+    HttpReject, HttpVersion, Limit, NotResumed, ResolveResult, SpanResult, Standing, Suite,
+    TlsVersion,
 };
 pub use process::{Usage, own_bytes};
 pub use reference::reference;

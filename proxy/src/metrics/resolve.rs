@@ -100,7 +100,7 @@ impl Families {
             panics: self.panics.clone(),
             log_dropped: self.log_dropped.clone(),
             log_suppressed: self.log_suppressed.clone(),
-            traces_exported: self.traces_exported.clone(),
+            traces_exported: Counters::resolve_plain(&self.traces_exported),
             traces_dropped: self.traces_dropped.clone(),
             resumption_lookups: self.resumption_lookups.clone(),
             resumption_shared_up: Occasional::new(&self.resumption_shared_up),

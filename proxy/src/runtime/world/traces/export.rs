@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::StatusCode;
-use prometheus::IntCounterVec;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{info, warn};
 
@@ -19,6 +18,7 @@ use super::collector::{Collector, PostError};
 use crate::backend::random;
 use crate::drain::DrainWatch;
 use crate::log::Chain;
+use crate::metrics::{Counters, SpanResult};
 use crate::net::host_name;
 use crate::trace::otlp::{self, Resource, Verdict};
 use crate::trace::{Batch, Queue};
@@ -30,7 +30,7 @@ pub(super) struct Export {
     pub(super) collector: Collector,
     pub(super) queue: Arc<Queue>,
     /// Spans, by what became of them.
-    pub(super) exported: IntCounterVec,
+    pub(super) exported: Counters<SpanResult>,
     pub(super) is_failing: bool,
 }
 
@@ -83,23 +83,23 @@ impl Export {
             let (error, wish) = match self.attempt(&message).await {
                 Ok(rejected) => {
                     let rejected = rejected.min(spans);
-                    self.count("taken", spans - rejected);
-                    self.count("rejected", rejected);
+                    self.count(SpanResult::Taken, spans - rejected);
+                    self.count(SpanResult::Rejected, rejected);
                     return self.recover();
                 }
                 Err((error, wish)) => (error, wish),
             };
             self.complain(&error);
-            let Some(wish) = wish else { return self.count("refused", spans) };
+            let Some(wish) = wish else { return self.count(SpanResult::Refused, spans) };
             // Nobody comes back at the same moment as all others.
             let pause_now = wish.unwrap_or(pause.mul_f64(1.0 + random() as f64 / u64::MAX as f64));
             pause = (pause * 2).min(PAUSE_MAX);
             if Instant::now() + pause_now > patience {
-                return self.count("failed", spans);
+                return self.count(SpanResult::Failed, spans);
             }
             tokio::select! {
                 () = sleep(pause_now) => {}
-                () = watch.finish() => return self.count("failed", spans),
+                () = watch.finish() => return self.count(SpanResult::Failed, spans),
             }
         }
     }
@@ -119,8 +119,8 @@ impl Export {
         }
     }
 
-    fn count(&self, result: &str, spans: u64) {
-        self.exported.with_label_values(&[result]).inc_by(spans);
+    fn count(&self, result: SpanResult, spans: u64) {
+        self.exported.of(result).inc_by(spans);
     }
 
     fn complain(&mut self, error: &ExportError) {
