@@ -7,7 +7,6 @@ use std::process::Command;
 
 use portunus_tests::foreign::{docker_compose, program, promtool, python_of_manifests};
 use portunus_tests::{authority, command};
-use serde_json::Value;
 
 /// A file or folder of the sources.
 fn source(path: &str) -> PathBuf {
@@ -155,44 +154,6 @@ async fn prometheus_accepts_its_configuration_for_compose() {
     fs::write(&file, text.replace("/run/secrets", &secrets)).unwrap();
     let judged = promtool.args(["check", "config"]).arg(&file).run().await;
     assert!(judged.expect_success().contains("SUCCESS"));
-}
-
-/// Every query of a dashboard.
-fn queries(dashboard: &Value) -> Vec<String> {
-    let panels = dashboard["panels"].as_array().unwrap();
-    let targets = panels.iter().flat_map(|panel| panel["targets"].as_array().unwrap());
-    targets.map(|target| target["expr"].as_str().unwrap().to_owned()).collect()
-}
-
-#[tokio::test]
-async fn every_query_of_the_dashboards_is_sound_and_about_metrics_that_there_are() {
-    let reference = fs::read_to_string(source("dashboards/METRICS.md")).unwrap();
-    let names: BTreeSet<&str> =
-        reference.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
-    let mut rules = "groups:\n  - name: dashboards\n    rules:\n".to_owned();
-    for file in fs::read_dir(source("dashboards/grafana")).unwrap().flatten() {
-        let dashboard = fs::read_to_string(file.path()).unwrap();
-        let dashboard: Value = serde_json::from_str(&dashboard).unwrap();
-        for query in queries(&dashboard) {
-            let words = query.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
-            let metrics =
-                words.filter(|word| word.starts_with("portunus_") || word.starts_with("process_"));
-            for metric in metrics {
-                let is_known = ["", "_bucket", "_sum", "_count"]
-                    .iter()
-                    .any(|part| metric.strip_suffix(part).is_some_and(|it| names.contains(it)));
-                assert!(is_known, "{metric} in {:?}", file.file_name());
-            }
-            let query = query.replace("$__rate_interval", "1m").replace('\\', "");
-            let query = serde_json::to_string(&query).unwrap();
-            rules += &format!("      - record: query\n        expr: {query}\n");
-            rules += &format!("        labels: {{ number: '{}' }}\n", rules.len());
-        }
-    }
-    let Some(promtool) = promtool() else { return };
-    let file = tempfile::NamedTempFile::new().unwrap();
-    fs::write(file.path(), rules).unwrap();
-    promtool.args(["check", "rules"]).arg(file.path()).run().await.expect_success();
 }
 
 /// Some of these programs take their time to begin.
