@@ -29,9 +29,8 @@ impl Exposition {
 
     /// Writes these families down.
     pub(super) fn write(self, families: &[MetricFamily]) -> String {
-        let series = families.iter().map(|family| family.get_metric().len()).sum::<usize>();
-        // Most lines are shorter; those of histograms are several for one series.
-        let mut out = String::with_capacity(series * LINE_BYTES);
+        let lines: usize = families.iter().map(lines).sum();
+        let mut out = String::with_capacity(lines * LINE_BYTES);
         for family in families {
             self.write_family(&mut out, family);
         }
@@ -56,21 +55,20 @@ impl Exposition {
         {
             put(out, &["# UNIT ", titled, " ", unit, "\n"]);
         }
+        let bounds = bounds(family);
+        let mut labels = String::new();
         for series in family.get_metric() {
-            let labels = series.get_label();
-            match kind {
+            labels.clear();
+            write_labels(&mut labels, series.get_label());
+            let value = match kind {
                 MetricType::HISTOGRAM => {
-                    write_histogram(out, name, labels, series.get_histogram());
+                    write_histogram(out, name, &labels, &bounds, series.get_histogram());
+                    continue;
                 }
-                MetricType::COUNTER => {
-                    write_head(out, &[name], labels, None);
-                    write_value(out, series.get_counter().get_value());
-                }
-                _ => {
-                    write_head(out, &[name], labels, None);
-                    write_value(out, series.get_gauge().get_value());
-                }
-            }
+                MetricType::COUNTER => series.get_counter().get_value(),
+                _ => series.get_gauge().get_value(),
+            };
+            write_sample(out, [name, ""], &labels, value);
         }
     }
 
@@ -87,34 +85,39 @@ impl Exposition {
     }
 }
 
-fn write_histogram(out: &mut String, name: &str, labels: &[LabelPair], histogram: &Histogram) {
+fn write_histogram(
+    out: &mut String,
+    name: &str,
+    labels: &str,
+    bounds: &[String],
+    histogram: &Histogram,
+) {
     let count = histogram.get_sample_count() as f64;
-    for bucket in histogram.get_bucket() {
-        write_head(out, &[name, "_bucket"], labels, Some(&bound(bucket.upper_bound())));
-        write_value(out, bucket.cumulative_count() as f64);
+    let counts = histogram.get_bucket().iter().map(|bucket| bucket.cumulative_count() as f64);
+    let comma = if labels.is_empty() { "" } else { "," };
+    for (bound, count) in bounds.iter().zip(counts.chain([count])) {
+        put(out, &[name, "_bucket{", labels, comma, "le=\"", bound, "\"}"]);
+        write_value(out, count);
     }
-    write_head(out, &[name, "_bucket"], labels, Some("+Inf"));
-    write_value(out, count);
-    write_head(out, &[name, "_count"], labels, None);
-    write_value(out, count);
-    write_head(out, &[name, "_sum"], labels, None);
-    write_value(out, histogram.get_sample_sum());
+    write_sample(out, [name, "_count"], labels, count);
+    write_sample(out, [name, "_sum"], labels, histogram.get_sample_sum());
 }
 
-/// The name of a series with its labels, and with the bound of its bucket if it is one.
-fn write_head(out: &mut String, name: &[&str], labels: &[LabelPair], bound: Option<&str>) {
-    put(out, name);
-    let mut before = '{';
-    let labels = labels.iter().map(|label| (label.name(), label.value()));
-    for (label, value) in labels.chain(bound.map(|bound| ("le", bound))) {
-        out.push(before);
-        put(out, &[label, "=\""]);
-        write_label_value(out, value);
-        out.push('"');
-        before = ',';
+fn write_sample(out: &mut String, name: [&str; 2], labels: &str, value: f64) {
+    put(out, &name);
+    if !labels.is_empty() {
+        put(out, &["{", labels, "}"]);
     }
-    if before == ',' {
-        out.push('}');
+    write_value(out, value);
+}
+
+/// What stands between the brackets.
+fn write_labels(out: &mut String, labels: &[LabelPair]) {
+    for label in labels {
+        let comma = if out.is_empty() { "" } else { "," };
+        put(out, &[comma, label.name(), "=\""]);
+        write_label_value(out, label.value());
+        out.push('"');
     }
 }
 
@@ -142,6 +145,21 @@ fn write_value(out: &mut String, value: f64) {
     }
     // Writing to a String cannot fail.
     let _ = writeln!(out, " {value}");
+}
+
+/// Where the buckets of a histogram end, the last of them nowhere; all its series have the same.
+fn bounds(family: &MetricFamily) -> Vec<String> {
+    let first = family.get_metric().first().map(|series| series.get_histogram().get_bucket());
+    let bounds = first.unwrap_or_default().iter().map(|bucket| bound(bucket.upper_bound()));
+    bounds.chain(["+Inf".to_owned()]).collect()
+}
+
+/// How many lines a family takes.
+fn lines(family: &MetricFamily) -> usize {
+    let series = family.get_metric();
+    let buckets = series.first().map_or(0, |one| one.get_histogram().get_bucket().len());
+    let each = if buckets == 0 { 1 } else { buckets + 3 };
+    3 + series.len() * each
 }
 
 /// The bound of a bucket as OpenMetrics wants it: with a point, and small ones with an exponent of
