@@ -3,9 +3,9 @@
 //! Owns the law of accepting: a permit first, then the connection, so that what is beyond the cap
 //! waits in the kernel, and everything does while memory is short; after an error a pause that
 //! grows; without descriptors, one is kept in reserve to turn a client away rather than to let it
-//! hang. There is no IO on a new connection
-//! here. What a connection is served as can change from one to the next, without a pause in
-//! accepting. Refuses to know what a connection is for. Read next: `connection`.
+//! hang. There is no IO on a new connection here. What a connection is served as can change from one
+//! to the next, without a pause in accepting. Who has connected when a socket is closed is taken in
+//! all the same. Refuses to know what a connection is for. Read next: `connection`.
 
 use std::fs::File;
 use std::io;
@@ -13,14 +13,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep};
 use tracing::warn;
 
 use crate::connection::{self, Accepted, Entrance, Present};
 use crate::drain::DrainWatch;
-use crate::limit::Slots;
+use crate::limit::{Slot, Slots};
 use crate::metrics::Limit;
 use crate::net::listen::ListenSocket;
+use crate::net::{PeerAddr, Socket};
 use crate::snapshot::Snapshot;
 
 /// What becomes of connections that come in.
@@ -37,8 +39,7 @@ pub struct Serving {
 /// Accepts on `socket` for as long as the future is polled; it ends by being dropped. Each
 /// connection is served as `serving` says at the moment at which it is accepted.
 pub async fn accept(socket: &ListenSocket, serving: &Arc<ArcSwap<Serving>>, slots: &Arc<Slots>) {
-    let cell = Arc::downgrade(serving);
-    let present = Present::new(move || Some(Arc::clone(&cell.upgrade()?.load().snapshot)));
+    let present = present(serving);
     let mut trouble = Trouble::default();
     let port = socket.addr().port();
     loop {
@@ -55,15 +56,9 @@ pub async fn accept(socket: &ListenSocket, serving: &Arc<ArcSwap<Serving>>, slot
             }
         };
         match socket.accept().await {
-            Ok((socket, peer)) => {
+            Ok(come) => {
                 trouble.over();
-                let serving = serving.load();
-                let Serving { snapshot, entrance, watch } = &**serving;
-                let (at, entrance) = (Instant::now(), *entrance);
-                let present = present.clone();
-                let accepted = Accepted { socket, peer, port, at, slot, entrance, present };
-                let serve = connection::serve(accepted, Arc::clone(snapshot), watch.clone());
-                watch.spawn(serve);
+                begin(come, port, slot, &present, &serving.load());
             }
             Err(error) => {
                 let snapshot = Arc::clone(&serving.load().snapshot);
@@ -71,6 +66,47 @@ pub async fn accept(socket: &ListenSocket, serving: &Arc<ArcSwap<Serving>>, slot
             }
         }
     }
+}
+
+/// Accepts who has connected to `socket` already: the kernel has let them in, and would reset them
+/// when the socket is closed. They hear of the end like everybody else.
+pub async fn accept_rest(
+    socket: &ListenSocket,
+    serving: &Arc<ArcSwap<Serving>>,
+    slots: &Arc<Slots>,
+) {
+    let (port, present) = (socket.addr().port(), present(serving));
+    for count in 1..=REST_MAX {
+        let Some(slot) = slots.try_take() else { return };
+        match socket.accept_now() {
+            Ok(Some(come)) => begin(come, port, slot, &present, &serving.load()),
+            Err(error) if is_about_one_connection(&error) => {}
+            Ok(None) | Err(_) => return,
+        }
+        if count % REST_TURN == 0 {
+            yield_now().await;
+        }
+    }
+}
+
+/// How connections learn what holds when their ClientHello is complete, if anything still does.
+fn present(serving: &Arc<ArcSwap<Serving>>) -> Present {
+    let serving = Arc::downgrade(serving);
+    Present::new(move || Some(Arc::clone(&serving.upgrade()?.load().snapshot)))
+}
+
+/// Has a connection served.
+fn begin(
+    (socket, peer): (Socket, PeerAddr),
+    port: u16,
+    slot: Slot,
+    present: &Present,
+    serving: &Serving,
+) {
+    let Serving { snapshot, entrance, watch } = serving;
+    let (at, entrance, present) = (Instant::now(), *entrance, present.clone());
+    let accepted = Accepted { socket, peer, port, at, slot, entrance, present };
+    watch.spawn(connection::serve(accepted, Arc::clone(snapshot), watch.clone()));
 }
 
 /// What is remembered between errors of accepting.
@@ -136,5 +172,9 @@ fn is_about_one_connection(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted)
 }
 
+/// As many as the kernel holds for us.
+const REST_MAX: usize = 4096;
+/// After as many, others have their turn.
+const REST_TURN: usize = 64;
 const PAUSE_MIN: Duration = Duration::from_millis(5);
 const PAUSE_MAX: Duration = Duration::from_secs(1);

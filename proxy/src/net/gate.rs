@@ -43,6 +43,11 @@ impl Gate {
         self.reached(false).await;
     }
 
+    /// Whether the gate is open.
+    pub fn is_open(&self) -> bool {
+        self.0.as_ref().is_none_or(|is_open| *is_open.borrow())
+    }
+
     async fn reached(&self, wanted: bool) {
         let gone = match &self.0 {
             Some(is_open) if *is_open.borrow() == wanted => return,

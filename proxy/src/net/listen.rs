@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use socket2::{Domain, Protocol, SockRef, Type};
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 use super::gate::Gate;
 use super::{Keepalive, ListenAddr, PeerAddr, Socket};
@@ -50,11 +50,26 @@ impl OpenSocket {
     /// the options of their listening socket, which are those of `keepalive`.
     pub fn bind(addr: &ListenAddr, keepalive: &Keepalive) -> Result<Self, BindError> {
         let bound = match addr {
-            ListenAddr::Tcp(addr) => bind_tcp(*addr, keepalive).map(|bound| (bound, None)),
+            ListenAddr::Tcp(addr) => bind_tcp(*addr, &[], keepalive).map(|bound| (bound, None)),
             ListenAddr::Unix(path) => bind_unix(path).map(|(bound, file)| (bound, Some(file))),
             ListenAddr::Given(_) => Err(io::ErrorKind::NotFound.into()),
         };
         let opened = bound.and_then(|(bound, file)| Self::of(bound, file));
+        opened.map_err(|cause| BindError::new(addr, cause))
+    }
+
+    /// Binds `addr`, which overlaps with what `others` of this process are bound to: the same port
+    /// of other addresses. Who connects comes to the one that says more exactly where to.
+    pub fn bind_beside(
+        addr: &ListenAddr,
+        others: &[Arc<Hold>],
+        keepalive: &Keepalive,
+    ) -> Result<Self, BindError> {
+        let bound = match addr {
+            ListenAddr::Tcp(addr) => bind_tcp(*addr, others, keepalive),
+            ListenAddr::Unix(_) | ListenAddr::Given(_) => Err(io::ErrorKind::AddrInUse.into()),
+        };
+        let opened = bound.and_then(|bound| Self::of(bound, None));
         opened.map_err(|cause| BindError::new(addr, cause))
     }
 
@@ -119,6 +134,17 @@ impl Hold {
         self.descriptor.as_fd()
     }
 
+    /// Whether the socket is bound to the port of `addr`, at another address.
+    pub fn is_beside(&self, addr: &ListenAddr) -> bool {
+        let bound = SockRef::from(&self.descriptor).local_addr().ok();
+        match (addr, bound.and_then(|bound| bound.as_socket())) {
+            (ListenAddr::Tcp(addr), Some(bound)) => {
+                bound.port() == addr.port() && bound.ip() != addr.ip()
+            }
+            _ => false,
+        }
+    }
+
     /// Leaves the file of a unix socket to another process, which has the socket as well.
     pub fn leave_file(&self) {
         self.file.iter().for_each(|file| file.is_left.store(true, Ordering::Relaxed));
@@ -180,6 +206,27 @@ impl ListenSocket {
         }
     }
 
+    /// A connection that waits in the kernel, if there is one and the gate is open.
+    pub fn accept_now(&self) -> io::Result<Option<(Socket, PeerAddr)>> {
+        if !self.gate.is_open() {
+            return Ok(None);
+        }
+        let accepted = match &self.bound {
+            Bound::Tcp(socket) => SockRef::from(socket).accept(),
+            Bound::Unix(socket) => SockRef::from(socket).accept(),
+        };
+        let (stream, peer) = match accepted {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+            accepted => accepted?,
+        };
+        stream.set_nonblocking(true)?;
+        let (stream, peer) = match peer.as_socket() {
+            Some(peer) => (Socket::Tcp(TcpStream::from_std(stream.into())?), PeerAddr::new(peer)),
+            None => (Socket::Unix(UnixStream::from_std(stream.into())?), PeerAddr::UNIX),
+        };
+        Ok(Some((stream, peer)))
+    }
+
     async fn accept_behind(&self) -> io::Result<(Socket, PeerAddr)> {
         match &self.bound {
             Bound::Tcp(socket) => {
@@ -196,7 +243,11 @@ impl ListenSocket {
 
 type OpenBound = Bound<net::TcpListener, unix::net::UnixListener>;
 
-fn bind_tcp(addr: SocketAddr, keepalive: &Keepalive) -> io::Result<OpenBound> {
+fn bind_tcp(
+    addr: SocketAddr,
+    beside: &[Arc<Hold>],
+    keepalive: &Keepalive,
+) -> io::Result<OpenBound> {
     let socket =
         socket2::Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
@@ -205,9 +256,17 @@ fn bind_tcp(addr: SocketAddr, keepalive: &Keepalive) -> io::Result<OpenBound> {
         socket.set_only_v6(!v6.ip().is_unspecified())?;
     }
     socket.set_nonblocking(true)?;
-    socket.bind(&addr.into())?;
     keepalive.apply(&SockRef::from(&socket))?;
-    socket.listen(BACKLOG)?;
+    // Only for as long as it takes, so that nobody else gets in beside us.
+    let all = || beside.iter().map(|hold| SockRef::from(&hold.descriptor));
+    let share = |is_shared| {
+        let all = all().chain((!beside.is_empty()).then(|| SockRef::from(&socket)));
+        all.map(|one| one.set_reuse_port(is_shared)).collect::<io::Result<()>>()
+    };
+    let bound =
+        share(true).and_then(|()| socket.bind(&addr.into())).and_then(|()| socket.listen(BACKLOG));
+    share(false)?;
+    bound?;
     Ok(Bound::Tcp(net::TcpListener::from(socket)))
 }
 
@@ -273,6 +332,11 @@ pub struct BindError {
 }
 
 impl BindError {
+    /// Whether somebody has the address, or one that overlaps.
+    pub(crate) fn is_in_use(&self) -> bool {
+        self.cause.kind() == io::ErrorKind::AddrInUse
+    }
+
     /// `addr` could not be listened on.
     pub(crate) fn new(addr: &ListenAddr, cause: io::Error) -> Self {
         Self { addr: addr.clone(), cause }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portunus_tests::wait::{eventually, within};
-use portunus_tests::{Backend, Proxy, http, https, raw, read_response, tls};
+use portunus_tests::{Backend, Proxy, Tls, echo, http, https, raw, read_response, tls};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
@@ -40,6 +40,33 @@ async fn answers_say_close_from_the_first_moment_while_clients_are_still_accepte
     TcpStream::connect(proxy.first_address()).await.unwrap();
     assert_eq!(idle.receive_all().await.unwrap(), b"");
     TcpStream::connect(proxy.first_address()).await.unwrap_err();
+    assert_eq!(proxy.exit().await.code, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_connected_when_a_listener_is_closed_is_served() {
+    let proxy = Proxy::builder()
+        .listener(tls(NAME))
+        .backend(echo())
+        .set("server.drain_delay", "\"0s\"")
+        .start()
+        .await;
+    // The kernel accepts for a process that is stopped.
+    proxy.process().signal("STOP");
+    let client = proxy.client(NAME);
+    let mut waiting = Vec::new();
+    for _ in 0..300 {
+        waiting.push(client.tcp().await);
+    }
+    proxy.process().signal("TERM");
+    proxy.process().signal("CONT");
+    for tcp in waiting {
+        let mut one = Tls::new(tcp, client.tls(), usize::MAX);
+        one.handshake().await.expect("nobody is reset");
+        one.send(b"hello").await;
+        one.expect(b"hello").await;
+        one.close_notify().await;
+    }
     assert_eq!(proxy.exit().await.code, Some(0));
 }
 

@@ -136,6 +136,23 @@ impl Lists {
     }
 }
 
+impl Lists {
+    /// Binds `addr`, beside what this process has if that is in its way: one of the two is about to
+    /// be closed, or both are configured.
+    fn bind(&self, addr: &ListenAddr, keepalive: &Keepalive) -> Result<OpenSocket, BindError> {
+        let refused = match OpenSocket::bind(addr, keepalive) {
+            Err(error) if error.is_in_use() => error,
+            bound => return bound,
+        };
+        let held = self.held.iter().filter_map(|(_, hold)| hold.upgrade());
+        let beside: Vec<_> = held.filter(|hold| hold.is_beside(addr)).collect();
+        if beside.is_empty() {
+            return Err(refused);
+        }
+        OpenSocket::bind_beside(addr, &beside, keepalive)
+    }
+}
+
 fn same(one: SocketAddr, other: SocketAddr) -> bool {
     (one.ip(), one.port()) == (other.ip(), other.port())
 }
@@ -231,7 +248,7 @@ impl Sockets {
             }
         }
         if opened.is_empty() {
-            opened.push((None, OpenSocket::bind(addr, keepalive)?));
+            opened.push((None, lists.bind(addr, keepalive)?));
         }
         lists.held.retain(|(_, hold)| hold.strong_count() > 0);
         let name = |configured| SocketName { owner: owner.to_owned(), configured };

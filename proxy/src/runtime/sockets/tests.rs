@@ -158,3 +158,27 @@ fn the_file_of_a_unix_socket_is_that_of_the_process_before_until_it_is_taken() {
     drop(sockets);
     assert!(!path.exists(), "the file of our own goes with the socket");
 }
+
+#[test]
+fn an_address_that_overlaps_with_one_of_our_own_is_bound_beside_it() {
+    let keepalive = config("['127.0.0.1:0']").limits.keepalive.clone();
+    let at = |ip: &str, port: u16| ListenAddr::Tcp(format!("{ip}:{port}").parse().unwrap());
+    for (one, other) in [("127.0.0.1", "0.0.0.0"), ("0.0.0.0", "127.0.0.1"), ("0.0.0.0", "[::]")] {
+        let sockets = Sockets::open(&config(&format!("['{one}:0']")), Vec::new()).unwrap();
+        let first = sockets.take("web", &at(one, 0), &keepalive).unwrap();
+        let ListenAddr::Tcp(bound) = first[0].addr() else { panic!("{first:?}") };
+        let (wanted, port) = (at(other, bound.port()), bound.port());
+        sockets.take("web", &at(one, port), &keepalive).expect_err("it is the same");
+        let second = sockets.take("web", &wanted, &keepalive).unwrap();
+        let refused = OpenSocket::bind(&wanted, &keepalive).unwrap_err();
+        assert!(refused.is_in_use(), "another process gets neither: {refused:?}");
+        drop(first);
+        std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+        drop(second);
+        std::net::TcpStream::connect(("127.0.0.1", port)).unwrap_err();
+    }
+    let other = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = at("0.0.0.0", other.local_addr().unwrap().port());
+    let sockets = Sockets::open(&config("['127.0.0.1:0']"), Vec::new()).unwrap();
+    sockets.take("web", &taken, &keepalive).expect_err("that is somebody else's");
+}

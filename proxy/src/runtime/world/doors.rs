@@ -195,11 +195,16 @@ impl Door {
             _open: open,
         };
         let (mut phase, slots) = (phase.clone(), Arc::clone(slots));
+        // What a supervisor keeps open, it lets wait for the next process.
+        let is_closed = !matches!(door.addr, ListenAddr::Given(_));
         watch.spawn(async move {
             tokio::select! {
                 () = listener::accept(&socket, &serving, &slots) => {}
                 () = phase.reached(Phase::Draining) => {}
                 _ = closed => {}
+            }
+            if is_closed {
+                listener::accept_rest(&socket, &serving, &slots).await;
             }
         });
         door
