@@ -98,7 +98,7 @@ fn present(serving: &Arc<ArcSwap<Serving>>) -> Present {
 /// Has a connection served.
 fn begin(
     (socket, peer): (Socket, PeerAddr),
-    port: u16,
+    port: Option<u16>,
     slot: Slot,
     present: &Present,
     serving: &Serving,
