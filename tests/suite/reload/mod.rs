@@ -2,8 +2,8 @@
 //! is not touched, and a bad one changes nothing.
 //!
 //! `refused` is about configurations that cannot be had, `listeners` and `backends` about what
-//! comes and goes, `stores` about where sessions lie, `rest` about what is neither, `asking` about who asks, how often, and what is
-//! told, `hanging` about files that nobody can read.
+//! comes and goes, `stores` about where sessions lie, `rest` about what is neither, `asking` about
+//! who asks, how often, and what is told, `hanging` about files that nobody can read.
 
 mod asking;
 mod backends;
