@@ -28,7 +28,7 @@ use crate::wait::eventually;
 
 /// What a server shall be, if `prometheus` is on this machine.
 pub fn prometheus() -> Option<Prometheus> {
-    let interval = Duration::from_millis(250);
+    let interval = Duration::from_millis(500);
     let (jobs, rules) = (Vec::new(), Vec::new());
     foreign::prometheus().then_some(Prometheus { interval, jobs, rules })
 }
@@ -72,7 +72,7 @@ pub struct Alert {
 }
 
 impl Prometheus {
-    /// Scrapes and evaluates rules this often; a quarter of a second if nothing is said.
+    /// Scrapes and evaluates rules this often; half a second if nothing is said.
     #[must_use]
     pub fn interval(mut self, interval: Duration) -> Self {
         self.interval = interval;

@@ -13,10 +13,11 @@ use super::process::Usage;
 impl Families {
     /// Has counters stand at zero that could first be seen at one, where nobody sees them rise.
     pub(super) fn begin(&self) {
-        let results: [(_, &[&str]); 4] = [
+        let results: [(_, &[&str]); 5] = [
             (&self.certificate_reloads, &["changed", "partial", "unchanged"]),
             (&self.client_auth_reloads, &["changed", "failed", "unchanged"]),
             (&self.config_reloads, &["changed", "rejected", "unchanged"]),
+            (&self.traces_exported, &["failed", "refused", "rejected", "taken"]),
             (&self.upgrades, &["done", "failed", "refused", "rolled_back"]),
         ];
         for (family, results) in results {

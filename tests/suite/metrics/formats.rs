@@ -89,9 +89,9 @@ async fn prometheus_scrapes_openmetrics_and_knows_units() {
     assert_eq!(metadata["portunus_handshake_duration_seconds"]["unit"], "seconds");
     assert_eq!(metadata["portunus_connections"]["type"], "counter");
     let first = "portunus_handshake_duration_seconds_bucket{le=\"5e-05\", kind=\"full\"}";
-    assert_eq!(server.query(first).await.len(), 2, "one for each listener");
+    assert_eq!(server.query_until(first).await.len(), 2, "one for each listener");
     let last = "portunus_handshake_duration_seconds_bucket{le=\"10.0\", kind=\"full\"}";
-    assert_eq!(server.query(last).await.len(), 2);
-    let total = server.query("sum(portunus_connections_total)").await;
+    assert_eq!(server.query_until(last).await.len(), 2);
+    let total = server.query_until("sum(portunus_connections_total)").await;
     assert!(total[0].value >= 1.0, "{total:?}");
 }

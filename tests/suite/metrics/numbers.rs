@@ -41,7 +41,7 @@ async fn every_limit_is_shown_beside_what_it_limits() {
         ("count(portunus_phase{phase=~\"starting|running|leaving|draining\"})", 4.0),
     ];
     for (expression, value) in expected {
-        let samples = server.query(expression).await;
+        let samples = server.query_until(expression).await;
         let values: Vec<_> = samples.iter().map(|sample| sample.value).collect();
         assert_eq!(values, [value], "{expression}");
     }
