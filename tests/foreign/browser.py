@@ -174,6 +174,9 @@ def look(url, folder):
         return told
 
 
+# What the other page asks for.
+PATHS = ["/", "/drain", "/metrics", "/reload", "/status", "/upgrade"]
+
 ATTACK = """<!doctype html><title>another site</title>
 <img src="{there}/status"><script src="{there}/status"></script><iframe src="{there}/"></iframe>
 <iframe name="sink"></iframe><form method="post" action="{there}/drain" target="sink"></form>
@@ -211,21 +214,31 @@ def attack(url):
         browser.traffic()
         # The same machine under another name is another site.
         browser.open(f"http://localhost:{site.server_port}/")
+        asked, seen, answers = {}, [], {}
         for _ in range(100):
-            if browser.run("return document.title") == "finished":
+            # Events come late, and not in the order of what they are about.
+            entries = browser.traffic()
+            for one in entries:
+                if one["method"] == "Network.requestWillBeSent":
+                    asked[one["params"]["requestId"]] = one["params"]["request"]["url"]
+            seen += entries
+            answers = answers_of(seen, asked, there)
+            if browser.run("return document.title") == "finished" and len(answers) == len(PATHS):
                 break
             time.sleep(0.1)
-        asked, answers = {}, {}
-        for one in browser.traffic():
-            what, told = one["method"], one["params"]
-            if what == "Network.requestWillBeSent":
-                asked[told["requestId"]] = told["request"]["url"]
-            elif what == "Network.responseReceived":
-                note(answers, there, told["response"]["url"], told["response"]["status"])
-            elif what == "Network.responseReceivedExtraInfo":
-                # Of what the page does not get to see, too.
-                note(answers, there, asked.get(told["requestId"], ""), told["statusCode"])
         return {"inside": inside[:1], "answers": answers}
+
+
+def answers_of(events, asked, there):
+    """The status of each answer, also of those that the page does not get to see."""
+    answers = {}
+    for one in events:
+        what, told = one["method"], one["params"]
+        if what == "Network.responseReceived":
+            note(answers, there, told["response"]["url"], told["response"]["status"])
+        elif what == "Network.responseReceivedExtraInfo":
+            note(answers, there, asked.get(told["requestId"], ""), told["statusCode"])
+    return answers
 
 
 def note(answers, there, url, status):

@@ -1,7 +1,9 @@
-//! The status page as people get to see it, in a real browser.
+//! The status page as people get to see it, in a real browser; `rules` are about whoever asks.
 //!
 //! `PORTUNUS_TEST_SCREENSHOTS=FOLDER` keeps what the browser saw, for eyes that judge what no test
 //! can.
+
+mod rules;
 
 use portunus_tests::Proxy;
 use portunus_tests::foreign::{chromium, program};

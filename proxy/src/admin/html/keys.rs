@@ -10,7 +10,8 @@ use super::table::Column::Words;
 use super::table::{points, table};
 use super::traffic::lines;
 use super::words::{
-    Tone, badge, bar, count, counts, dated, moment, prose, share, size, small, span, spoken, things,
+    Tone, badge, bar, count, counts, dated, moment, prose, share, size, small, span, spoken,
+    things, verb_moment,
 };
 use super::{section, sentence};
 use crate::admin::status::read::{holds, list, number, text, texts};
@@ -71,9 +72,9 @@ fn certificate(one: &Value, now: i64) -> [Markup; 5] {
     let end = match text(one, "/state") {
         "not_yet_valid" => {
             let from = number(one, "/not_before");
-            Markup::of("begins ").add(&dated(from, now))
+            dated("begins ", from, now)
         }
-        _ => dated(end, now),
+        _ => dated("", end, now),
     };
     [
         file(text(one, "/certificate")).add(&small(text(one, "/key"))),
@@ -136,7 +137,7 @@ fn client_policy(policy: &Value, now: i64) -> [Markup; 5] {
         let revoked = things(number(one, "/revoked"), "revoked", "revoked");
         let end = match one.get("next_update").and_then(Value::as_i64) {
             Some(end) if end <= now => badge(Tone::Critical, "past its end"),
-            Some(end) => Markup::of("ends ").add(&moment(end, now)),
+            Some(end) => verb_moment("ends ", end, now),
             None => Markup::of("without an end"),
         };
         page.add(&end).add(&small(&format!("{revoked}, {}", text(one, "/issuer"))))

@@ -49,7 +49,7 @@ fn failed(failure: &Value, now: i64) -> [Markup; 5] {
         Markup::new()
             .element("span", "keep", &Markup::of(text(failure, "/client")))
             .add(&small(text(failure, "/listener"))),
-        dated(time, now),
+        dated("", time, now),
         name,
         Markup::of(&versions.join(", "))
             .add(&small(&alpn.join(", ")))
@@ -89,7 +89,7 @@ fn row(reading: &Value, now: i64) -> [Markup; 4] {
         .collect();
     [
         Markup::new().element("span", "keep", &Markup::of(subject)),
-        dated(time, now),
+        dated("", time, now),
         badge(tone, result),
         points(&lines, LINES_SHOWN),
     ]

@@ -82,9 +82,14 @@ pub(super) fn moment(seconds: i64, now: i64) -> Markup {
         .raw("</time>")
 }
 
+/// A moment behind a verb, such as `ends `.
+pub(super) fn verb_moment(verb: &'static str, seconds: i64, now: i64) -> Markup {
+    Markup::new().element("span", "keep", &Markup::new().raw(verb).add(&moment(seconds, now)))
+}
+
 /// A moment with its date below.
-pub(super) fn dated(seconds: i64, now: i64) -> Markup {
-    moment(seconds, now).element("small", "by keep", &Markup::of(&date(seconds)))
+pub(super) fn dated(verb: &'static str, seconds: i64, now: i64) -> Markup {
+    verb_moment(verb, seconds, now).element("small", "by keep", &Markup::of(&date(seconds)))
 }
 
 /// A moment as `datetime` wants it.
