@@ -14,11 +14,11 @@
 //! the head of the response; the backend and the endpoint, `-` if none was asked; the id that the
 //! backend has got as well; and how it ended: `complete`, `cut` (the client went away, or we did),
 //! `backend` (it broke the response off) or `timeout` (it fell silent within the response); before
-//! that, if it is wanted to be known, which software the client is like, as `ja4=`. JSON
-//! has the same as `timestamp`, `client`, `method`, `path`, `version`, `status`, `sent`, `listener`,
-//! `host`, `duration_ms`, `head_ms`, `backend`, `endpoint`, `request_id`, `ja4`, `end`; what there is none
-//! of is null. A request that could not be read is `"-"`, and in JSON has no method and path. One
-//! that becomes a tunnel ends with the head of the response.
+//! that, if it is wanted to be known, which software the client is like, as `ja4=`. JSON has the
+//! same as `timestamp`, `client`, `method`, `path`, `version`, `status`, `sent`, `listener`,
+//! `host`, `duration_ms`, `head_ms`, `backend`, `endpoint`, `request_id`, `ja4`, `end`; what there
+//! is none of is null. A request that could not be read is `"-"`, and in JSON has no method and
+//! path. One that becomes a tunnel ends with the head of the response.
 //!
 //! A query string may hold secrets, and is never there; nor is any other field of the request.
 //! Whatever a client has written is escaped, so that a line is a line, and cut behind 256 bytes, so

@@ -106,8 +106,8 @@ section! {
         /// text for people, json for machines.
         format: LogFormat = Choice(&[("text", LogFormat::Text), ("json", LogFormat::Json)])
             .or(LogFormat::Text);
-        /// A line about each request, or each connection of mode tcp: off, stdout, or a file, which is opened anew at SIGHUP and
-        /// SIGUSR1.
+        /// A line about each request, or each connection of mode tcp: off, stdout, or a file, which
+        /// is opened anew at SIGHUP and SIGUSR1.
         access: Written = Text.or(Written::default("log.access", "off"));
         /// Adds the JA4 fingerprint of clients to the lines of the access log, and to what the log
         /// says at debug of a connection.
