@@ -326,8 +326,7 @@ async fn begin_tls<'s>(
             let PassedThrough { socket, hello, server_name, site } = passed;
             report.pass_through(server_name.clone());
             let stream = ClearStream::beginning_with(hello, socket, Arc::clone(&report.meter));
-            let known = Known::Name(site, server_name.as_ref());
-            let way = Way::New;
+            let (known, way) = (Known::Name(site, server_name.as_ref()), Way::New);
             let begun = tunnel::begin(stream, known, way, snapshot, &origin, report).await;
             report.expect(begun)
         }

@@ -1,9 +1,9 @@
 //! What holds of the source itself: who imports whom, how long things are, which words stand where.
 //!
 //! Owns the walk through the tree and the judgement. The rules are data in `ranks` and `words`,
-//! `measure` counts, `fields` compares log lines with their document, and `source` knows just enough of Rust to tell code from comments, text and
-//! tests. Every rule is also tried on a planted violation, since a checker that finds nothing may
-//! be one that looks at nothing.
+//! `measure` counts, `fields` compares log lines with their document, and `source` knows just
+//! enough of Rust to tell code from comments, text and tests. Every rule is also tried on a planted
+//! violation, since a checker that finds nothing may be one that looks at nothing.
 
 pub(crate) mod fields;
 mod measure;
