@@ -7,6 +7,7 @@
 
 use std::num::{NonZeroU64, NonZeroU128};
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// A place in a trace.
@@ -90,11 +91,15 @@ impl Context {
 
     /// The value of `traceparent`.
     fn value(self) -> HeaderValue {
-        let Self { trace, span, flags } = self;
-        let text = format!("00-{trace:032x}-{span:016x}-{flags:02x}");
+        let mut text = Vec::with_capacity(VALUE_BYTES);
+        text.extend_from_slice(b"00-");
+        put_hex(&mut text, &self.trace());
+        text.push(b'-');
+        put_hex(&mut text, &self.span());
+        text.push(b'-');
+        put_hex(&mut text, &[self.flags]);
         // Hexadecimal digits are a valid value.
-        HeaderValue::from_maybe_shared(bytes::Bytes::from(text))
-            .unwrap_or(HeaderValue::from_static("00"))
+        HeaderValue::from_maybe_shared(Bytes::from(text)).unwrap_or(HeaderValue::from_static("00"))
     }
 }
 
@@ -153,6 +158,14 @@ fn span_id(chance: fn() -> u64) -> NonZeroU64 {
     NonZeroU64::new(chance()).unwrap_or(NonZeroU64::MIN)
 }
 
+/// Two digits for each byte. Every request pays for it, so it is not left to a formatter.
+fn put_hex(text: &mut Vec<u8>, bytes: &[u8]) {
+    let digit = |nibble: u8| if nibble < 10 { b'0' + nibble } else { b'a' - 10 + nibble };
+    for byte in bytes {
+        text.extend_from_slice(&[digit(byte >> 4), digit(byte & 0xf)]);
+    }
+}
+
 /// Hexadecimal digits, which have to be in lower case.
 fn number(digits: &[u8]) -> Option<u128> {
     digits.iter().try_fold(0, |number: u128, digit| {
@@ -165,6 +178,8 @@ fn number(digits: &[u8]) -> Option<u128> {
     })
 }
 
+/// The length of `00-TRACE-SPAN-FLAGS`.
+const VALUE_BYTES: usize = 55;
 /// The trace is recorded.
 const RECORDED: u8 = 1;
 /// That, and that the id of the trace is random.
