@@ -4,6 +4,8 @@
 //! into chains. Verifies no signature: a client does that, and a chain that we believed wrong
 //! would still be what the operator asked us to serve.
 
+use std::ops::Range;
+
 use aws_lc_rs::digest::{self, SHA256};
 use rustls::pki_types::CertificateDer;
 use x509_parser::asn1_rs::{FromDer as _, Oid, oid};
@@ -18,10 +20,12 @@ use super::{CHAIN_CERTIFICATES_MAX, LoadError};
 use crate::credential::{KeyKind, PublicKeyId, digest_bytes};
 use crate::name::NamePattern;
 
-/// Until when a certificate is valid, in seconds since 1970; `None` if it cannot be read.
+/// From when and until when a certificate is valid, in seconds since 1970; `None` if it cannot be
+/// read.
 #[must_use]
-pub fn end_of_validity(certificate: &CertificateDer<'_>) -> Option<i64> {
-    Some(parse(0, certificate).ok()?.validity.not_after.timestamp())
+pub fn validity(certificate: &CertificateDer<'_>) -> Option<Range<i64>> {
+    let validity = &parse(0, certificate).ok()?.validity;
+    Some(validity.not_before.timestamp()..validity.not_after.timestamp())
 }
 
 /// A leaf, and the certificates that lead from it towards a root.

@@ -21,7 +21,7 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::CertificateDer;
 use thiserror::Error;
 
-pub use certificate::end_of_validity;
+pub use certificate::validity;
 pub(crate) use certificate::{Chain, parse as parse_certificate};
 pub use disk::EXTENSIONS;
 pub(crate) use disk::{Stamp, is_listed, list, read};

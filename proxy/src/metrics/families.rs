@@ -174,6 +174,8 @@ families! {
     client_auth_reloads: IntCounterVec, Kind::Counter, "portunus_client_auth_reloads_total",
         ["result"], "Readings of authorities and revocation lists for clients: changed, \
         unchanged, failed (the last good stays).";
+    crl_this_update: GaugeVec, Kind::Gauge, "portunus_crl_this_update_seconds", ["crl"],
+        "When a revocation list was made, in seconds since 1970.";
     crl_next_update: GaugeVec, Kind::Gauge, "portunus_crl_next_update_seconds", ["crl"],
         "Until when a revocation list holds, in seconds since 1970; past it, whom it speaks for is \
         refused.";
@@ -215,6 +217,9 @@ families! {
         ["backend", "reason"], "What went wrong with a backend, by reason.";
     backend_retries: IntCounterVec, Kind::Counter, "portunus_backend_retries_total", ["backend"],
         "Connections or requests that were tried again at another endpoint.";
+    backend_credential_not_before: GaugeVec, Kind::Gauge,
+        "portunus_backend_credential_not_before_seconds", ["backend"],
+        "Begin of validity of what a backend shows its endpoints of itself, in seconds since 1970.";
     backend_credential_not_after: GaugeVec, Kind::Gauge,
         "portunus_backend_credential_not_after_seconds", ["backend"],
         "End of validity of what a backend shows its endpoints of itself, in seconds since 1970.";

@@ -1,6 +1,7 @@
 //! Handles: counters with their labels already resolved, one struct for each area.
 
 use std::marker::PhantomData;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -56,7 +57,9 @@ pub struct BackendMetrics {
     pub tls_eof_without_notify: IntCounter,
     pub request_duration: Histogram,
     pub(super) endpoint_up: IntGaugeVec,
+    pub(super) credential_not_before: GaugeVec,
     pub(super) credential_not_after: GaugeVec,
+    pub(super) crl_this_update: GaugeVec,
     pub(super) crl_next_update: GaugeVec,
     pub endpoints: Gauges<Standing>,
     pub ejections: IntCounter,
@@ -76,14 +79,17 @@ impl BackendMetrics {
         self.endpoint_up.with_label_values(&[&self.name, endpoint])
     }
 
-    /// The gauge of what the backend shows of itself; without a credential there is none.
-    pub fn credential_not_after(&self) -> Gauge {
-        self.credential_not_after.with_label_values(&[&self.name])
+    /// Shows how long what the backend shows of itself is valid; without a credential there is
+    /// nothing to show.
+    pub fn show_credential(&self, validity: &Range<i64>) {
+        self.credential_not_before.with_label_values(&[&self.name]).set(validity.start as f64);
+        self.credential_not_after.with_label_values(&[&self.name]).set(validity.end as f64);
     }
 
-    /// The gauge of one file of revocation lists.
-    pub fn crl_next_update(&self, crl: &str) -> Gauge {
-        self.crl_next_update.with_label_values(&[crl])
+    /// Shows how long one file of revocation lists holds.
+    pub fn show_crl(&self, crl: &str, validity: &Range<i64>) {
+        self.crl_this_update.with_label_values(&[crl]).set(validity.start as f64);
+        self.crl_next_update.with_label_values(&[crl]).set(validity.end as f64);
     }
 }
 
@@ -130,6 +136,7 @@ pub struct ProcessMetrics {
     pub certificate_watch_mode: IntGaugeVec,
     pub certificate_watch_overflows: IntCounter,
     pub client_auth_reloads: IntCounterVec,
+    pub crl_this_update: GaugeVec,
     pub crl_next_update: GaugeVec,
     pub certificate_reloads: IntCounterVec,
     pub certificate_reload_success: Gauge,

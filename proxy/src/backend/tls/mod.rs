@@ -28,7 +28,7 @@ pub use trust::TrustError;
 use crate::config::{BackendTls, StarttlsProtocol};
 use crate::metrics::{BackendHandshake, BackendMetrics};
 use crate::net::Socket;
-use trust::{Ends, Trust, digest_of};
+use trust::{Times, Trust, digest_of};
 
 /// How the connections of a backend are encrypted.
 #[derive(Debug)]
@@ -72,7 +72,7 @@ impl Encryption {
         // Sooner than the files are read: a change in between is found by the next reading.
         let digest = digest_of(config)?.into();
         let trust = Trust::read(config)?;
-        show(&trust.ends, metrics);
+        show(&trust.times, metrics);
         let (trust, metrics) = (ArcSwap::from_pointee(trust), metrics.clone());
         Ok(Self { digest, trust, metrics, files: config.clone() })
     }
@@ -85,7 +85,7 @@ impl Encryption {
             return Ok(false);
         }
         let trust = Trust::read(&self.files)?;
-        show(&trust.ends, &self.metrics);
+        show(&trust.times, &self.metrics);
         self.trust.store(Arc::new(trust));
         self.digest.store(digest, Ordering::Relaxed);
         Ok(true)
@@ -128,13 +128,13 @@ impl Encryption {
     }
 }
 
-/// Shows until when the files are good.
-fn show(ends: &Ends, metrics: &BackendMetrics) {
-    if let Some(end) = ends.credential {
-        metrics.credential_not_after().set(end as f64);
+/// Shows from when and until when the files are good.
+fn show(times: &Times, metrics: &BackendMetrics) {
+    if let Some(credential) = &times.credential {
+        metrics.show_credential(credential);
     }
-    for (path, end) in &ends.crls {
-        metrics.crl_next_update(&path.display().to_string()).set(*end as f64);
+    for (path, list) in &times.crls {
+        metrics.show_crl(&path.display().to_string(), list);
     }
 }
 

@@ -7,11 +7,12 @@
 //! next: the parent module.
 
 use std::fs;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use portunus_certs::client_auth::{ClientAuthError, read_crls};
-use portunus_certs::load::end_of_validity;
+use portunus_certs::load::validity;
 use rustls::client::{Resumption, VerifierBuilderError, WebPkiServerVerifier};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
@@ -26,25 +27,26 @@ use crate::config::BackendTls;
 pub(super) struct Trust {
     /// With no sessions: they are an endpoint's own.
     pub(super) config: Arc<ClientConfig>,
-    pub(super) ends: Ends,
+    pub(super) times: Times,
 }
 
-/// When time alone will make the files of a backend useless, in seconds since 1970.
+/// From when and until when the files of a backend are good, in seconds since 1970.
 #[derive(Debug, Default)]
-pub(super) struct Ends {
+pub(super) struct Times {
     /// What we show of ourselves.
-    pub(super) credential: Option<i64>,
+    pub(super) credential: Option<Range<i64>>,
     /// Each list that has an end, with its file.
-    pub(super) crls: Vec<(PathBuf, i64)>,
+    pub(super) crls: Vec<(PathBuf, Range<i64>)>,
 }
 
 impl Trust {
     /// Reads the files that `config` names.
     pub(super) fn read(config: &BackendTls) -> Result<Self, TrustError> {
-        let mut ends = Ends::default();
+        let mut times = Times::default();
         let mut lists = Vec::new();
         for (facts, list) in read_crls(&config.crls).map_err(TrustError::RevocationList)? {
-            ends.crls.extend(facts.next_update.map(|end| (facts.path, end)));
+            let times_of_list = facts.next_update.map(|end| facts.this_update..end);
+            times.crls.extend(times_of_list.map(|list| (facts.path, list)));
             lists.push(list);
         }
         let provider = Arc::new(aws_lc_rs::default_provider());
@@ -62,14 +64,14 @@ impl Trust {
             None => builder.with_no_client_auth(),
             Some(path) => {
                 let (chain, key) = credential(path)?;
-                ends.credential = chain.first().and_then(end_of_validity);
+                times.credential = chain.first().and_then(validity);
                 builder
                     .with_client_auth_cert(chain, key)
                     .map_err(|source| TrustError::Credential { path: path.clone(), source })?
             }
         };
         client.resumption = Resumption::disabled();
-        Ok(Self { config: Arc::new(client), ends })
+        Ok(Self { config: Arc::new(client), times })
     }
 }
 

@@ -224,14 +224,19 @@ impl Tidings {
         show(&self.metrics.staple_next_update, &mut self.staple_ends, staple_ends);
     }
 
-    /// Shows until when the revocation lists hold.
+    /// Shows from when and until when the revocation lists hold.
     pub(super) fn count_trust(&self, client_auths: &[Arc<ClientAuth>]) {
         for auth in client_auths {
             for crl in auth.load().crls() {
                 if let Some(next_update) = crl.next_update {
                     let path = crl.path.display().to_string();
-                    let gauge = self.metrics.crl_next_update.with_label_values(&[&path]);
-                    gauge.set(next_update as f64);
+                    let moments = [
+                        (&self.metrics.crl_this_update, crl.this_update),
+                        (&self.metrics.crl_next_update, next_update),
+                    ];
+                    for (gauges, moment) in moments {
+                        gauges.with_label_values(&[&path]).set(moment as f64);
+                    }
                 }
             }
         }
