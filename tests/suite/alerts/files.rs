@@ -106,8 +106,9 @@ async fn what_decides_who_is_let_in_is_told_of_before_it_ends_and_afterwards() {
     let Some(watch) = watch(&proxy).await else { return };
     let ending = watch.fires("PortunusRevocationListEnding").await;
     assert!(ending.labels["crl"].ends_with(".pem"), "{:?}", ending.labels);
-    let credential = watch.fires("PortunusBackendCredentialEnding").await;
-    assert_eq!(credential.labels["backend"], "safe");
+    for alert in ["PortunusBackendCredentialNotRenewed", "PortunusBackendCredentialEnding"] {
+        assert_eq!(watch.fires(alert).await.labels["backend"], "safe");
+    }
     let expired = watch.fires("PortunusRevocationListExpired").await;
     assert!(expired.labels["crl"].ends_with("over.pem"), "{:?}", expired.labels);
     write(&proxy.folder().join("clients.pem"), "nobody\n");

@@ -52,6 +52,29 @@ async fn connections_are_told_of_before_there_are_none_left_and_when() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn connections_to_a_backend_are_told_of_before_there_are_none_left_and_when() {
+    let proxy = builder()
+        .set("backend.app.max_connections", "10")
+        .set("limits.connect_timeout", "\"300ms\"")
+        .start()
+        .await;
+    let Some(watch) = watch(&proxy).await else { return };
+    watch.is_calm().await;
+    let client = proxy.client(NAME);
+    let mut held = Vec::new();
+    for mut tls in hold(&client, 9).await {
+        tls.send(b"hello").await;
+        tls.expect(b"hello").await;
+        held.push(tls);
+    }
+    let near = watch.fires("PortunusBackendNearLimit").await;
+    assert_eq!(near.labels["backend"], "app");
+    held.extend(hold(&client, 1).await);
+    let call = async || drop(client.try_connect().await);
+    watch.fires_amid("PortunusBackendFull", call).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn handshakes_that_do_not_go_on_are_told_of_and_so_are_those_that_are_shed() {
     let proxy = builder().set("limits.handshakes", "10").start().await;
     let Some(watch) = watch(&proxy).await else { return };

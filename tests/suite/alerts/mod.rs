@@ -5,8 +5,9 @@
 //! of the runbook. What a rule does with numbers that a test wrote stands in its cases, in
 //! `dashboards/prometheus/tests`. All others cause the fault that an alert is about, on a Portunus
 //! that runs, and wait for a Prometheus to tell of it: `presence`, `files` (certificates, lists,
-//! the configuration), `clients`, `backends`, `limits`. Owns [`Watch`], for which the time of the
-//! rules passes faster, and nothing else of them is changed.
+//! the configuration), `clients`, `backends`, `limits`; `sight` sees to it that each rule looks at
+//! something. Owns [`Watch`], for which the time of the rules passes faster, and nothing else of
+//! them is changed.
 
 mod backends;
 mod clients;
@@ -15,6 +16,8 @@ mod files;
 mod limits;
 mod presence;
 mod rules;
+mod selectors;
+mod sight;
 
 use std::collections::BTreeSet;
 use std::fs;

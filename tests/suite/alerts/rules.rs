@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use portunus_tests::foreign::promtool;
 
+use super::selectors::{Selector, selectors};
 use crate::tidy::root;
 
 /// An alert, by the keys of its rule: texts without their quotes.
@@ -140,37 +141,19 @@ fn the_rules_are_about_metrics_and_labels_that_there_are() {
         })
         .collect();
     let texts = [read("alerts.yml"), read("recording.yml")];
-    let expressions = texts.iter().flat_map(|text| text.lines()).filter(|line| {
-        let line = line.trim();
-        !["#", "summary:", "description:", "runbook_url:", "- name:", "- record:"]
-            .iter()
-            .any(|start| line.starts_with(start))
-    });
-    let mut found = 0;
-    for line in expressions {
-        let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
-        let mut rest = line;
-        while let Some(begin) = rest.find(is_name) {
-            let from = &rest[begin..];
-            let end = from.find(|c| !is_name(c)).unwrap_or(from.len());
-            let (word, behind) = from.split_at(end);
-            rest = behind;
-            if word.contains(':') && word.contains("portunus_") {
-                assert!(texts[1].contains(&format!("- record: {word}\n")), "{word} is recorded");
-            } else if word.starts_with("portunus_") || word.starts_with("process_") {
-                let base =
-                    ["_bucket", "_sum", "_count"].iter().find_map(|part| word.strip_suffix(part));
-                let labels = metrics.get(word).or_else(|| metrics.get(base?));
-                let labels = labels.unwrap_or_else(|| panic!("no metric {word}: {line}"));
-                found += 1;
-                let selector =
-                    behind.strip_prefix('{').map(|behind| behind.split('}').next().unwrap());
-                for matcher in selector.into_iter().flat_map(|text| text.split(", ")) {
-                    let label = matcher.split(['=', '!', '~']).next().unwrap();
-                    assert!(labels.contains(label), "no label {label} of {word}: {line}");
-                }
-            }
+    let selectors: Vec<_> = texts.iter().flat_map(|text| selectors(text)).collect();
+    assert!(selectors.len() >= 80, "{}", selectors.len());
+    for Selector { metric, matchers } in selectors {
+        if metric.contains(':') {
+            assert!(texts[1].contains(&format!("- record: {metric}\n")), "{metric} is recorded");
+            continue;
+        }
+        let parts = ["_bucket", "_sum", "_count"];
+        let base = parts.iter().find_map(|part| metric.strip_suffix(part));
+        let labels = metrics.get(metric.as_str()).or_else(|| metrics.get(base?));
+        let labels = labels.unwrap_or_else(|| panic!("no metric {metric}"));
+        for matcher in matchers {
+            assert!(labels.contains(matcher.label.as_str()), "{metric}: no label {matcher:?}");
         }
     }
-    assert!(found >= 60, "{found}");
 }
