@@ -3,9 +3,9 @@
 //! Owns the law of accepting: a permit first, then the connection, so that what is beyond the cap
 //! waits in the kernel, and everything does while memory is short; after an error a pause that
 //! grows; without descriptors, one is kept in reserve to turn a client away rather than to let it
-//! hang. There is no IO on a new connection here. What a connection is served as can change from one
-//! to the next, without a pause in accepting. Who has connected when a socket is closed is taken in
-//! all the same. Refuses to know what a connection is for. Read next: `connection`.
+//! hang. There is no IO on a new connection here. What a connection is served as can change from
+//! one to the next, without a pause in accepting. Who has connected when a socket is closed is
+//! taken in all the same. Refuses to know what a connection is for. Read next: `connection`.
 
 use std::fs::File;
 use std::io;

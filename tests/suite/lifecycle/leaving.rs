@@ -49,6 +49,7 @@ async fn who_has_connected_when_a_listener_is_closed_is_served() {
         .listener(tls(NAME))
         .backend(echo())
         .set("server.drain_delay", "\"0s\"")
+        .set("limits.handshakes_per_source", "1000")
         .start()
         .await;
     // The kernel accepts for a process that is stopped.
