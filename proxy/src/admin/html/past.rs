@@ -9,6 +9,7 @@ use super::markup::Markup;
 use super::section;
 use super::table::Column::Words;
 use super::table::{points, table};
+use super::traffic::lines;
 use super::words::{Tone, badge, dated, prose, small};
 use crate::admin::status::read::{list, number, text, texts};
 
@@ -38,7 +39,7 @@ fn failed(failure: &Value, now: i64) -> [Markup; 5] {
     let time = failure.get("time").and_then(Value::as_f64).unwrap_or_default() as i64;
     let name = match text(failure, "/server_name") {
         "" => small("no name"),
-        name => Markup::of(name),
+        name => lines(std::iter::once(name)),
     };
     let versions: Vec<_> =
         texts(failure, "/versions").map(|version| format!("TLS {version}")).collect();
