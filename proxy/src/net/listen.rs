@@ -260,8 +260,8 @@ fn bind_tcp(
     // Only for as long as it takes, so that nobody else gets in beside us.
     let all = || beside.iter().map(|hold| SockRef::from(&hold.descriptor));
     let share = |is_shared| {
-        let all = all().chain((!beside.is_empty()).then(|| SockRef::from(&socket)));
-        all.map(|one| one.set_reuse_port(is_shared)).collect::<io::Result<()>>()
+        let mut all = all().chain((!beside.is_empty()).then(|| SockRef::from(&socket)));
+        all.try_for_each(|one| one.set_reuse_port(is_shared))
     };
     let bound =
         share(true).and_then(|()| socket.bind(&addr.into())).and_then(|()| socket.listen(BACKLOG));

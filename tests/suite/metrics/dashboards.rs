@@ -168,7 +168,9 @@ fn panels_lie_side_by_side_and_none_over_another() {
                 found.push(format!("`{title}` is out of the grid, or has the id of another"));
             }
             let cells = (x..x + w).flat_map(|x| (y..y + h).map(move |y| (x, y)));
-            if cells.fold(false, |over, cell| !taken.insert(cell) || over) {
+            let (before, count) = (taken.len() as u64, w * h);
+            taken.extend(cells);
+            if taken.len() as u64 != before + count {
                 found.push(format!("`{title}` lies over another"));
             }
         }

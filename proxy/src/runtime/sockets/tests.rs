@@ -161,7 +161,7 @@ fn the_file_of_a_unix_socket_is_that_of_the_process_before_until_it_is_taken() {
 
 #[test]
 fn an_address_that_overlaps_with_one_of_our_own_is_bound_beside_it() {
-    let keepalive = config("['127.0.0.1:0']").limits.keepalive.clone();
+    let keepalive = config("['127.0.0.1:0']").limits.keepalive;
     let at = |ip: &str, port: u16| ListenAddr::Tcp(format!("{ip}:{port}").parse().unwrap());
     for (one, other) in [("127.0.0.1", "0.0.0.0"), ("0.0.0.0", "127.0.0.1"), ("0.0.0.0", "[::]")] {
         let sockets = Sockets::open(&config(&format!("['{one}:0']")), Vec::new()).unwrap();
