@@ -114,11 +114,6 @@ pub fn promtool() -> Option<Foreign> {
     find("promtool", "--version")
 }
 
-/// Whether `prometheus` is here; [`crate::prometheus`] runs it.
-pub fn prometheus() -> bool {
-    find("prometheus", "--version").is_some()
-}
-
 /// The Python that has the schemas of Kubernetes, if it is here: `.ci/run` makes it.
 pub fn python_of_manifests() -> Option<Foreign> {
     find("python-of-manifests", "--version")
@@ -144,9 +139,9 @@ pub fn readelf() -> Option<Foreign> {
     find("readelf", "--version")
 }
 
-/// Whether `redis-server` is here; [`crate::redis`] runs it.
-pub fn redis() -> bool {
-    find("redis-server", "--version").is_some()
+/// Whether this server is here, which [`crate::redis`] or [`crate::prometheus`] runs.
+pub(crate) fn server(program: &'static str) -> bool {
+    find(program, "--version").is_some()
 }
 
 /// Whether this machine lets programs run under `unshare` in a user namespace of their own.

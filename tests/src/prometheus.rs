@@ -30,7 +30,7 @@ use crate::wait::eventually;
 pub fn prometheus() -> Option<Prometheus> {
     let interval = Duration::from_millis(500);
     let (jobs, rules) = (Vec::new(), Vec::new());
-    foreign::prometheus().then_some(Prometheus { interval, jobs, rules })
+    foreign::server("prometheus").then_some(Prometheus { interval, jobs, rules })
 }
 
 /// What a server shall be.

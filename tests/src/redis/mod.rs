@@ -31,7 +31,8 @@ use crate::wait::eventually;
 
 /// What a server shall be, if `redis-server` is on this machine.
 pub fn redis() -> Option<Redis> {
-    foreign::redis().then(|| Redis { lines: String::new(), password: None, kind: Kind::Server })
+    let server = Redis { lines: String::new(), password: None, kind: Kind::Server };
+    foreign::server("redis-server").then_some(server)
 }
 
 /// What a server shall be.
