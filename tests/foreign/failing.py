@@ -14,22 +14,14 @@ import ssl
 import struct
 import sys
 
+from client_hello import client_hello
+
 SECONDS = 25
 
 
-def hello(name):
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
+def prepare(context):
     context.maximum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
-    outgoing = ssl.MemoryBIO()
-    tls = context.wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname=name)
-    try:
-        tls.do_handshake()
-    except ssl.SSLWantReadError:
-        pass
-    return outgoing.read()
 
 
 def record(kind, content):
@@ -46,7 +38,7 @@ def wait(tcp):
 
 def main():
     way, port, name = sys.argv[1:]
-    said = hello(name)
+    said = client_hello(name, prepare)
     tcp = socket.create_connection(("127.0.0.1", int(port)), timeout=SECONDS)
     if way in ("vanish", "reset"):
         if way == "reset":

@@ -12,6 +12,8 @@ import sys
 from ja4plus.fingerprinters.ja4 import generate_ja4
 from ja4plus.utils.tls_utils import parse_tls_handshake
 
+from client_hello import client_hello
+
 ALPN = [None, ["h2", "http/1.1"], ["x"]]
 CIPHERS = [None, "ALL:@SECLEVEL=0"]
 
@@ -25,22 +27,15 @@ def hellos(name):
 
 
 def hello(versions, protocols, ciphers, name):
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    context.minimum_version = getattr(ssl.TLSVersion, versions[0])
-    context.maximum_version = getattr(ssl.TLSVersion, versions[1])
-    if protocols:
-        context.set_alpn_protocols(protocols)
-    if ciphers:
-        context.set_ciphers(ciphers)
-    outgoing = ssl.MemoryBIO()
-    tls = context.wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname=name)
-    try:
-        tls.do_handshake()
-    except ssl.SSLWantReadError:
-        pass
-    return outgoing.read()
+    def prepare(context):
+        context.minimum_version = getattr(ssl.TLSVersion, versions[0])
+        context.maximum_version = getattr(ssl.TLSVersion, versions[1])
+        if protocols:
+            context.set_alpn_protocols(protocols)
+        if ciphers:
+            context.set_ciphers(ciphers)
+
+    return client_hello(name, prepare)
 
 
 said = [bytes.fromhex(line) for line in sys.stdin.read().split()]

@@ -60,7 +60,7 @@ pub fn curl() -> Option<Foreign> {
 
 /// `python3`, if it is here.
 pub fn python() -> Option<Foreign> {
-    find("python3", "--version")
+    Some(find("python3", "--version")?.env("PYTHONDONTWRITEBYTECODE", "1"))
 }
 
 /// A Python that has all of `modules`, if one is here: the first of the path, or the system's own,
@@ -126,7 +126,7 @@ pub fn python_of_traces() -> Option<Foreign> {
 
 /// The Python that knows the fingerprints of clients, if it is here: `.ci/run` makes it.
 pub fn python_of_ja4() -> Option<Foreign> {
-    find("python-of-ja4", "--version")
+    Some(find("python-of-ja4", "--version")?.env("PYTHONDONTWRITEBYTECODE", "1"))
 }
 
 /// `docker-compose`, which judges compose files without a daemon, if it is here.
