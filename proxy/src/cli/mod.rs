@@ -191,7 +191,7 @@ enum Command {
         #[command(flatten)]
         config: ConfigFile,
     },
-    /// Ask the running process how it is: certificates, and how many clients resume
+    /// Ask the running process how it is, and what calls for attention
     Status(status::Question),
     /// Have a new process of the program take over from the running one, which then ends
     Upgrade {
