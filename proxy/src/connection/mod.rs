@@ -11,6 +11,7 @@ mod tunnel;
 
 use std::fmt;
 use std::future::{Future, poll_fn};
+use std::mem::discriminant;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, OnceLock};
 use std::task::Poll;
@@ -88,6 +89,7 @@ impl<'s> Terms<'s> {
         let before = self.before;
         let is_alike = |new: &Snapshot| {
             new.entrance == config::Entrance::Tls
+                && discriminant(&new.service) == discriminant(&before.service)
                 && [&new.starttls, &before.starttls].iter().all(|rule| rule.is_none())
         };
         match (self.present.0)().filter(|new| is_alike(new)) {

@@ -257,11 +257,14 @@ fn bind_tcp(
     }
     socket.set_nonblocking(true)?;
     keepalive.apply(&SockRef::from(&socket))?;
-    // Only for as long as it takes, so that nobody else gets in beside us.
-    let all = || beside.iter().map(|hold| SockRef::from(&hold.descriptor));
+    // Only for as long as it takes, so that nobody else gets in beside us; what a supervisor shares
+    // stays shared.
+    let all = beside.iter().map(|hold| SockRef::from(&hold.descriptor));
+    let all = all.chain((!beside.is_empty()).then(|| SockRef::from(&socket)));
+    let alone: Vec<_> = all.filter(|one| !one.reuse_port().unwrap_or(true)).collect();
     let share = |is_shared| {
-        let mut all = all().chain((!beside.is_empty()).then(|| SockRef::from(&socket)));
-        all.try_for_each(|one| one.set_reuse_port(is_shared))
+        let each = alone.iter().map(|one| one.set_reuse_port(is_shared));
+        each.fold(Ok(()), io::Result::and)
     };
     let bound =
         share(true).and_then(|()| socket.bind(&addr.into())).and_then(|()| socket.listen(BACKLOG));

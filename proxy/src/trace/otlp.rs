@@ -95,12 +95,16 @@ fn rejected(mut body: &[u8]) -> u64 {
     0
 }
 
-/// Seconds; a date is taken for no word at all, since nobody sends one.
+/// Seconds, within reason; a date is taken for no word at all, since nobody sends one.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
-    Some(Duration::from_secs(seconds))
+    Some(Duration::from_secs(seconds).clamp(WISH_MIN, WISH_MAX))
 }
 
+/// How soon a collector may be asked again, whatever it says.
+const WISH_MIN: Duration = Duration::from_secs(1);
+/// How long a collector may have us wait.
+const WISH_MAX: Duration = Duration::from_secs(300);
 /// Room for what stands around the spans.
 const HEAD_BYTES: usize = 512;
 

@@ -281,6 +281,11 @@ fn an_answer_says_what_was_taken_and_what_may_be_sent_again() {
     }
     let busy = verdict(StatusCode::SERVICE_UNAVAILABLE, &headers, b"");
     assert_eq!(busy, Verdict::Later(Some(Duration::from_secs(7))));
+    for (said, seconds) in [("0", 1), ("18446744073709551615", 300)] {
+        let headers = self::headers(&[("retry-after", said)]);
+        let busy = verdict(StatusCode::TOO_MANY_REQUESTS, &headers, b"");
+        assert_eq!(busy, Verdict::Later(Some(Duration::from_secs(seconds))), "{said}");
+    }
 }
 
 proptest::proptest! {

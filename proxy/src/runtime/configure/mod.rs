@@ -7,6 +7,7 @@
 //! then on, since it may be what is mended. Refuses to know how a configuration takes effect: that
 //! is `world`. Read next: `reading`, `told`.
 
+mod quiet;
 mod reading;
 mod seen;
 mod told;
@@ -32,6 +33,7 @@ use super::signals::heard;
 use super::supervisor::{Notice, Supervisor};
 use super::turn::{Change, Turn};
 use super::world::World;
+use quiet::Quiet;
 use reading::{Refusal, beyond, load, read};
 use seen::{Contents, Trace};
 use told::{Outcome, Told};
@@ -64,34 +66,13 @@ pub(super) struct Configure {
     /// What the configuration refers to that was rejected last.
     refused: Vec<Trace>,
     /// Where files are looked at.
+    /// Where it is read, and where files are looked at meanwhile: these may hang again and again,
+    /// and shall not keep the order from being carried out that gets rid of them.
     desk: Desk,
+    looks: Desk,
     hints: Arc<Hints>,
     /// Over these files, unless it cannot be had.
     watch: Option<(Vec<PathBuf>, Watch)>,
-}
-
-/// When the files are looked at next: after they have been quiet for a while, within a bound.
-struct Quiet {
-    looked: Instant,
-    /// The first sign of a change, and when it has been quiet for long enough.
-    heard: Option<(Instant, Instant)>,
-}
-
-impl Quiet {
-    fn from(looked: Instant) -> Self {
-        Self { looked, heard: None }
-    }
-
-    /// There was a sign of a change.
-    fn hear(&mut self, now: Instant, settle: Duration) {
-        let (first, _) = self.heard.unwrap_or((now, now));
-        self.heard = Some((first, (now + settle).min(first + settle * SETTLES_MAX)));
-    }
-
-    fn due(&self, poll: Duration) -> Instant {
-        let regular = self.looked + poll;
-        self.heard.map_or(regular, |(_, quiet)| quiet.min(regular))
-    }
 }
 
 /// What asks for a reading.
@@ -130,6 +111,7 @@ impl Configure {
             seen: None,
             refused: Vec::new(),
             desk: Desk::new(),
+            looks: Desk::new(),
             hints: Arc::default(),
             watch: None,
         };
@@ -137,14 +119,21 @@ impl Configure {
     }
 
     /// Reads again at each trigger, until the process is leaving.
-    pub(super) async fn run(mut self, mut hang_up: Option<Signal>, mut watch: DrainWatch) {
+    pub(super) async fn run(self, hang_up: Option<Signal>, mut watch: DrainWatch) {
+        // What is being read may hang, and nobody waits for it then.
+        tokio::select! {
+            () = watch.leaving() => {}
+            () = self.read_at_triggers(hang_up) => {}
+        }
+    }
+
+    async fn read_at_triggers(mut self, mut hang_up: Option<Signal>) {
         self.watch().await;
         let (turn, mut late) = (self.turn.clone(), Some(Due::Start));
         let mut quiet = Quiet::from(Instant::now());
         loop {
             let (poll, settle) = self.rhythm();
             let trigger = tokio::select! {
-                () = watch.leaving() => return,
                 Some(pending) = self.asks.recv() => Trigger::Ask(pending),
                 () = heard(hang_up.as_mut()) => Trigger::Due(Due::HangUp),
                 () = turn.free(), if late.is_some() => {
@@ -156,7 +145,8 @@ impl Configure {
                 }
                 () = sleep_until(quiet.due(poll)) => Trigger::Due(Due::Look),
             };
-            quiet = Quiet::from(Instant::now());
+            let is_asked = matches!(trigger, Trigger::Ask(_));
+            let before = std::mem::replace(&mut quiet, Quiet::from(Instant::now()));
             drop(self.hints.take());
             self.watch().await;
             let begun = Instant::now();
@@ -168,15 +158,14 @@ impl Configure {
                 }
             };
             if !is_read {
+                // Who only asks keeps nobody from seeing a change.
+                quiet.heard = before.heard.filter(|_| is_asked);
                 continue;
             }
             if self.watch.as_ref().is_none_or(|(paths, _)| *paths != self.watched()) {
                 self.watch().await;
             }
-            tokio::select! {
-                () = watch.leaving() => return,
-                () = sleep_until(begun + PAUSE) => {}
-            }
+            sleep_until(begun + PAUSE).await;
         }
     }
 
@@ -258,7 +247,11 @@ impl Configure {
         let read = self.desk.run(read).await;
         self.refused.clear();
         match read {
-            Err(error) => told.reject(vec![error.to_string()]),
+            Err(error) => {
+                // It is tried again, whatever the files hold.
+                self.seen = None;
+                told.reject(vec![error.to_string()]);
+            }
             Ok(Err(refusal)) => {
                 self.refused = refusal.traces;
                 told.reject(refusal.errors);
@@ -346,7 +339,7 @@ impl Configure {
     async fn watch(&mut self) {
         let (before, paths) = (self.watch.take(), self.watched());
         let hints = Arc::clone(&self.hints);
-        let watch = self.desk.run(move || match before {
+        let watch = self.looks.run(move || match before {
             Some((before, mut watch)) if before == paths => {
                 watch.refresh();
                 (before, watch)
@@ -372,7 +365,7 @@ impl Configure {
             let traces = refused.iter().map(|trace| Trace::of(&trace.path)).collect();
             (seen::contents(paths), traces)
         };
-        self.desk.run(look).await.ok()
+        self.looks.run(look).await.ok()
     }
 }
 
@@ -382,8 +375,6 @@ fn answer(asked: Vec<Pending>, told: &Told) {
 
 /// Orders that may wait.
 const ASKS_MAX: usize = 16;
-/// Settle times after which files that never become quiet are read all the same.
-const SETTLES_MAX: u32 = 3;
 /// From the beginning of one reading to that of the next.
 const PAUSE: Duration = Duration::from_secs(1);
 /// What a reload waits for names that are new: what does not resolve by then does so later.

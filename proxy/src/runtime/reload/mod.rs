@@ -105,11 +105,14 @@ impl Reloader {
                 let settle = config.settle;
                 tokio::join!(files.settle(settle), trust_files.settle(settle));
             }
-            if trigger == Trigger::Configured {
+            // Never by what is not configured any more, whatever came first.
+            let is_other = self.generations.has_changed().unwrap_or(false);
+            if is_other || trigger == Trigger::Configured {
                 config = self.config();
                 locked(&self.reader).trust(Trust::of(&self.generations.borrow()));
             }
-            job = self.job(trigger);
+            let is_closer = trigger == Trigger::HangUp;
+            job = self.job(if is_other && !is_closer { Trigger::Configured } else { trigger });
         }
     }
 

@@ -94,12 +94,16 @@ impl Export {
             // Nobody comes back at the same moment as all others.
             let pause_now = wish.unwrap_or(pause.mul_f64(1.0 + random() as f64 / u64::MAX as f64));
             pause = (pause * 2).min(PAUSE_MAX);
-            if Instant::now() + pause_now > patience {
+            let is_over = Instant::now() + pause_now > patience;
+            // What comes meanwhile gathers, if the collector wants to be left alone.
+            let is_left = !is_over || wish.is_some();
+            let is_ending = tokio::select! {
+                () = sleep(pause_now), if is_left => false,
+                () = watch.finish(), if is_left => true,
+                else => false,
+            };
+            if is_over || is_ending {
                 return self.count(SpanResult::Failed, spans);
-            }
-            tokio::select! {
-                () = sleep(pause_now) => {}
-                () = watch.finish() => return self.count(SpanResult::Failed, spans),
             }
         }
     }
