@@ -21,6 +21,8 @@ async fn a_soak_fails_no_request_and_leaves_memory_flat() {
             .certificate("app", &issued[0])
             .set("certificates.settle", "\"0s\"")
             .set("limits.http.keepalive_timeout", &timeout)
+            // A session of TLS 1.2 is used for as long as the soak lasts.
+            .set("resumption.lifetime", "\"24h\"")
             .taking_orders()
     };
     let proxy = builder(0).start().await;

@@ -50,7 +50,7 @@ async fn without_a_limit_a_worker_is_waited_for() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_that_was_stopped_for_longer_than_the_limit_goes_on() {
-    let proxy = service("1s").start().await;
+    let proxy = service("2s").start().await;
     let mut client = proxy.client(NAME).connect().await;
     for _ in 0..2 {
         client.send(b"hello").await;

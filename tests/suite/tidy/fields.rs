@@ -1,7 +1,7 @@
 //! Which fields log lines have: those of the document, and no others.
 //!
-//! Owns the reading of tracing's macros, as far as they name fields. A field is a word with a value,
-//! or a word that is one: `%error`, `listener = name`; words to people end the list.
+//! Owns the reading of tracing's macros, as far as they name fields. A field is a word with a
+//! value, or a word that is one: `%error`, `listener = name`; words to people end the list.
 
 use std::collections::{BTreeMap, BTreeSet};
 

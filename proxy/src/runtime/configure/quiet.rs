@@ -1,6 +1,7 @@
 //! When files are looked at: once they are quiet, and now and then in any case.
 //!
-//! Owns [`Quiet`], the clockwork of that. Refuses to know what the files are, and what is done then.
+//! Owns [`Quiet`], the clockwork of that. Refuses to know what the files are, and what is done
+//! then.
 
 use std::time::Duration;
 
