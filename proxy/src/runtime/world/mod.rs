@@ -275,6 +275,8 @@ impl World {
         }
         let served = self.begin_listeners(&mut held, &before, &now, &watch);
         let addresses = self.doors.addresses();
+        // Whoever begins to accept finds places, which nobody was kept out of.
+        self.common.slots.resize(config.server.connections_max);
         self.doors.serve(config, &served, opened, (&self.phase, &watch, &self.common.slots));
         drop(served);
         // Each accept loop holds a slot while it waits, and must not keep it from the others.
