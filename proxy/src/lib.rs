@@ -31,6 +31,7 @@ mod cli;
 pub mod config;
 pub mod connection;
 pub mod control;
+pub mod count;
 pub mod drain;
 pub mod failures;
 #[cfg(debug_assertions)]

@@ -9,8 +9,8 @@ mod measure;
 use std::hint::black_box;
 
 use portunus::metrics::{
-    Active, BackendMetrics, CodeClass, Direction, Exposition, Group, HandshakeKind, HttpVersion,
-    ListenerMetrics, Meter, Metrics, Suite, TlsVersion,
+    Active, BackendMetrics, BackendTrait, CodeClass, Direction, Exposition, Group, HandshakeKind,
+    HttpVersion, ListenerMetrics, ListenerTrait, Meter, Metrics, Suite, TlsVersion,
 };
 use portunus::outcome::CloseReason;
 
@@ -60,14 +60,18 @@ fn request(listener: &ListenerMetrics, backend: &BackendMetrics) {
 }
 
 fn large() -> Metrics {
-    let metrics = Metrics::new().expect("the families are sound");
+    let metrics = Metrics::new();
     let process = metrics.process();
     for number in 0..100 {
-        let listener = metrics.listener(&format!("listener{number}"));
+        let name = format!("listener{number}");
+        metrics.expect_listener(&name, &LISTENER);
+        let listener = metrics.listener(&name);
         (0..50).for_each(|_| connection(&listener));
     }
     for number in 0..10 {
-        let backend = metrics.backend(&format!("backend{number}"));
+        let name = format!("backend{number}");
+        metrics.expect_backend(&name, &BACKEND);
+        let backend = metrics.backend(&name);
         for endpoint in 0..50 {
             backend.endpoint_up(&format!("10.0.{number}.{endpoint}:8080")).set(1);
         }
@@ -79,6 +83,18 @@ fn large() -> Metrics {
     }
     metrics
 }
+
+/// As `mode = "http"` and the defaults make it.
+const LISTENER: [ListenerTrait; 6] = [
+    ListenerTrait::Hello,
+    ListenerTrait::Http,
+    ListenerTrait::SessionIds,
+    ListenerTrait::Stateful,
+    ListenerTrait::Tls,
+    ListenerTrait::Tls12,
+];
+
+const BACKEND: [BackendTrait; 2] = [BackendTrait::Ejection, BackendTrait::Http];
 
 const TIMES: usize = 100_000;
 

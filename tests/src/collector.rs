@@ -9,7 +9,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::foreign::{Conversation, program, python_of_traces};
+use crate::foreign::{Conversation, program, python_of};
 use crate::wait::eventually;
 
 /// A collector that runs until it is dropped.
@@ -31,7 +31,7 @@ impl Collector {
     }
 
     async fn start_with(credential: Option<&Path>) -> Option<Self> {
-        let python = python_of_traces()?.arg(program("collector.py"));
+        let python = python_of("python-of-traces")?.arg(program("collector.py"));
         let mut running = python.args(credential).start();
         running.hear("listening ").await;
         let port = eventually("the port of a collector", async || {

@@ -114,19 +114,10 @@ pub fn promtool() -> Option<Foreign> {
     find("promtool", "--version")
 }
 
-/// The Python that has the schemas of Kubernetes, if it is here: `.ci/run` makes it.
-pub fn python_of_manifests() -> Option<Foreign> {
-    find("python-of-manifests", "--version")
-}
-
-/// The Python that has OpenTelemetry's messages, if it is here: `.ci/run` makes it.
-pub fn python_of_traces() -> Option<Foreign> {
-    Some(find("python-of-traces", "--version")?.env("PYTHONDONTWRITEBYTECODE", "1"))
-}
-
-/// The Python that knows the fingerprints of clients, if it is here: `.ci/run` makes it.
-pub fn python_of_ja4() -> Option<Foreign> {
-    Some(find("python-of-ja4", "--version")?.env("PYTHONDONTWRITEBYTECODE", "1"))
+/// A Python that knows what others have defined, `python-of-…`, if it is here: `.ci/run` makes one
+/// for each.
+pub fn python_of(program: &'static str) -> Option<Foreign> {
+    Some(find(program, "--version")?.env("PYTHONDONTWRITEBYTECODE", "1"))
 }
 
 /// `docker-compose`, which judges compose files without a daemon, if it is here.

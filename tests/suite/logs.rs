@@ -5,7 +5,7 @@ use std::fs;
 
 use portunus_tests::foreign::{program, python};
 use portunus_tests::wait::eventually;
-use portunus_tests::{Proxy, echo, http, https, tls};
+use portunus_tests::{Proxy, echo, http, https, tls, unreachable};
 use serde_json::Value;
 
 use crate::tidy::{fields, root};
@@ -82,6 +82,31 @@ async fn each_connection_of_bytes_has_a_line_in_the_access_log() {
     assert_eq!((&of_request[8..10], &ja4[8..10]), ("h1", "00"));
     let closed = [("sni", RAW), ("ja4", ja4)];
     proxy.wait_for_log("closed", &closed).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endpoint_that_could_not_be_reached_is_named() {
+    let proxy = Proxy::builder()
+        .listener(https(NAME))
+        .listener(tls(RAW).to("raw"))
+        .backend(unreachable())
+        .backend_named("raw", unreachable())
+        .set("log.access", "\"access.log\"")
+        .start()
+        .await;
+    let mut web = proxy.client(NAME).alpn(&["http/1.1"]).connect().await;
+    web.send(b"GET / HTTP/1.1\r\nHost: app.example\r\nConnection: close\r\n\r\n").await;
+    web.receive_all().await.unwrap();
+    let mut raw = proxy.client(RAW).at(proxy.address("tls")).connect().await;
+    raw.receive_all().await.unwrap_or_default();
+    let lines = access(&proxy, 2).await;
+    assert_eq!(
+        (&lines[0]["status"], &lines[1]["end"]),
+        (&503.into(), &"backend_unreachable".into())
+    );
+    for line in lines {
+        assert!(line["endpoint"].is_string(), "{line}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

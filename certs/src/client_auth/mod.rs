@@ -28,7 +28,7 @@ mod verifier;
 mod warnings;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, TryLockError};
 
 use arc_swap::ArcSwap;
 use rustls::crypto::CryptoProvider;
@@ -153,9 +153,14 @@ impl ClientAuth {
     }
 
     /// Reads the files again and publishes what they give; of each that is bad, the last good
-    /// stays. Reads nothing that was not touched. Blocks on the disk.
+    /// stays. Reads nothing that was not touched. Blocks on the disk; what is being read already is
+    /// not read a second time, since that may hang.
     pub fn reload(&self, now: UnixTime) -> TrustReport {
-        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut memory = match self.memory.try_lock() {
+            Ok(memory) => memory,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return TrustReport::default(),
+        };
         let mut report = TrustReport::default();
         let mut next = memory.files.clone();
         if next.reload(&self.options, &mut report.failures) {

@@ -1,11 +1,13 @@
 //! Why a client was not let in, as one of a few words.
 //!
 //! Owns the reading of rustls' errors where they are about a client's certificate. The set is
-//! closed, so that it can be a label of a metric; the error itself has the details, and rustls
-//! alone decides which alert the client sees.
+//! closed, so that it can be a label of a metric; the error itself has the details, in words of
+//! ours where rustls' are for programmers. rustls alone decides which alert the client sees.
 
+use rustls::pki_types::UnixTime;
 use rustls::{CertificateError, Error, InvalidMessage, OtherError};
 use thiserror::Error as ThisError;
+use x509_parser::time::ASN1Time;
 
 /// Why a client was not let in.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -53,6 +55,37 @@ impl Rejection {
         })
     }
 
+    /// The same error for people, where rustls' own words are not for them.
+    #[must_use]
+    pub fn words(error: &Error) -> Option<String> {
+        use CertificateError as E;
+        let Error::InvalidCertificate(error) = error else { return None };
+        Some(match error {
+            E::ExpiredContext { not_after, .. } => {
+                format!("a certificate that the client shows has expired on {}", date(*not_after))
+            }
+            E::NotValidYetContext { not_before, .. } => {
+                let start = date(*not_before);
+                format!("a certificate that the client shows is not valid before {start}")
+            }
+            E::ExpiredRevocationListContext { next_update, .. } => {
+                let end = date(*next_update);
+                format!("the revocation list that speaks for the client has expired on {end}")
+            }
+            E::Other(OtherError(error)) => match error.to_string().as_str() {
+                // What rustls passes on of webpki has a name, and no type that others can reach.
+                "CaUsedAsEndEntity" => "the client shows the certificate of an authority \
+                     (`basicConstraints` CA:TRUE) as its own, as self-signed ones often are"
+                    .to_owned(),
+                "UnsupportedCertVersion" => "a certificate that the client shows has X.509 \
+                     version 1, and only version 3 can say whom it is for"
+                    .to_owned(),
+                words => words.to_owned(),
+            },
+            _ => return None,
+        })
+    }
+
     fn of_certificate(error: &CertificateError) -> Self {
         use CertificateError as E;
         match error {
@@ -79,6 +112,20 @@ impl Rejection {
     }
 }
 
+/// To the second, since clocks that differ may be the reason.
+fn date(time: UnixTime) -> String {
+    let seconds = time.as_secs();
+    let known = i64::try_from(seconds).ok().and_then(|s| ASN1Time::from_timestamp(s).ok());
+    known.map_or_else(
+        || format!("second {seconds} of 1970"),
+        |time| {
+            let time = time.to_datetime();
+            let (hour, minute, second) = time.to_hms();
+            format!("{} {hour:02}:{minute:02}:{second:02} UTC", time.date())
+        },
+    )
+}
+
 /// A chain beyond the bounds, which is not looked at.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ThisError)]
 pub(super) enum ChainError {
@@ -86,4 +133,25 @@ pub(super) enum ChainError {
     TooDeep { certificates: usize, certificates_max: usize },
     #[error("the client's chain has {bytes} bytes; {bytes_max} is the most")]
     TooLarge { bytes: usize, bytes_max: usize },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_are_those_that_people_read() {
+        let (time, not_after) = (at(1_795_337_083), at(1_795_219_205));
+        let error = CertificateError::ExpiredContext { time, not_after };
+        let words = Rejection::words(&error.into()).expect("words of our own");
+        assert!(words.ends_with("has expired on 2026-11-21 00:00:05 UTC"), "{words}");
+        let error = CertificateError::NotValidYetContext { time: not_after, not_before: time };
+        let words = Rejection::words(&error.into()).expect("words of our own");
+        assert!(words.ends_with("is not valid before 2026-11-22 08:44:43 UTC"), "{words}");
+        assert!(date(at(u64::MAX)).contains("18446744073709551615"), "never a panic");
+    }
+
+    fn at(seconds: u64) -> UnixTime {
+        UnixTime::since_unix_epoch(std::time::Duration::from_secs(seconds))
+    }
 }

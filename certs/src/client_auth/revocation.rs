@@ -211,9 +211,15 @@ fn reason(error: &VerifierBuilderError) -> String {
     let words = match error {
         E::InvalidCrlNumber => "its number is malformed",
         E::InvalidRevokedCertSerialNumber => "a serial number in it is malformed",
-        E::ParseError => "it is malformed, or has no extensions, of which RFC 5280 demands some",
+        E::ParseError => {
+            "it is malformed, or has no extensions, of which RFC 5280 demands some; `openssl ca` \
+             writes them where openssl.cnf has `crl_extensions` and `crlnumber`"
+        }
         E::UnsupportedCriticalExtension => "it has a critical extension that is not known here",
-        E::UnsupportedCrlVersion => "its version is not 2",
+        E::UnsupportedCrlVersion => {
+            "its version is not 2, which `openssl ca` writes where openssl.cnf has \
+             `crl_extensions` and `crlnumber`"
+        }
         E::UnsupportedDeltaCrl => "it is a delta list; use the complete one",
         E::UnsupportedIndirectCrl => "it is an indirect list; use one of the issuer's own",
         E::UnsupportedRevocationReason => "it gives a reason that is not known here",

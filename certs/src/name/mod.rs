@@ -81,10 +81,14 @@ pub enum NamePattern {
 impl NamePattern {
     /// Reads `a.example` or `*.a.example`. A star is a whole label and the first one.
     pub fn parse(pattern: &str) -> Result<Self, NameError> {
-        match pattern.strip_prefix("*.") {
+        let read = match pattern.strip_prefix("*.") {
             Some(parent) => HostName::parse(parent).map(Self::Wildcard),
             None => HostName::parse(pattern).map(Self::Exact),
-        }
+        };
+        read.map_err(|error| match error {
+            NameError::Character { character: '*' } => NameError::Star,
+            error => error,
+        })
     }
 
     /// Whether `name` is covered: a wildcard stands for exactly one label (RFC 9525 section 6.3).
@@ -95,7 +99,19 @@ impl NamePattern {
             Self::Wildcard(parent) => name.parent() == Some(parent.as_str()),
         }
     }
+
+    /// A name that it covers, and that nobody states by itself if it is a wildcard.
+    #[must_use]
+    pub fn example(&self) -> Option<HostName> {
+        match self {
+            Self::Exact(name) => Some(name.clone()),
+            Self::Wildcard(parent) => HostName::parse(&format!("{ANY_LABEL}.{parent}")).ok(),
+        }
+    }
 }
+
+/// A label that nobody has a certificate for.
+const ANY_LABEL: &str = "any-name-portunus-check";
 
 impl fmt::Display for NamePattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -133,6 +149,9 @@ pub enum NameError {
         /// Length of that label.
         bytes: usize,
     },
+    /// A star that is not the whole of the first label, or not followed by a name.
+    #[error("may have one `*`, as the first label and all of it: `*.example.com`")]
+    Star,
     /// More than 253 bytes in all.
     #[error("has {bytes} bytes; {NAME_BYTES_MAX} is the most")]
     TooLong {
@@ -205,9 +224,9 @@ mod tests {
         ] {
             assert_eq!(HostName::parse(text), Err(error), "{text:?}");
         }
-        assert!(NamePattern::parse("*").is_err());
-        assert!(NamePattern::parse("*.*.a").is_err());
-        assert!(NamePattern::parse("a*.b").is_err());
+        for text in ["*", "*.*.a", "a*.b", "a.*.b"] {
+            assert_eq!(NamePattern::parse(text), Err(NameError::Star), "{text}");
+        }
     }
 
     #[test]

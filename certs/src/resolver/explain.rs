@@ -20,7 +20,7 @@ impl CertificateIndex {
     #[must_use]
     pub fn explain(&self, name: &HostName, now: UnixTime) -> Vec<Explanation> {
         let now = unix_seconds(now);
-        [ClientKind::Modern, ClientKind::RsaOnly, ClientKind::NoServerName]
+        ClientKind::ALL
             .map(|client| {
                 let asked = (client != ClientKind::NoServerName).then_some(name);
                 let offer = client.offer();
@@ -29,6 +29,23 @@ impl CertificateIndex {
                 Explanation { client, credential, reason }
             })
             .into()
+    }
+
+    /// Whether any client that asks for a name of `credential` gets it.
+    #[must_use]
+    pub fn is_presented(&self, credential: &Arc<Credential>) -> bool {
+        let gets = |name: &HostName, client: ClientKind| {
+            let asked = (client != ClientKind::NoServerName).then_some(name);
+            let chosen = self.select(asked, &client.offer());
+            chosen.is_some_and(|chosen| Arc::ptr_eq(chosen, credential))
+        };
+        // Without names it can only be the default, and few things are worse than a bad one.
+        credential.names().is_empty()
+            || credential
+                .names()
+                .iter()
+                .filter_map(NamePattern::example)
+                .any(|name| ClientKind::ALL.into_iter().any(|client| gets(&name, client)))
     }
 
     fn reason(
@@ -56,11 +73,8 @@ impl CertificateIndex {
             let holders = self.names.get(name).into_iter();
             let others = holders.flat_map(|holders| &holders.ranked);
             for other in others.filter(|other| other.label() != credential.label()) {
-                let (other, label) = (other.key_kind(), other.label());
-                reason += &match offer.accepts(other) {
-                    true => format!("; {kind} goes before {other} of {label}"),
-                    false => format!("; this client cannot verify {other} of {label}"),
-                };
+                reason += "; ";
+                reason += &preference(credential, other, offer, now);
             }
         }
         match credential.validity(now) {
@@ -70,6 +84,28 @@ impl CertificateIndex {
         }
         reason
     }
+}
+
+/// Why `chosen` goes before `other`, in the order in which that is decided.
+fn preference(chosen: &Credential, other: &Credential, offer: &Offer<'_>, now: i64) -> String {
+    let (label, kind) = (other.label(), other.key_kind());
+    if chosen.validity(now) == Validity::Valid {
+        match other.validity(now) {
+            Validity::Valid => {}
+            Validity::Pending => return format!("{label} is not valid yet"),
+            Validity::Expired => return format!("{label} has expired"),
+        }
+    }
+    if !offer.accepts(kind) {
+        return format!("this client cannot verify {kind} of {label}");
+    }
+    if kind.class() != chosen.key_kind().class() {
+        return format!("{} goes before {kind} of {label}", chosen.key_kind());
+    }
+    if chosen.not_after() > other.not_after() {
+        return format!("it is valid for longer than {label}");
+    }
+    format!("its path comes before {label}")
 }
 
 /// What a kind of client gets.
@@ -95,6 +131,8 @@ pub enum ClientKind {
 }
 
 impl ClientKind {
+    const ALL: [Self; 3] = [Self::Modern, Self::RsaOnly, Self::NoServerName];
+
     fn offer(self) -> Offer<'static> {
         match self {
             Self::Modern | Self::NoServerName => {

@@ -1,7 +1,7 @@
 //! What names a session, and how often it may be used.
 //!
-//! Owns [`SessionId`] and [`Use`], the rule that follows from the protocol version. Refuses to know
-//! where sessions lie.
+//! Owns [`SessionId`], [`Use`], the rule that follows from the protocol version, and [`Traits`], by
+//! which rustls tells whether a session suits a connection. Refuses to know where sessions lie.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -66,14 +66,7 @@ impl Use {
     /// kept under the wrong rule.
     #[must_use]
     pub fn of(session: &[u8]) -> Option<Self> {
-        let version = match session.split_first()? {
-            (0, rest) => rest,
-            (1, rest) => {
-                let (length, rest) = rest.split_first()?;
-                rest.get(usize::from(*length)..)?
-            }
-            _ => return None,
-        };
+        let (_, version) = named(session)?;
         match version {
             [3, 4, ..] => Some(Self::Single),
             [3, 3, ..] => Some(Self::Repeated),
@@ -81,6 +74,59 @@ impl Use {
         }
     }
 }
+
+/// The server name at the front of a session, and what follows it.
+fn named(session: &[u8]) -> Option<(Option<&[u8]>, &[u8])> {
+    match session.split_first()? {
+        (0, rest) => Some((None, rest)),
+        (1, rest) => {
+            let (length, rest) = rest.split_first()?;
+            let (name, rest) = rest.split_at_checked(usize::from(*length))?;
+            Some((Some(name), rest))
+        }
+        _ => None,
+    }
+}
+
+/// What a session and the connection that would resume it have in common. A client may offer a
+/// session of ours and, beside it, what it cannot be resumed with: that costs a full handshake.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Traits<'a> {
+    /// By the version.
+    pub usage: Use,
+    /// What the client asks for.
+    pub server_name: Option<&'a [u8]>,
+    /// The cipher suite.
+    pub suite: [u8; 2],
+    /// Whether the secret is bound to its handshake (RFC 7627); TLS 1.3 knows no other, and does
+    /// not say so.
+    pub is_extended: bool,
+}
+
+impl<'a> Traits<'a> {
+    /// Reads them from the front of a session as rustls writes it: behind the version come the
+    /// suite, the secret with its length, and how that was made.
+    #[must_use]
+    pub fn of(session: &'a [u8]) -> Option<Self> {
+        let usage = Use::of(session)?;
+        let (server_name, rest) = named(session)?;
+        let (suite, rest) = rest.get(VERSION_BYTES..)?.split_first_chunk()?;
+        let (length, rest) = rest.split_first()?;
+        let is_extended = *rest.get(usize::from(*length))? == 1;
+        Some(Self { usage, server_name, suite: *suite, is_extended })
+    }
+
+    /// Whether such a session is resumed by a connection that will be `wanted`.
+    #[must_use]
+    pub fn suit(&self, wanted: &Traits<'_>) -> bool {
+        self.usage == wanted.usage
+            && self.server_name == wanted.server_name
+            && self.suite == wanted.suite
+            && (self.is_extended || !wanted.is_extended)
+    }
+}
+
+const VERSION_BYTES: usize = 2;
 
 /// What a ClientHello offers for resumption out of a store; at most what is looked up.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -103,5 +149,48 @@ impl Offered {
             Self::Identities(ids) => (Use::Single, ids),
         };
         ids.into_iter().flatten().map(move |id| (usage, id))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The front of a session as rustls writes it.
+    fn session(name: Option<&str>, version: u8, suite: [u8; 2], extended: u8) -> Vec<u8> {
+        let mut front = vec![u8::from(name.is_some())];
+        if let Some(name) = name {
+            front.push(u8::try_from(name.len()).unwrap());
+            front.extend(name.bytes());
+        }
+        front.extend([3, version]);
+        front.extend(suite);
+        front.push(48);
+        front.extend([7; 48]);
+        front.push(extended);
+        front
+    }
+
+    #[test]
+    fn a_session_suits_only_what_rustls_resumes_it_for() {
+        let (suite, name) = ([0xc0, 0x2b], Some("a.example"));
+        let stored = session(name, 3, suite, 1);
+        let traits = Traits::of(&stored).unwrap();
+        assert!(traits.suit(&traits));
+        let others = [
+            session(name, 3, [0xc0, 0x2c], 1),
+            session(Some("b.example"), 3, suite, 1),
+            session(None, 3, suite, 1),
+            session(name, 4, suite, 1),
+        ];
+        for other in &others {
+            assert!(!traits.suit(&Traits::of(other).unwrap()), "{other:?}");
+        }
+        let plain = session(name, 3, suite, 0);
+        let plain = Traits::of(&plain).unwrap();
+        assert!(traits.suit(&plain) && !plain.suit(&traits));
+        for length in 0..stored.len() {
+            assert_eq!(Traits::of(&stored[..length]), None, "{length}");
+        }
     }
 }

@@ -28,7 +28,7 @@ use rustls::server::StoresServerSessions;
 use zeroize::Zeroizing;
 
 use crate::credential::{Credential, digest_bytes};
-use id::{Offered, SessionId, Use};
+use id::{Offered, SessionId, Traits, Use};
 use memory::{Exported, SessionCache};
 use shared::{Prefetched, SharedTier};
 use trace::{LookupResult, Trace};
@@ -208,13 +208,14 @@ impl ScopedStore {
         Self { trace: Some(trace), ..self }
     }
 
-    /// Whether one of what is offered is there to be given out. Not counted as a look-up.
+    /// Whether one of what is offered is there to be given out, and suits a connection that will
+    /// be `wanted`. Not counted as a look-up.
     #[must_use]
-    pub fn knows(&self, offered: &Offered) -> bool {
+    pub fn knows(&self, offered: &Offered, wanted: &Traits<'_>) -> bool {
         let prefetched = self.prefetched.lock().unwrap_or_else(PoisonError::into_inner);
         offered.ids().any(|(usage, id)| {
-            self.cache.contains(&id, self.context, usage)
-                || prefetched.holds(&id, usage, &self.context)
+            self.cache.suits(&id, self.context, wanted)
+                || prefetched.suits(&id, usage, &self.context, wanted)
         })
     }
 

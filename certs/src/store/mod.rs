@@ -138,9 +138,15 @@ impl Shelf {
             let mut change = self.renew(memory, &places, is_whole, now);
             shortened = std::mem::take(&mut change.shortened);
             memory.schedule(now);
-            let loaded = self.index.load().len();
-            ReloadReport { loaded, ..memory.account(change, options) }
+            let index = self.index.load();
+            let mut report = memory.account(change, options);
+            report.loaded = index.len();
+            report.tell_superseded(&index, now);
+            report
         };
+        if memory.all_gone {
+            report.kept = report.loaded;
+        }
         report.news = memory.is_news(&report);
         self.report.store(Arc::new(report.clone()));
         // Said once, when it happens.

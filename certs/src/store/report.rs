@@ -3,13 +3,15 @@
 //! Owns the account that a reload gives: whether anything changed, what was skipped and why, what
 //! is served but should be looked at. Knows nothing of how the decision was made.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::credential::Credential;
+use crate::credential::{Credential, Validity};
 use crate::load::LoadError;
 use crate::name::NamePattern;
+use crate::resolver::CertificateIndex;
 
 /// The account of one reload.
 #[derive(Clone, Debug, Default)]
@@ -44,6 +46,20 @@ impl ReloadReport {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.loaded == 0
+    }
+
+    /// Tells what has expired and is served in no place any more from what clients suffer from.
+    pub(super) fn tell_superseded(&mut self, index: &CertificateIndex, now: i64) {
+        let ended = |credential: &&Arc<Credential>| credential.validity(now) == Validity::Expired;
+        let superseded = index.soonest().take_while(ended).filter(|one| !index.is_presented(one));
+        let superseded: HashSet<_> = superseded.map(|credential| credential.label()).collect();
+        for warning in &mut self.warnings {
+            if let Warning::Expired { label, .. } = warning
+                && superseded.contains(label)
+            {
+                *warning = Warning::Superseded { label: Arc::clone(label) };
+            }
+        }
     }
 
     /// Every skipped file and every warning, one line each, causes included.
@@ -174,6 +190,11 @@ pub enum Warning {
         /// What stands there.
         name: Box<str>,
     },
+    /// Past its end, and clients get another one.
+    Superseded {
+        /// Which credential.
+        label: Arc<str>,
+    },
     /// The staple is for later.
     StapleEarly {
         /// Which credential.
@@ -264,6 +285,9 @@ impl fmt::Display for Warning {
             }
             Self::StapleUnknown { label } => {
                 write!(f, "{label}: the OCSP staple says that its authority knows no such serial")
+            }
+            Self::Superseded { label } => {
+                write!(f, "{label}: has expired, and another one is served; delete it")
             }
             Self::WeakSignature { label, algorithm } => {
                 write!(f, "{label}: is signed with {algorithm}, which clients reject")

@@ -18,7 +18,7 @@ use super::ring::SKEW;
 use super::{Moment, TicketKeys};
 use crate::sealing::OVERHEAD_BYTES;
 use crate::session::ContextId;
-use crate::session::id::Use;
+use crate::session::id::{Traits, Use};
 use crate::session::trace::{LookupResult, Trace};
 
 /// One connection's view of the ticket keys. Make one for each connection, since it also limits
@@ -56,17 +56,19 @@ impl ScopedTicketer {
     }
 
     /// Opens what a client offers, the first [`OPENS_MAX`] of it, before the handshake begins, and
-    /// says whether there is a session in any that may be used in this manner. rustls gets what was
-    /// found when it asks, and no ticket is opened twice.
+    /// says whether there is a session in any that suits a connection that will be `wanted`. rustls
+    /// gets what was found when it asks, and no ticket is opened twice.
     #[must_use]
-    pub fn knows(&self, offered: Vec<Box<[u8]>>, usage: Use) -> bool {
+    pub fn knows(&self, offered: Vec<Box<[u8]>>, wanted: &Traits<'_>) -> bool {
         let now = self.keys.now();
         let opened = offered.into_iter().take(OPENS_MAX.into()).map(|ticket| {
             let result = self.open_at(&ticket, now);
             Opened { ticket, result }
         });
         let opened: Vec<_> = opened.collect();
-        let is_fit = |plain: &Zeroizing<Vec<u8>>| Use::of(plain) == Some(usage);
+        let is_fit = |plain: &Zeroizing<Vec<u8>>| {
+            Traits::of(plain).is_some_and(|traits| traits.suit(wanted))
+        };
         let is_any = opened.iter().any(|opened| opened.result.as_ref().is_ok_and(is_fit));
         *self.opened() = opened;
         is_any

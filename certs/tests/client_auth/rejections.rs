@@ -59,6 +59,24 @@ fn dates_are_kept() {
 }
 
 #[test]
+fn what_people_make_of_openssl_without_extensions_is_refused_in_words() {
+    let root = Authority::root("root");
+    let trust = trust(&[&root], &[]);
+    let words = |chain: &[CertificateDer<'_>]| {
+        let error = verdict(&trust, chain, at(0)).unwrap_err();
+        assert_eq!(Rejection::of(&error), Some(Rejection::Other));
+        Rejection::words(&error).unwrap()
+    };
+    let authority = words(&[Authority::root("self-signed").der]);
+    assert!(authority.contains("basicConstraints"), "{authority}");
+    let mut first = root.client(1).to_vec();
+    let version = first.windows(5).position(|field| field == [0xa0, 3, 2, 1, 2]).unwrap();
+    first[version + 4] = 0;
+    let first = words(&[first.into()]);
+    assert!(first.contains("X.509 version 1"), "{first}");
+}
+
+#[test]
 fn a_client_of_nobody_we_know_is_refused() {
     let (root, stranger) = (Authority::root("root"), Authority::root("stranger"));
     let trust = trust(&[&root], &[]);

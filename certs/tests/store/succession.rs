@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
 
 use portunus_certs::store::Look;
-use portunus_certs::{CertificateStore, KeyChoice};
+use portunus_certs::{CertificateStore, HostName, KeyChoice};
 
 use super::{Folder, at, both, file_for, lines, now, options, served};
 
@@ -106,11 +106,13 @@ fn a_folder_that_vanishes_takes_nothing_away() {
     fs::rename(&inner, folder.path().join("elsewhere")).unwrap();
     let report = store.reload(now());
     assert_eq!((report.changed, report.loaded, report.skipped.len()), (false, 2, 1));
+    assert_eq!(report.kept, 2, "all of them are the last good");
     fs::create_dir(&inner).unwrap();
     let report = store.reload(now());
-    assert_eq!((report.changed, report.loaded), (false, 2), "{report:?}");
+    assert_eq!((report.changed, report.loaded, report.kept), (false, 2, 2), "{report:?}");
     folder.issue("b").write(&inner, "b").unwrap();
-    assert_eq!(store.reload(now()).loaded, 1);
+    let report = store.reload(now());
+    assert_eq!((report.loaded, report.kept), (1, 0));
     assert_eq!(served(&store, "a"), None);
 }
 
@@ -205,8 +207,19 @@ fn an_expired_exact_name_yields_to_a_valid_wildcard_and_an_expired_key_to_its_tw
     // By time alone: no file is said to have changed.
     let told = store.look(&Look::At([].into()), at(expiry.unsigned_abs() - super::NOW));
     assert!(told.changed && told.news);
+    let ended =
+        |file: &str| format!("certs.d/{file}: has expired, and another one is served; delete it");
+    let mut words = lines(&told, &folder);
+    words.retain(|line| line.contains("expired"));
+    assert_eq!(words, ["ecdsa.pem", "exact.pem"].map(ended));
     assert_eq!(file_for(&store, "a.example").as_deref(), Some("star.pem"));
     assert_eq!(file_for(&store, "b").as_deref(), Some("rsa.pem"));
+    let moment = at(expiry.unsigned_abs() - super::NOW);
+    for (name, file) in [("a.example", "exact.pem"), ("b", "ecdsa.pem")] {
+        let answers = store.load().explain(&HostName::parse(name).unwrap(), moment);
+        let reason = answers.into_iter().next().unwrap().reason;
+        assert!(reason.ends_with(&format!("{file} has expired")), "{reason}");
+    }
 }
 
 #[test]

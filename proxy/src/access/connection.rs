@@ -49,7 +49,7 @@ pub struct ConnectionEntry {
     pub duration: Duration,
     /// The name of the backend, if one was asked.
     pub backend: Option<Arc<str>>,
-    /// The endpoint, if one was reached.
+    /// The endpoint, if one was asked.
     pub endpoint: Option<EndpointAddr>,
     /// Which software the client is like, if that is told.
     pub ja4: Option<Arc<str>>,

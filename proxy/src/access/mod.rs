@@ -19,9 +19,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use crate::count::IntCounter;
 use arc_swap::ArcSwapOption;
 use http::Request;
-use prometheus::IntCounter;
 use tokio::time::Instant;
 
 pub use self::connection::ConnectionEntry;

@@ -38,7 +38,7 @@ fn line(entry: &Entry, format: Format) -> String {
 }
 
 fn log(target: Target) -> (AccessLog, Writer, IntCounter) {
-    let dropped = IntCounter::new("dropped", "dropped").unwrap();
+    let dropped = IntCounter::default();
     let (log, writer) = AccessLog::open(target, Format::Text, dropped.clone()).unwrap();
     (log, writer, dropped)
 }
@@ -221,7 +221,7 @@ fn a_full_disk_costs_lines_and_nothing_else() {
 
 #[test]
 fn what_does_not_fit_is_counted_and_nobody_waits() {
-    let dropped = IntCounter::new("dropped", "dropped").unwrap();
+    let dropped = IntCounter::default();
     // A queue that nobody writes from, as if the disk never answered.
     let queue = Queue::new(dropped.clone(), usize::MAX);
     let log = AccessLog(Arc::new(Some(Arc::new(Lines { format: Format::Text, queue })).into()));
@@ -237,7 +237,7 @@ fn what_does_not_fit_is_counted_and_nobody_waits() {
 #[test]
 fn what_cannot_be_a_log_is_refused_at_the_start() {
     let open = |path: &str| {
-        let dropped = IntCounter::new("dropped", "dropped").unwrap();
+        let dropped = IntCounter::default();
         AccessLog::open(Target::File(path.into()), Format::Text, dropped).unwrap_err().to_string()
     };
     assert_eq!(open("/nowhere/log"), "cannot open the access log `/nowhere/log`");

@@ -45,6 +45,8 @@ pub(super) struct Endpoint {
     mark: u64,
     in_flight: AtomicUsize,
     up: IntGauge,
+    /// Whether the last attempt to use it failed.
+    is_down: AtomicBool,
     /// What the log was last told, and when.
     told: Mutex<Option<(Standing, Instant)>>,
 }
@@ -117,6 +119,7 @@ impl Endpoint {
             tls: means.encryption.as_ref().map(|encryption| encryption.endpoint(name)),
             in_flight: AtomicUsize::new(0),
             up: metrics.endpoint_up(name),
+            is_down: AtomicBool::new(false),
             told: Mutex::default(),
         })
     }
@@ -188,9 +191,15 @@ impl Endpoint {
         Some(Secure { encryption, endpoint, alpn })
     }
 
-    /// Has the metric say whether the last attempt to use the endpoint succeeded.
+    /// Remembers whether the last attempt to use the endpoint succeeded, and has the metric say it.
     pub(super) fn tell_up(&self, is_up: bool) {
         self.up.set(i64::from(is_up));
+        self.is_down.store(!is_up, Ordering::Relaxed);
+    }
+
+    /// Whether the last attempt to use it failed. Before the first one, nothing speaks against it.
+    pub(super) fn is_down(&self) -> bool {
+        self.is_down.load(Ordering::Relaxed)
     }
 
     /// Whether the log is to be told: when the standing changes, or the reason for it, but not each
@@ -250,6 +259,10 @@ impl Load {
     /// Remembers how the endpoint did. To be called once for each exchange or connection that came
     /// to an answer or to none; one that the client broke off says nothing of the endpoint.
     pub(super) fn note(&self, verdict: Verdict) {
+        if verdict == Verdict::Good && self.0.is_down() {
+            // It answers over a connection that it had already.
+            self.0.is_down.store(false, Ordering::Relaxed);
+        }
         if verdict == Verdict::Good && !self.0.is_suspect.load(Ordering::Relaxed) {
             return;
         }

@@ -7,7 +7,7 @@
 
 use std::io;
 
-use prometheus::IntCounter;
+use crate::count::IntCounter;
 use tokio::io::AsyncWriteExt as _;
 
 use crate::config::{ProxyVersion, SendProxy};

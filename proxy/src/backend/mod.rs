@@ -236,6 +236,14 @@ pub enum ConnectError {
 }
 
 impl ConnectError {
+    /// The endpoint that was tried last, if any was.
+    pub fn endpoint(&self) -> Option<&EndpointAddr> {
+        match self {
+            Self::Dial { endpoint, .. } => Some(endpoint),
+            Self::NoEndpoint { .. } => None,
+        }
+    }
+
     /// The reason in metrics and logs.
     pub fn failure(&self) -> BackendFailure {
         match self {

@@ -32,6 +32,8 @@ pub struct EndpointReport {
     pub is_backup: bool,
     /// Whether it can be used.
     pub standing: Standing,
+    /// Whether the last attempt to use it failed.
+    pub is_down: bool,
     /// Connections and requests that are going on there.
     pub load: usize,
 }

@@ -1,4 +1,4 @@
-//! One question to the running process, over the admin listener of the configuration.
+//! One question to the running process, over the admin listener that its file names.
 //!
 //! Owns the asking and its bounds, and what can be done if there is no answer. Refuses to know what
 //! is asked. Read next: `status`, `endpoint`, `order`.
@@ -10,17 +10,17 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::config::{Admin, Config};
+use crate::config::Admin;
 use crate::net::ListenAddr;
 
 use super::output::plain;
 
 /// The answer of the running process, which is JSON.
-pub(super) fn ask(config: &Config, method: &str, target: &str) -> Result<Value, AskError> {
-    match ask_within(config, method, target, TIMEOUT)? {
+pub(super) fn ask(admin: Option<&Admin>, method: &str, target: &str) -> Result<Value, AskError> {
+    match ask_within(admin, method, target, TIMEOUT)? {
         Answer::Done(told) => Ok(told),
         Answer::Refused(_) => {
-            let address = config.admin.as_ref().map(|admin| admin.listen.to_string());
+            let address = admin.map(|admin| admin.listen.to_string());
             Err(AskError::Refused { address: address.unwrap_or_default(), code: "409".to_owned() })
         }
     }
@@ -37,15 +37,15 @@ pub(super) enum Answer {
 
 /// The same, for what takes its time, and may be refused for reasons that are told.
 pub(super) fn ask_within(
-    config: &Config,
+    admin: Option<&Admin>,
     method: &str,
     target: &str,
     timeout: Duration,
 ) -> Result<Answer, AskError> {
-    let admin = config.admin.as_ref().ok_or(AskError::NoAdmin)?;
+    let admin = admin.ok_or(AskError::NoAdmin)?;
     let address = || admin.listen.to_string();
     let answer = exchange(admin, method, target, timeout);
-    let answer = answer.map_err(|cause| AskError::Ask { address: address(), cause })?;
+    let answer = answer.map_err(|cause| AskError::of(cause, address(), timeout))?;
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
     let code = head.split(' ').nth(1).unwrap_or_default();
     let told = || serde_json::from_str(body).map_err(|_| AskError::NotOurs { address: address() });
@@ -105,8 +105,10 @@ pub(super) enum AskError {
         #[source]
         cause: io::Error,
     },
-    #[error("the admin listener at {address} changes nothing for whoever asks")]
+    #[error("the admin listener at {address} takes no orders without a token")]
     Forbidden { address: String },
+    #[error("the admin listener at {address} said nothing for {} s", waited.as_secs())]
+    Mute { address: String, waited: Duration },
     #[error("the configuration has `admin.listen = \"off\"`")]
     NoAdmin,
     #[error("the running process has no such backend or endpoint")]
@@ -118,14 +120,29 @@ pub(super) enum AskError {
 }
 
 impl AskError {
+    /// Why there was no answer from `address` within `timeout`.
+    fn of(cause: io::Error, address: String, timeout: Duration) -> Self {
+        match cause.kind() {
+            // What a socket says whose time to read is over. One to which no connection came about
+            // says `TimedOut`.
+            io::ErrorKind::WouldBlock => Self::Mute { address, waited: timeout },
+            _ => Self::Ask { address, cause },
+        }
+    }
+
     pub(super) fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Ask { .. } => Some(
-                "is the process running, and with this configuration? `--config` names another one",
+                "is the process running, and with this configuration? `--config` names another \
+                 one. If `admin.listen` has changed, SIGUSR2 upgrades, which takes it in",
             ),
-            Self::Forbidden { .. } => {
-                Some("set `admin.token`, or have `admin.listen` be a unix socket")
-            }
+            Self::Forbidden { .. } => Some(
+                "set `admin.token`, or have `admin.listen` be a unix socket; without either, \
+                 SIGHUP reloads, SIGTERM drains and SIGUSR2 upgrades",
+            ),
+            Self::Mute { .. } => Some(
+                "something has the address and hangs: if it is Portunus, it is stopped or starved",
+            ),
             Self::NoAdmin => Some("the running process can only be asked over `admin.listen`"),
             Self::NotFound => Some("`portunus status --json` shows names and addresses"),
             Self::NotOurs { .. } => Some("another process has the address of `admin.listen`"),
@@ -141,6 +158,20 @@ const ANSWER_BYTES_MAX: u64 = 16 << 20;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_accepts_and_says_nothing_hangs_and_is_not_away() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("admin.sock");
+        let admin = Admin { listen: ListenAddr::Unix(path.clone()), token: None };
+        let asked = || ask_within(Some(&admin), "GET", "/status", Duration::from_millis(20));
+        let error = asked().unwrap_err();
+        assert!(matches!(error, AskError::Ask { .. }), "{error:?}");
+        let _mute = std::os::unix::net::UnixListener::bind(path).unwrap();
+        let error = asked().unwrap_err();
+        assert!(matches!(error, AskError::Mute { .. }), "{error:?}");
+        assert!(error.hint().unwrap().contains("hangs"));
+    }
 
     #[test]
     fn a_listener_on_every_address_is_asked_on_this_machine() {

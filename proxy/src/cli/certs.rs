@@ -39,7 +39,8 @@ pub(super) fn run(name: Option<&str>, json: bool, file: &ConfigFile) -> u8 {
     if let Some(name) = name {
         let policies = options(&config);
         let explained = Explained::new(&name, &config, &index, &policies);
-        let text = if json { explained.json().to_string() } else { explained.text() };
+        let text = || format!("{HEAD}\n\n{}", explained.text());
+        let text = if json { explained.json().to_string() } else { text() };
         return explained.code().max(output::print(text));
     }
     let clients = Clients::open(&options(&config), &config, UnixTime::now());
@@ -49,7 +50,7 @@ pub(super) fn run(name: Option<&str>, json: bool, file: &ConfigFile) -> u8 {
         let status = json!({ "certificates": certificates, "client_auth": clients.json() });
         return output::print(status);
     }
-    let mut text = listed(&index, &report, now);
+    let mut text = format!("{HEAD}\n\n{}", listed(&index, &report, now));
     let clients = clients.text(now);
     if !clients.is_empty() {
         text = format!("{text}\n{clients}");
@@ -63,6 +64,9 @@ pub(super) fn run(name: Option<&str>, json: bool, file: &ConfigFile) -> u8 {
     }
     code
 }
+
+/// A process keeps what was good before a file went bad, and only it knows that.
+const HEAD: &str = "as a new process would serve the files; `portunus status` tells what is kept";
 
 /// Everything that the reading gave.
 fn listed(index: &CertificateIndex, report: &ReloadReport, now: i64) -> String {

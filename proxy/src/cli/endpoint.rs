@@ -31,13 +31,13 @@ impl Wish {
 
 /// Tells the running process, and prints how many addresses it concerns.
 pub(super) fn run(wish: Wish, backend: &str, endpoint: &str, file: &ConfigFile) -> u8 {
-    let config = match file.load() {
-        Ok(config) => config,
+    let admin = match file.admin() {
+        Ok(admin) => admin,
         Err(code) => return code,
     };
     let (word, backend, endpoint) = (wish.word(), encoded(backend), encoded(endpoint));
     let target = format!("/endpoints/{word}?backend={backend}&endpoint={endpoint}");
-    match ask::ask(&config, "POST", &target) {
+    match ask::ask(admin.as_ref(), "POST", &target) {
         Ok(answer) => {
             let addresses = answer.get("addresses").and_then(Value::as_u64).unwrap_or_default();
             let addresses = usize::try_from(addresses).unwrap_or(usize::MAX);

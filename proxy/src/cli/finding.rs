@@ -7,9 +7,9 @@ use std::collections::HashSet;
 use std::fmt::{self, Display};
 use std::sync::Arc;
 
-use portunus_certs::credential::{Credential, Validity};
+use portunus_certs::credential::Validity;
 use portunus_certs::load::LoadError;
-use portunus_certs::name::{HostName, NamePattern};
+use portunus_certs::name::NamePattern;
 use portunus_certs::resolver::{CertificateIndex, ClientKind};
 use portunus_certs::store::{ReloadReport, Warning};
 use rustls::pki_types::UnixTime;
@@ -91,7 +91,7 @@ impl Findings {
     pub(super) fn add_warnings(&mut self, report: &ReloadReport) {
         let mut expired = HashSet::new();
         for warning in &report.warnings {
-            if let Warning::Expired { label, .. } = warning {
+            if let Warning::Expired { label, .. } | Warning::Superseded { label } = warning {
                 expired.insert(label);
             }
         }
@@ -99,7 +99,9 @@ impl Findings {
         let mut conflicts: Vec<Conflict<'_>> = Vec::new();
         for warning in &report.warnings {
             match warning {
-                Warning::Expired { .. } | Warning::NotYetValid { .. } => {}
+                Warning::Expired { .. }
+                | Warning::NotYetValid { .. }
+                | Warning::Superseded { .. } => {}
                 Warning::NameConflict { loser, .. } if expired.contains(loser) => {}
                 Warning::NameConflict { name, winner, loser } => {
                     let known = conflicts.iter_mut().find(|c| c.is_between(winner, loser));
@@ -127,7 +129,7 @@ impl Findings {
                     self.warning(format_args!("{label}: expires on {to}"), Some("renew it"));
                 }
                 Validity::Valid => {}
-                Validity::Expired if !is_presented(credential, index) => {
+                Validity::Expired if !index.is_presented(credential) => {
                     let to = date::moment(to, now);
                     let text = format!("{label}: expired on {to}, and another one is served");
                     self.warning(text, Some("delete it"));
@@ -137,7 +139,7 @@ impl Findings {
                     let text = format!("{label}: expired on {to}, and clients refuse it");
                     self.error(text, Some("renew it"));
                 }
-                Validity::Pending if !is_presented(credential, index) => {
+                Validity::Pending if !index.is_presented(credential) => {
                     let from = date::moment(from, now);
                     self.warning(format_args!("{label}: will be valid from {from}"), None);
                 }
@@ -164,32 +166,11 @@ impl Display for Finding {
     }
 }
 
-/// Whether there is a client that gets it.
-fn is_presented(credential: &Arc<Credential>, index: &CertificateIndex) -> bool {
-    // Without names it can only be the default, and few things are worse than a bad one.
-    credential.names().is_empty()
-        || credential.names().iter().filter_map(covered_name).any(|name| {
-            let answers = index.explain(&name, UnixTime::now());
-            answers
-                .iter()
-                .filter_map(|answer| answer.credential.as_ref())
-                .any(|presented| Arc::ptr_eq(presented, credential))
-        })
-}
-
 /// Whether there is a certificate for every name of `pattern`.
 pub(super) fn is_covered(pattern: &NamePattern, index: &CertificateIndex) -> bool {
-    let Some(name) = covered_name(pattern) else { return false };
+    let Some(name) = pattern.example() else { return false };
     let answers = index.explain(&name, UnixTime::now());
     answers.iter().any(|answer| answer.client == ClientKind::Modern && answer.credential.is_some())
-}
-
-/// A name that `pattern` covers, and that no certificate states by itself if it is a wildcard.
-fn covered_name(pattern: &NamePattern) -> Option<HostName> {
-    match pattern {
-        NamePattern::Exact(name) => Some(name.clone()),
-        NamePattern::Wildcard(parent) => HostName::parse(&format!("{ANY_LABEL}.{parent}")).ok(),
-    }
 }
 
 /// Names of one certificate that are served from another one.
@@ -256,9 +237,6 @@ fn advice(warning: &Warning) -> Option<&'static str> {
 
 /// A certificate is renewed when a third of its life is left; with a fifth, that has failed.
 const LIFE_LEFT: i64 = 5;
-
-/// A label that nobody has a certificate for.
-const ANY_LABEL: &str = "any-name-portunus-check";
 
 /// Names of a conflict that are told; the file tells the rest.
 const CONFLICT_NAMES_SHOWN_MAX: usize = 3;

@@ -35,7 +35,7 @@ use clap::builder::Resettable;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use clap_complete::Shell;
 
-use crate::config::Config;
+use crate::config::{Admin, Config, LoadError, Sought};
 use crate::log::Chain;
 
 use order::Order;
@@ -107,7 +107,10 @@ struct Portunus {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Show which certificates are loaded, or which one a client gets for NAME, and why
+    /// Show what a new process would serve from the files: certificates, or the one for NAME
+    ///
+    /// This reads the files on the disk and asks no process. Where the running one kept a
+    /// certificate since its file went bad, `portunus status` tells what it serves.
     Certs {
         /// A host name, as a client would ask for it
         name: Option<String>,
@@ -117,12 +120,15 @@ enum Command {
         #[command(flatten)]
         config: ConfigFile,
     },
-    /// Check the configuration and the certificates, and list everything that is wrong
+    /// Check the configuration and the certificates, and list everything that is wrong with them
+    ///
+    /// What only a running process meets, such as an address that is taken or a file that the
+    /// sandbox hides, `portunus reload` tells.
     Check {
         /// Ask the running process what a reload would change
         #[arg(long)]
         diff: bool,
-        /// Print JSON
+        /// Print JSON; with --diff alone
         #[arg(long, requires = "diff")]
         json: bool,
         #[command(flatten)]
@@ -135,10 +141,11 @@ enum Command {
     },
     /// Run with nothing prepared: a throw-away certificate, a service to talk to, lines to copy
     Demo {
-        /// Port for HTTPS; raw TLS gets the next one
-        #[arg(long, default_value_t = 8443, value_parser = clap::value_parser!(u16).range(..65535))]
+        /// Port for HTTPS; raw TLS gets the next one; 0 is any that is free, for each
+        #[arg(long, default_value_t = 8443)]
+        #[arg(value_parser = clap::value_parser!(u16).range(..=65534))]
         port: u16,
-        /// Port of the admin listener
+        /// Port of the admin listener; 0 is any that is free
         #[arg(long, default_value_t = 9090)]
         admin_port: u16,
     },
@@ -213,11 +220,28 @@ struct ConfigFile {
 impl ConfigFile {
     /// The configuration, or the exit code after every error was printed.
     fn load(&self) -> Result<Config, u8> {
-        Config::load(Some(&self.config)).map_err(|error| {
-            fail(&error, error.hint());
-            USAGE
-        })
+        Config::load(Some(&self.config)).map_err(|error| unusable(&error))
     }
+
+    /// Where the running process is asked, or the exit code after it was printed why that cannot be
+    /// known. What else is wrong in the file is for the process to tell.
+    fn admin(&self) -> Result<Option<Admin>, u8> {
+        match self.seek_admin() {
+            Sought { doubt: Some(doubt), .. } => Err(unusable(&doubt)),
+            Sought { admin, doubt: None } => Ok(admin),
+        }
+    }
+
+    /// The same, or the best guess.
+    fn seek_admin(&self) -> Sought {
+        Config::seek_admin(&self.config)
+    }
+}
+
+/// Prints why a file cannot be used.
+fn unusable(error: &LoadError) -> u8 {
+    fail(error, error.hint());
+    USAGE
 }
 
 /// Prints an error with its causes, and what can be done about it.

@@ -3,6 +3,7 @@
 //! Owns the words for what came of it: changes are data and go to standard output, what is wrong
 //! goes to standard error. Refuses to know how any of it is carried out. Read next: `ask`.
 
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -37,17 +38,44 @@ impl Order {
 
 /// Has it done by the running process, and prints what came of it.
 pub(super) fn run(order: Order, file: &ConfigFile, json: bool) -> u8 {
-    let config = match file.load() {
-        Ok(config) => config,
+    let admin = match file.admin() {
+        Ok(admin) => admin,
         Err(code) => return code,
     };
-    let (told, code) = match ask_within(&config, "POST", order.target(), TIMEOUT) {
+    let (told, code) = match ask_within(admin.as_ref(), "POST", order.target(), TIMEOUT) {
         Ok(Answer::Done(told)) => (told, DONE),
         Ok(Answer::Refused(told)) => (told, FAILED),
         Err(error) => return fail(&error, error.hint()),
     };
+    match (file_read(&told, &file.config), order) {
+        (Some(other), Order::Rehearse) => return fail(&other, Some(OtherFile::HINT)),
+        (Some(other), _) => output::say(format_args!("warning: {other}")),
+        (None, _) => {}
+    }
     let printed = if json { output::print(&told) } else { say(&told) };
     code.max(printed)
+}
+
+/// What the process has read, where that is another file than `meant`; one that cannot be seen from
+/// here may be the same in another place.
+fn file_read(told: &Value, meant: &Path) -> Option<OtherFile> {
+    let read = told.get("file").and_then(Value::as_str)?;
+    let real = Path::new(read).canonicalize().ok()?;
+    let is_other = meant.canonicalize().map_or(true, |meant| meant != real);
+    is_other.then(|| OtherFile { read: plain(read), meant: meant.display().to_string() })
+}
+
+/// The process has another file than whoever asks.
+#[derive(Debug, thiserror::Error)]
+#[error("the running process reads `{read}`, not `{meant}`")]
+struct OtherFile {
+    read: String,
+    meant: String,
+}
+
+impl OtherFile {
+    const HINT: &str = "`portunus check` tries a file that is not in service; to have it compared, \
+                        put it in the place of the one that is";
 }
 
 /// Says what was told, to people.

@@ -11,7 +11,7 @@ use std::path::Path;
 
 use tracing::warn;
 
-use crate::config::{Config, LogFormat};
+use crate::config::{Config, LoadError, LogFormat};
 use crate::log::{self, Format};
 use crate::runtime::handoff::launcher::{self, Launcher, Origin};
 use crate::runtime::handoff::{Handoff, Successor};
@@ -34,7 +34,7 @@ pub(super) fn run(file: &ConfigFile) -> u8 {
         Ok(config) => config,
         Err(error) => {
             tell(&error, error.hint());
-            fail(&error, error.hint());
+            fail(&error, hint(&error));
             return USAGE;
         }
     };
@@ -46,6 +46,16 @@ pub(super) fn run(file: &ConfigFile) -> u8 {
         tell(error, error.hint());
     }
     ended(end)
+}
+
+/// What to do, for whoever may be here for the first time.
+fn hint(error: &LoadError) -> Option<&'static str> {
+    if error.is_missing() {
+        return Some(
+            "name another file with `--config FILE`, or try `portunus demo`, which needs none",
+        );
+    }
+    error.hint()
 }
 
 /// Opens what needs the rank that the process was started with, then serves.

@@ -9,9 +9,10 @@ use serde_json::Value;
 
 use crate::admin::status::read::{self, list};
 use crate::admin::status::{counts, percent};
+use crate::config::Sought;
 
 use super::output::{count, plain};
-use super::{ConfigFile, DONE, ask, fail, failures, output};
+use super::{ConfigFile, DONE, ask, fail, failures, output, unusable};
 
 /// What is wanted to be known.
 #[derive(Debug, clap::Args)]
@@ -31,13 +32,12 @@ pub(super) struct Question {
 
 /// Asks the running process, and prints what it says.
 pub(super) fn run(question: &Question) -> u8 {
-    let config = match question.config.load() {
-        Ok(config) => config,
-        Err(code) => return code,
-    };
-    let status = match ask::ask(&config, "GET", "/status") {
-        Ok(status) => status,
-        Err(error) => return fail(&error, error.hint()),
+    // A process that goes on serving is well, whatever has become of its file.
+    let Sought { admin, doubt } = question.config.seek_admin();
+    let status = match (ask::ask(admin.as_ref(), "GET", "/status"), doubt) {
+        (Ok(status), _) => status,
+        (Err(_), Some(doubt)) => return unusable(&doubt),
+        (Err(error), None) => return fail(&error, error.hint()),
     };
     let failures = status.pointer("/failures").unwrap_or(&Value::Null);
     let code = match (question.failures, question.json) {
@@ -174,6 +174,7 @@ mod tests {
             "backends": [{ "backend": "app", "endpoints": [
                 { "address": "10.0.0.1:80", "standing": "usable" },
                 { "address": "10.0.0.2:80", "standing": "ejected" },
+                { "address": "10.0.0.3:80", "standing": "down" },
             ] }],
             "confinement": { "missing": ["files", "system_calls"] },
             "attention": [{ "severity": "critical", "what": "expired: a\n", "hint": "renew it" }],
@@ -182,7 +183,7 @@ mod tests {
         for line in [
             "critical: expired: a\\n; renew it",
             "1 certificate: 0 pending, 2 skipped, 0 kept",
-            "backend app: 1 usable endpoint, 10.0.0.2:80 ejected",
+            "backend app: 1 usable endpoint, 10.0.0.2:80 ejected, 10.0.0.3:80 down",
             "listener a (both): 75.0 % of returning clients resumed; handshakes: 5 full, 3 ticket",
             "  not resumed: 1 policy",
             "not confined: files, system_calls",

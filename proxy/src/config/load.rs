@@ -28,17 +28,13 @@ pub enum LoadError {
 impl LoadError {
     /// What to do, if that is known.
     pub fn hint(&self) -> Option<&'static str> {
-        match self {
-            Self::Read(ReadError::Open { source, .. })
-                if source.kind() == io::ErrorKind::NotFound =>
-            {
-                Some(
-                    "name another file with `--config FILE`, or try `portunus demo`, \
-                     which needs none",
-                )
-            }
-            Self::Read(_) | Self::Invalid(_) => None,
-        }
+        self.is_missing().then_some("name another file with `--config FILE`")
+    }
+
+    /// Whether there is no such file.
+    pub fn is_missing(&self) -> bool {
+        matches!(self, Self::Read(ReadError::Open { source, .. })
+            if source.kind() == io::ErrorKind::NotFound)
     }
 }
 
@@ -138,7 +134,7 @@ mod tests {
         let error = Config::load(Some(Path::new("/nowhere/config.toml"))).unwrap_err();
         assert_eq!(error.to_string(), "cannot read `/nowhere/config.toml`");
         assert!(error.source().unwrap().to_string().contains("No such file"));
-        assert!(error.hint().unwrap().contains("portunus demo"));
+        assert!(error.hint().unwrap().contains("--config FILE"));
     }
 
     #[test]

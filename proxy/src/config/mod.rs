@@ -6,6 +6,7 @@
 //! Nothing below this folder deserialises. Refuses to know sockets, TLS and HTTP. Read next:
 //! `snapshot`, which turns a listener's part into what a connection needs.
 
+mod admin;
 mod backend;
 mod backends;
 mod between;
@@ -40,6 +41,7 @@ use std::time::Duration;
 
 use portunus_certs::client_auth::ChainBounds;
 
+pub use self::admin::Sought;
 pub use self::backend::{
     Backend, BackendProtocol, BackendTls, Balance, Ejection, Endpoint, Health, HealthCheck,
     PoolBounds, ProxyTlv, ProxyVersion, Resolve, SendProxy,

@@ -13,9 +13,10 @@ use std::sync::Arc;
 use portunus_certs::client_auth::ChainBounds;
 use toml::de::DeTable;
 
+use super::admin::admin;
 use super::backends::backend;
 use super::error::{Collector, ConfigErrors, Place, Problem};
-use super::listeners::{Shared, admin_addr, listener};
+use super::listeners::{Shared, listener};
 use super::reference::Surroundings;
 use super::resumption::resumption;
 use super::schema::{
@@ -23,11 +24,9 @@ use super::schema::{
     ServerSection,
 };
 use super::section::{Properties, Reader, Section, Table, one_of};
-use super::text::Written;
 use super::traces::traces;
 use super::{
-    AccessLog, Admin, Certificates, Config, HttpLimits, Limits, Listener, Log, Server, between,
-    suggest,
+    AccessLog, Certificates, Config, HttpLimits, Limits, Listener, Log, Server, between, suggest,
 };
 use crate::net::Keepalive;
 
@@ -56,7 +55,7 @@ impl Config {
             return Err(reader.errors.finish(Vec::new()));
         }
         let root = Table::present(Place::default(), table.get_ref()).read(&mut reader);
-        let config = resolve(root, &mut reader);
+        let config = resolve(&root, &mut reader);
         if reader.errors.is_empty() { Ok(config) } else { Err(reader.errors.finish(config.files)) }
     }
 }
@@ -79,7 +78,7 @@ pub(super) fn defaults<S: Section>(key: &str) -> S {
     Table::absent(key).read(&mut reader)
 }
 
-fn resolve(root: Root, reader: &mut Reader<'_>) -> Config {
+fn resolve(root: &Root, reader: &mut Reader<'_>) -> Config {
     let settings = Arc::new(root.settings());
     let server = server(&root.server, reader.surroundings);
     let limits = limits(&root.limits, server.workers);
@@ -91,12 +90,7 @@ fn resolve(root: Root, reader: &mut Reader<'_>) -> Config {
         ja4: root.log.ja4,
         client_auths: Vec::new(),
     };
-    let admin = match root.admin.listen.text.as_str() {
-        "off" => None,
-        _ => admin_addr(&root.admin.listen, &mut shared.taken, reader)
-            .map(|listen| Admin { listen, token: root.admin.token }),
-    };
-    check_token(admin.as_ref(), &root.admin.listen, reader);
+    let admin = admin(&root.admin, &mut shared.taken, reader);
     let listeners = root.listener.iter();
     let listeners: Vec<_> =
         listeners.filter_map(|entry| listener(entry, &mut shared, reader)).collect();
@@ -247,17 +241,6 @@ fn nameservers(section: &ResolverSection, reader: &mut Reader<'_>) -> Vec<Socket
         servers.extend(server);
     }
     servers
-}
-
-/// Metrics name every host and endpoint that is served, so they are not for everyone.
-fn check_token(admin: Option<&Admin>, written: &Written, reader: &mut Reader<'_>) {
-    if let Some(Admin { listen, token: None }) = admin
-        && !listen.is_local()
-        && !reader.errors.is_blamed("admin.token")
-    {
-        let hint = || Some("listen on 127.0.0.1 or unix:PATH, or set a token".to_owned());
-        reader.errors.report(&written.place, Problem::TokenMissing, hint);
-    }
 }
 
 /// Where none are needed, none are read.

@@ -79,7 +79,7 @@ async fn lead_mysql(
     let Some(backend) = tunnel::backend(snapshot, SiteId::FIRST) else {
         return Prelude::Over(CloseReason::Internal);
     };
-    let connected = tunnel::connect_alone(backend, origin, socket.local_addr());
+    let connected = tunnel::connect_alone(backend, origin, socket.local_addr(), report);
     let Some(connected) = unless_gone(&socket, connected).await else {
         return conclude(Err(StarttlsError::Closed), rule, Way::New, report);
     };

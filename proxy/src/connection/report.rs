@@ -156,7 +156,7 @@ impl<'a> Report<'a> {
         }
     }
 
-    /// They go to the endpoint at `addr`.
+    /// They go to the endpoint at `addr`, or should have.
     pub(super) fn reach(&mut self, addr: &EndpointAddr) {
         if let Some(entry) = &mut self.entry {
             entry.endpoint = Some(addr.clone());

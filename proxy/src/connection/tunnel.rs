@@ -63,10 +63,12 @@ pub(super) async fn connect_alone(
     backend: &Backend,
     origin: &Origin,
     local: Option<SocketAddr>,
+    report: &mut Report<'_>,
 ) -> Result<Dedicated, CloseReason> {
     let key = backend.balance_key(origin.client, &HeaderMap::new());
     let introduction = introduction(backend, Known::Nothing, origin, local);
-    backend.connect(key, &introduction).await.map_err(|error| unreachable(&error, origin))
+    let connected = backend.connect(key, &introduction).await;
+    connected.map_err(|error| unreachable(&error, origin, report))
 }
 
 /// How the client that came to `local` is introduced to endpoints of `backend`.
@@ -107,7 +109,7 @@ pub(super) async fn begin<'s, C: Downstream + 's>(
     };
     let backend = backend(snapshot, site).ok_or(CloseReason::Internal)?;
     report.choose(backend.name());
-    let upstream = reach(&mut stream, (backend, known), way, snapshot, origin).await?;
+    let upstream = reach(&mut stream, (backend, known), way, snapshot, origin, report).await?;
     report.reach(upstream.addr());
     let terms = Terms {
         limits: &snapshot.limits,
@@ -125,6 +127,7 @@ async fn reach<C: Downstream>(
     way: Way,
     snapshot: &Snapshot,
     origin: &Origin,
+    report: &mut Report<'_>,
 ) -> Result<Dedicated, CloseReason> {
     let deadline = Instant::now() + snapshot.limits.starttls_timeout;
     match way {
@@ -137,7 +140,7 @@ async fn reach<C: Downstream>(
                 Ok(upstream) => upstream,
                 Err(error) => {
                     greeting::decline(stream, spoken.or(backend.starttls())).await;
-                    return Err(unreachable(&error, origin));
+                    return Err(unreachable(&error, origin, report));
                 }
             };
             // Under TLS of ours, or passed through, clients offer what fits.
@@ -190,7 +193,10 @@ fn told(error: &(dyn Error + 'static), origin: &Origin, reason: CloseReason) -> 
     reason
 }
 
-fn unreachable(error: &ConnectError, origin: &Origin) -> CloseReason {
+fn unreachable(error: &ConnectError, origin: &Origin, report: &mut Report<'_>) -> CloseReason {
+    if let Some(endpoint) = error.endpoint() {
+        report.reach(endpoint);
+    }
     let Origin { peer, client, .. } = origin;
     debug!(%peer, %client, error = %Chain(error), "no backend");
     CloseReason::BackendUnreachable

@@ -63,7 +63,7 @@ const EXPLANATIONS: [(Reason, &str, &str); Reason::ALL.len()] = [
     (
         Reason::ClientAlertOther,
         "the client ended the handshake with an alert",
-        "the error names the alert; its own log knows why",
+        "its own log knows why; `portunus status --failures` shows which alert it was",
     ),
     (
         Reason::ClientAlertProtocol,
@@ -106,8 +106,8 @@ const EXPLANATIONS: [(Reason, &str, &str); Reason::ALL.len()] = [
         Reason::ClientCertMissing,
         "the client showed no certificate, and one is required",
         "give it a certificate of an authority in `client_auth.ca`, or set \
-         `client_auth.mode = \"request\"`; a client that found none of its own fitting had no \
-         authority of ours to choose by",
+         `client_auth.mode = \"request\"`; a client sends none of its own if no \
+         authority in `client_auth.ca` has issued any",
     ),
     (
         Reason::ClientCertNotYetValid,
@@ -117,7 +117,9 @@ const EXPLANATIONS: [(Reason, &str, &str); Reason::ALL.len()] = [
     (
         Reason::ClientCertOther,
         "the certificate of the client was refused",
-        "the error names the rule that it broke",
+        "most often it is self-signed (`openssl req -x509`) or of X.509 version 1 (`openssl x509 \
+         -req` without extensions): have one issued of version 3 with `basicConstraints=CA:FALSE` \
+         and the extended key usage `clientAuth`; the error names the rule that it broke",
     ),
     (
         Reason::ClientCertPurpose,
@@ -298,7 +300,9 @@ mod tests {
     #[test]
     fn what_a_hint_names_is_there() {
         let reference = include_str!("../../../config.toml");
-        let commands = ["portunus certs NAME", "portunus check", "ja4", "clientAuth"];
+        let elsewhere = ["openssl req -x509", "openssl x509 -req", "basicConstraints=CA:FALSE"];
+        let portunus = ["portunus certs NAME", "portunus check", "portunus status --failures"];
+        let commands = [&portunus[..], &elsewhere, &["ja4", "clientAuth"]].concat();
         for (_, _, hint) in EXPLANATIONS {
             let quoted = hint.split('`').skip(1).step_by(2);
             for quoted in quoted.filter(|quoted| !commands.contains(quoted)) {

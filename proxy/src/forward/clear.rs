@@ -190,7 +190,7 @@ mod tests {
 
     fn stream(early: &[u8]) -> (ClearStream, UnixStream) {
         let (near, far) = UnixStream::pair().unwrap();
-        let meter = Arc::new(Meter::new(&Metrics::new().unwrap().listener("a").bytes));
+        let meter = Arc::new(Meter::new(&Metrics::new().listener("a").bytes));
         (ClearStream::beginning_with(early.to_vec(), Socket::Unix(near), meter), far)
     }
 

@@ -16,6 +16,8 @@ use rustls::{HandshakeKind, ServerConnection};
 
 use crate::outcome::HandshakeFailure;
 
+use super::reason::Broken;
+
 /// How the client of a connection is authenticated.
 #[derive(Clone, Debug)]
 pub struct Authentication {
@@ -62,7 +64,9 @@ fn judge(
         };
     };
     if let Some(again) = again {
-        again.verify_client_cert(leaf, intermediates, now).map_err(Unidentified::Outdated)?;
+        again
+            .verify_client_cert(leaf, intermediates, now)
+            .map_err(|error| Unidentified::Outdated(Broken(error)))?;
     }
     let identity = ClientIdentity::new(chain).ok_or(Unidentified::Unreadable)?;
     Ok(Some(Arc::new(identity)))
@@ -76,7 +80,7 @@ pub enum Unidentified {
     Missing,
     /// The certificate of the resumed session is no longer good.
     #[error("the certificate that the session was made with is no longer good")]
-    Outdated(#[source] rustls::Error),
+    Outdated(#[source] Broken),
     /// The certificate of an earlier handshake was not verified again.
     #[error("the session was resumed at a site that authenticates its clients")]
     Resumed,
@@ -90,7 +94,7 @@ impl Unidentified {
     pub fn failure(&self) -> HandshakeFailure {
         match self {
             Self::Missing => HandshakeFailure::ClientCertMissing,
-            Self::Outdated(error) => {
+            Self::Outdated(Broken(error)) => {
                 Rejection::of(error).map_or(HandshakeFailure::ClientCertOther, failure)
             }
             Self::Resumed => HandshakeFailure::Internal,

@@ -14,7 +14,7 @@ mod facts;
 pub mod hello;
 pub mod introduction;
 pub mod policy;
-mod reason;
+pub mod reason;
 mod refusal;
 pub mod resume;
 pub mod sites;
@@ -29,7 +29,7 @@ use portunus_certs::name::HostName;
 use tokio::time::{Instant, timeout_at};
 
 use crate::config::Limits;
-use crate::limit::Admission;
+use crate::limit::{Admission, Cost};
 use crate::metrics::Meter;
 use crate::net::Socket;
 use crate::outcome::HandshakeFailure;
@@ -185,7 +185,8 @@ async fn finish(
     let attempt = match context {
         Some(context) => {
             let clients = authentication.as_ref().map_or(Anonymous, |_| Authenticated);
-            policy.resumption().prepare(&mut config, context, clients, &hello).await
+            let key = certificate.key;
+            policy.resumption().prepare(&mut config, context, clients, key, &hello).await
         }
         None => Attempt::none(hello.offer()),
     };
@@ -195,21 +196,32 @@ async fn finish(
         socket.reset_on_close();
         return Err(Cause::SourceRate);
     };
-    // Here keys are exchanged and signed.
+    // Here keys are exchanged and signed, unless the client has to say it in another way.
     let connection = hello.into_connection(Arc::new(config));
     drop(turn);
     let connection = match connection {
         Ok(connection) => connection,
         Err((error, mut alert)) => {
             tell(socket, &refusal::alert_bytes(&mut alert)).await;
-            return Err(Cause::Tls(tls::TlsError::Tls(error)));
+            return Err(Cause::Tls(tls::TlsError::Tls(reason::Broken(error))));
         }
     };
     let mut stream = TlsStream::new(socket, connection, meter);
-    if let Err(error) = stream.handshake().await {
-        let (socket, words) = stream.into_last_words();
-        tell(socket, &words).await;
-        return Err(Cause::Tls(error));
+    let handshaken = match hear_again(&mut stream, admission).await {
+        Ok(()) => stream.handshake().await.map_err(Cause::Tls),
+        Err(cause) => Err(cause),
+    };
+    match handshaken {
+        Ok(()) => {}
+        Err(cause @ Cause::SourceRate) => {
+            stream.socket().reset_on_close();
+            return Err(cause);
+        }
+        Err(cause) => {
+            let (socket, words) = stream.into_last_words();
+            tell(socket, &words).await;
+            return Err(cause);
+        }
     }
     match stream.identify(authentication.as_ref()) {
         Ok(client) => {
@@ -223,6 +235,19 @@ async fn finish(
             Err(Cause::Tls(error))
         }
     }
+}
+
+/// Takes the ClientHello of a client that was asked for another one, if it was (RFC 8446 §4.1.4).
+/// What it says now decides what it costs; one that resumes all the same gets back what it pays.
+async fn hear_again(stream: &mut TlsStream, admission: &mut Admission) -> Result<(), Cause> {
+    while stream.awaits_another_hello() {
+        stream.hear().await.map_err(Cause::Tls)?;
+        let turn = admission.turn(Cost::Full).await.map_err(|_| Cause::SourceRate)?;
+        let taken = stream.take_heard();
+        drop(turn);
+        taken.map_err(Cause::Tls)?;
+    }
+    Ok(())
 }
 
 /// Why a connection never became one, and what the client had said until then.
@@ -271,6 +296,7 @@ impl HandshakeError {
 
     fn words(&self) -> &'static str {
         match &self.cause {
+            Cause::Hello(HelloError::OldVersion(_)) => "no version in common",
             Cause::Hello(_) => "no ClientHello",
             Cause::Refused(_) => "no certificate to show",
             Cause::SourceRate => "too many handshakes",

@@ -1,7 +1,10 @@
 //! What an error of rustls means, as one of the reasons that metrics and logs have.
 //!
-//! Owns the reading of its errors on the side of the server; those about a client's certificate are
-//! read by `certs`. Refuses to know when they come up.
+//! Owns the reading of its errors on the side of the server, and [`Broken`], which tells them to
+//! people; those about a client's certificate are read by `certs`. Refuses to know when they come
+//! up.
+
+use std::fmt;
 
 use portunus_certs::client_auth::Rejection;
 use rustls::{AlertDescription, Error, PeerIncompatible};
@@ -9,6 +12,21 @@ use rustls::{AlertDescription, Error, PeerIncompatible};
 use crate::outcome::HandshakeFailure;
 
 use super::client;
+
+/// An error of rustls, in words of ours where its own are for programmers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Broken(pub(super) Error);
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match Rejection::words(&self.0) {
+            Some(words) => f.write_str(&words),
+            None => self.0.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for Broken {}
 
 /// Why the handshake failed that ended with `error`.
 pub(super) fn of(error: &Error) -> HandshakeFailure {

@@ -8,13 +8,15 @@
 
 use std::sync::Arc;
 
-use portunus_certs::session::id::{Offered, Use};
+use portunus_certs::credential::KeyKind;
+use portunus_certs::session::id::{Offered, Traits, Use};
 use portunus_certs::session::memory::SessionCache;
 use portunus_certs::session::shared::{Prefetched, SharedTier};
 use portunus_certs::session::trace::{LookupResult, Trace};
 use portunus_certs::session::{ContextId, ScopedStore};
 use portunus_certs::tickets::{ScopedTicketer, TicketKeys};
-use rustls::ServerConfig;
+use rustls::server::ClientHello;
+use rustls::{ProtocolVersion, ServerConfig, SignatureAlgorithm};
 
 use crate::config::ResumptionMode;
 use crate::limit::Cost;
@@ -74,22 +76,25 @@ impl Resumption {
         config: &mut ServerConfig,
         context: ContextId,
         clients: Clients,
+        key: KeyKind,
         hello: &Hello,
     ) -> Attempt {
         let offer = hello.offer();
         let (kept, trace) = (self.kept(clients, offer), Arc::new(Trace::default()));
         let (mut store, mut is_known) = (None, false);
+        let client = hello.client();
+        let wanted = wanted(config, key, offer, &client);
+        let is_fit = |knows: &dyn Fn(&Traits<'_>) -> bool| wanted.as_ref().is_some_and(knows);
         match (kept, &self.tickets) {
             (Kept::WithClient, Some(tickets)) => {
                 let (tickets, trace) = (Arc::clone(tickets), Arc::clone(&trace));
-                let usage = if offer.tls13 { Use::Single } else { Use::Repeated };
                 let ticketer = ScopedTicketer::new(tickets, context, Some(trace));
-                is_known = ticketer.knows(hello.tickets(), usage);
+                is_known = is_fit(&|wanted| ticketer.knows(hello.tickets(), wanted));
                 config.ticketer = Arc::new(ticketer);
             }
             (Kept::Here, _) => {
                 let here = Arc::new(self.store(context, clients, offer, &trace).await);
-                is_known = here.knows(&offer.offered);
+                is_known = is_fit(&|wanted| here.knows(&offer.offered, wanted));
                 config.session_storage = Arc::clone(&here) as _;
                 store = Some(here);
             }
@@ -144,6 +149,37 @@ impl Resumption {
         };
         store.with_shared(Arc::clone(shared), found)
     }
+}
+
+/// What a session has to be to be resumed by the client that sent `hello`: rustls takes the first
+/// suite of ours that the client has as well, before it looks for a session. `None` if there is no
+/// such suite.
+fn wanted<'c>(
+    config: &ServerConfig,
+    key: KeyKind,
+    offer: &ResumptionOffer,
+    client: &'c ClientHello<'_>,
+) -> Option<Traits<'c>> {
+    let (version, usage) = match offer.tls13 {
+        true => (ProtocolVersion::TLSv1_3, Use::Single),
+        false => (ProtocolVersion::TLSv1_2, Use::Repeated),
+    };
+    let algorithm = match key {
+        KeyKind::EcdsaP256 | KeyKind::EcdsaP384 | KeyKind::EcdsaP521 => SignatureAlgorithm::ECDSA,
+        KeyKind::Ed25519 => SignatureAlgorithm::ED25519,
+        KeyKind::Rsa(_) => SignatureAlgorithm::RSA,
+    };
+    let suite = config.crypto_provider().cipher_suites.iter().find(|suite| {
+        suite.version().version == version
+            && suite.usable_for_signature_algorithm(algorithm)
+            && client.cipher_suites().contains(&suite.suite())
+    });
+    Some(Traits {
+        usage,
+        server_name: client.server_name().map(str::as_bytes),
+        suite: u16::from(suite?.suite()).to_be_bytes(),
+        is_extended: offer.is_extended,
+    })
 }
 
 impl Attempt {

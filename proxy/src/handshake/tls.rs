@@ -14,7 +14,7 @@ use std::task::{Context, Poll, ready};
 
 use portunus_certs::client_auth::ClientIdentity;
 use portunus_certs::name::HostName;
-use rustls::ServerConnection;
+use rustls::{HandshakeKind, ServerConnection};
 use tokio::io::AsyncWrite;
 
 use crate::metrics::{Direction, Meter};
@@ -23,7 +23,7 @@ use crate::outcome::HandshakeFailure;
 
 use super::client::{self, Authentication, Unidentified};
 use super::facts::{Facts, OwnCertificate};
-use super::reason;
+use super::reason::{self, Broken};
 use super::resume::Attempt;
 use super::sites::SiteId;
 
@@ -86,6 +86,24 @@ impl TlsStream {
             Poll::Ready(Ok(()))
         })
         .await
+    }
+
+    /// Whether the client was asked for another ClientHello, which is not complete yet.
+    pub(super) fn awaits_another_hello(&self) -> bool {
+        self.tls.handshake_kind() == Some(HandshakeKind::FullWithHelloRetryRequest)
+            && self.tls.negotiated_key_exchange_group().is_none()
+    }
+
+    /// Waits until the client has said more of its handshake, which [`TlsStream::take_heard`]
+    /// takes.
+    pub(super) async fn hear(&mut self) -> Result<(), TlsError> {
+        poll_fn(|cx| self.poll_chunk(cx)).await?;
+        if self.chunk.is_some() { Ok(()) } else { Err(TlsError::Closed) }
+    }
+
+    /// Takes what was heard, without waiting.
+    pub(super) fn take_heard(&mut self) -> Result<(), TlsError> {
+        self.decrypt_some()
     }
 
     /// The socket, and the bytes of an alert that rustls still wants to send.
@@ -185,9 +203,9 @@ impl TlsStream {
         AsyncWrite::poll_shutdown(Pin::new(&mut self.socket), cx).map_err(TlsError::Io)
     }
 
-    /// Takes one step with the client's bytes, waiting for them if there are none.
-    fn poll_input(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TlsError>> {
-        if self.chunk.is_none() {
+    /// Waits for bytes of the client if there are none; there are none at the end of its direction.
+    fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TlsError>> {
+        if self.chunk.is_none() && self.input == Input::Open {
             let mut chunk = Chunk::lend();
             match chunk.poll_fill(cx, &mut self.socket) {
                 Poll::Ready(Ok(0)) => {
@@ -205,6 +223,12 @@ impl TlsStream {
                 }
             }
         }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Takes one step with the client's bytes, waiting for them if there are none.
+    fn poll_input(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TlsError>> {
+        ready!(self.poll_chunk(cx))?;
         let taken = self.decrypt_some();
         if taken.is_err() && !self.tls.is_handshaking() {
             // The alert that says why. Within the handshake it is among the last words.
@@ -221,7 +245,7 @@ impl TlsStream {
         if chunk.advance(taken) == 0 {
             self.chunk = None;
         }
-        let state = self.tls.process_new_packets().map_err(TlsError::Tls)?;
+        let state = self.tls.process_new_packets().map_err(|error| TlsError::Tls(Broken(error)))?;
         self.clear = state.plaintext_bytes_to_read();
         if state.peer_has_closed() {
             self.input = Input::Ended;
@@ -313,7 +337,7 @@ pub enum TlsError {
     Io(#[source] io::Error),
     /// The client broke the rules, or could not agree with us.
     #[error("TLS failed")]
-    Tls(#[source] rustls::Error),
+    Tls(#[source] Broken),
 }
 
 impl TlsError {
@@ -323,7 +347,7 @@ impl TlsError {
             Self::Client(error) => error.failure(),
             Self::Io(error) if crate::net::is_reset(error) => HandshakeFailure::ClientReset,
             Self::Closed | Self::Io(_) => HandshakeFailure::ClientClosed,
-            Self::Tls(error) => reason::of(error),
+            Self::Tls(Broken(error)) => reason::of(error),
         }
     }
 

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use prometheus::IntCounter;
+use crate::count::IntCounter;
 use tokio::time::Instant;
 
 use super::prefix;
@@ -68,14 +68,15 @@ impl SourceRates {
             self.hits.inc();
             return Err(Limit::HandshakeRatePerSource);
         }
-        Ok(Bill { account: Some(Account { rates: Arc::clone(self), source }) })
+        Ok(Bill { account: Some(Account { rates: Arc::clone(self), source }), paid: None })
     }
 
     /// Adds a handshake to the debt of `source`, if that stays within `debt_max`.
-    fn charge(&self, source: IpAddr, debt_max: Duration, now: Instant) -> Result<(), Limit> {
+    /// Returns by how much.
+    fn charge(&self, source: IpAddr, debt_max: Duration, now: Instant) -> Result<Duration, Limit> {
         let per_second = self.per_second.load(Ordering::Relaxed);
         if per_second == 0 {
-            return Ok(());
+            return Ok(Duration::ZERO);
         }
         let price = Duration::from_secs(1) / per_second;
         let mut shard = self.shard(source);
@@ -88,11 +89,18 @@ impl SourceRates {
             if shard.len() >= SHARD_SOURCES_MAX {
                 // So many owe something that one more is not remembered; the limit on all
                 // handshakes together holds all the same.
-                return Ok(());
+                return Ok(Duration::ZERO);
             }
         }
         shard.insert(source, until);
-        Ok(())
+        Ok(price)
+    }
+
+    /// Takes this much off the debt of `source`.
+    fn refund(&self, source: IpAddr, price: Duration) {
+        if let Some(until) = self.shard(source).get_mut(&source) {
+            *until -= price;
+        }
     }
 
     fn shard(&self, source: IpAddr) -> MutexGuard<'_, HashMap<IpAddr, Instant>> {
@@ -106,6 +114,8 @@ impl SourceRates {
 #[derive(Debug, Default)]
 pub struct Bill {
     account: Option<Account>,
+    /// What was paid already, and by whom.
+    paid: Option<(Account, Duration)>,
 }
 
 #[derive(Debug)]
@@ -117,14 +127,19 @@ struct Account {
 impl Bill {
     /// Pays for a full handshake that is still to come, if the source can.
     pub fn pay(&mut self) -> Result<(), Limit> {
-        let Some(Account { rates, source }) = self.account.take() else { return Ok(()) };
-        let paid = rates.charge(source, DEBT_MAX, Instant::now());
-        paid.inspect_err(|_| rates.hits.inc())
+        let Some(account) = self.account.take() else { return Ok(()) };
+        let paid = account.rates.charge(account.source, DEBT_MAX, Instant::now());
+        let price = paid.inspect_err(|_| account.rates.hits.inc())?;
+        self.paid = Some((account, price));
+        Ok(())
     }
 
-    /// The handshake has cost next to nothing.
+    /// The handshake has cost next to nothing, whatever was believed of it.
     pub fn forgive(mut self) {
         self.account = None;
+        if let Some((Account { rates, source }, price)) = self.paid.take() {
+            rates.refund(source, price);
+        }
     }
 }
 
@@ -156,10 +171,7 @@ mod tests {
     use super::*;
 
     fn rates(per_second: u32) -> Arc<SourceRates> {
-        SourceRates::new(
-            NonZeroU32::new(per_second),
-            IntCounter::new("hits", "hits").expect("a name"),
-        )
+        SourceRates::new(NonZeroU32::new(per_second), IntCounter::default())
     }
 
     fn ip(text: &str) -> Option<IpAddr> {
@@ -191,6 +203,18 @@ mod tests {
         for _ in 0..100 {
             rates.open(ip("2001:db8::2")).expect("it is heard").forgive();
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_was_believed_to_cost_more_than_it_did_gets_back_what_it_paid() {
+        let rates = rates(1);
+        for _ in 0..10 {
+            let mut bill = rates.open(ip("192.0.2.1")).expect("it is heard");
+            bill.pay().expect("it owes nothing");
+            bill.pay().expect("it has paid");
+            bill.forgive();
+        }
+        assert_eq!(full(&rates, "192.0.2.1", 9), 1);
     }
 
     #[tokio::test(start_paused = true)]

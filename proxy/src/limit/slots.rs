@@ -4,10 +4,11 @@
 //! many, places that come back vanish until there are no more than there may be. Refuses to know
 //! what a place is for.
 
+use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 
 /// So many places and no more.
 #[derive(Debug)]
@@ -16,6 +17,8 @@ pub struct Slots {
     size: Mutex<usize>,
     /// Places that are taken and will not be free when they come back.
     surplus: AtomicUsize,
+    /// Told of each place that comes back.
+    given_back: Notify,
 }
 
 impl Slots {
@@ -23,7 +26,7 @@ impl Slots {
     pub fn new(size: usize) -> Arc<Self> {
         let size = size.min(Semaphore::MAX_PERMITS);
         let (free, surplus) = (Semaphore::new(size), AtomicUsize::new(0));
-        Arc::new(Self { free, size: Mutex::new(size), surplus })
+        Arc::new(Self { free, size: Mutex::new(size), surplus, given_back: Notify::new() })
     }
 
     /// Has as many places from now on; whoever has one keeps it.
@@ -65,10 +68,17 @@ impl Slots {
         taken.saturating_add(self.surplus.load(Ordering::Relaxed))
     }
 
-    /// Waits until nobody has a place. Whoever asks for one meanwhile waits as well.
+    /// Waits until nobody has a place. Whoever asks for one meanwhile may have it.
     pub async fn vacant(&self) {
-        let size = *self.size.lock().unwrap_or_else(PoisonError::into_inner);
-        let _ = self.free.acquire_many(u32::try_from(size).unwrap_or(u32::MAX)).await;
+        loop {
+            let mut given_back = pin!(self.given_back.notified());
+            // Before the look, so that nothing is missed between the two.
+            given_back.as_mut().enable();
+            if self.taken() == 0 {
+                return;
+            }
+            given_back.await;
+        }
     }
 }
 
@@ -78,11 +88,12 @@ pub struct Slot(Arc<Slots>);
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        let Slots { free, surplus, .. } = &*self.0;
+        let Slots { free, surplus, given_back, .. } = &*self.0;
         let less = |surplus: usize| surplus.checked_sub(1);
         if surplus.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_err() {
             free.add_permits(1);
         }
+        given_back.notify_waiters();
     }
 }
 
@@ -100,9 +111,16 @@ mod tests {
 
         let slots = Slots::new(4);
         let taken = take(&slots, 2);
+        slots.resize(3);
+        let mut vacant = pin!(slots.vacant());
+        assert!(vacant.as_mut().now_or_never().is_none());
+        let another = slots.try_take();
+        assert!(another.is_some(), "who waits for the end keeps nobody from a place");
         slots.resize(1);
-        assert!(slots.vacant().now_or_never().is_none());
         drop(taken);
+        assert!(vacant.as_mut().now_or_never().is_none());
+        drop(another);
+        assert!(vacant.now_or_never().is_some());
         assert!(slots.vacant().now_or_never().is_some());
         assert!(slots.try_take().is_some(), "and stay free");
     }

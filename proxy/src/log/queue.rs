@@ -11,7 +11,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use prometheus::IntCounter;
+use crate::count::IntCounter;
 
 /// What lines are written to, by the thread.
 pub trait Sink: Send + 'static {
@@ -217,7 +217,7 @@ mod tests {
     }
 
     fn counter() -> IntCounter {
-        IntCounter::new("dropped", "Dropped.").unwrap()
+        IntCounter::default()
     }
 
     #[test]

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
-use prometheus::IntCounter;
+use crate::count::IntCounter;
 use tokio::time::Instant;
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::layer::{Context, Layer};
@@ -42,8 +42,7 @@ pub(super) struct Lines {
 
 impl Lines {
     pub(super) fn new(format: Format) -> Self {
-        let counter = |name| IntCounter::new(name, "Lines.").expect("the name is one");
-        let dropped = counter("dropped");
+        let dropped = IntCounter::default();
         Self {
             is_json: AtomicBool::new(format == Format::Json),
             colour: if io::stderr().is_terminal() { Colour::Terminal } else { Colour::Never },
@@ -52,7 +51,7 @@ impl Lines {
             is_queued: AtomicBool::new(false),
             queue: Queue::new(dropped.clone(), LINES_MAX),
             dropped,
-            suppressed: counter("suppressed"),
+            suppressed: IntCounter::default(),
         }
     }
 

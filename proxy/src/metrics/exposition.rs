@@ -7,7 +7,9 @@
 
 use std::fmt::Write as _;
 
-use prometheus::proto::{Histogram, LabelPair, MetricFamily, MetricType};
+use prometheus::proto::Histogram;
+
+use super::families::{Family, Kind};
 
 /// A format of what is told.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -27,106 +29,127 @@ impl Exposition {
         }
     }
 
-    /// Writes these families down.
-    pub(super) fn write(self, families: &[MetricFamily]) -> String {
-        let lines: usize = families.iter().map(lines).sum();
-        let mut out = String::with_capacity(lines * LINE_BYTES);
-        for family in families {
-            self.write_family(&mut out, family);
-        }
+    /// What `tell` writes down, which may be about as many bytes.
+    pub(super) fn write(self, bytes: usize, tell: impl FnOnce(&mut Page)) -> String {
+        let mut page = Page { out: String::with_capacity(bytes), exposition: self };
+        tell(&mut page);
         if self == Self::OpenMetrics {
-            out.push_str("# EOF\n");
+            page.out.push_str("# EOF\n");
+        }
+        page.out
+    }
+}
+
+/// Where families are written down, one after the other.
+#[derive(Debug)]
+pub(super) struct Page {
+    out: String,
+    exposition: Exposition,
+}
+
+impl Page {
+    /// Where the series of a family are written down; without any, nothing is.
+    pub(super) fn sheet<'a>(&'a mut self, family: &'a Family) -> Sheet<'a> {
+        Sheet { page: self, family, bounds: None }
+    }
+}
+
+/// Where the series of one family are written down.
+#[derive(Debug)]
+pub(super) struct Sheet<'a> {
+    page: &'a mut Page,
+    family: &'a Family,
+    /// Ends of the brackets of each bucket, once the head is written.
+    bounds: Option<Vec<String>>,
+}
+
+impl Sheet<'_> {
+    /// A number that only grows.
+    pub(super) fn natural(&mut self, labels: &str, value: u64) {
+        let out = self.sample("", labels);
+        write_natural(out, value);
+    }
+
+    /// A whole number.
+    pub(super) fn whole(&mut self, labels: &str, value: i64) {
+        let out = self.sample("", labels);
+        write_whole(out, value);
+    }
+
+    /// Any number.
+    pub(super) fn real(&mut self, labels: &str, value: f64) {
+        let out = self.sample("", labels);
+        write_real(out, value);
+    }
+
+    /// The buckets, what came, and all of it together.
+    pub(super) fn histogram(&mut self, labels: &str, histogram: &Histogram) {
+        self.begin();
+        let (name, count) = (self.family.name, histogram.get_sample_count());
+        let (out, bounds) = (&mut self.page.out, self.bounds.as_deref().unwrap_or_default());
+        let counts = histogram.get_bucket().iter().map(|bucket| bucket.cumulative_count());
+        for (bound, count) in bounds.iter().zip(counts.chain([count])) {
+            // Without labels before it there is no comma.
+            let bound = if labels.is_empty() { bound.trim_start_matches(',') } else { bound };
+            put(out, &[name, "_bucket{", labels, bound]);
+            write_natural(out, count);
+        }
+        let out = self.sample("_count", labels);
+        write_natural(out, count);
+        let out = self.sample("_sum", labels);
+        write_real(out, histogram.get_sample_sum());
+    }
+
+    /// Writes all of a line but its number.
+    fn sample(&mut self, suffix: &str, labels: &str) -> &mut String {
+        self.begin();
+        let out = &mut self.page.out;
+        if labels.is_empty() {
+            put(out, &[self.family.name, suffix, " "]);
+        } else {
+            put(out, &[self.family.name, suffix, "{", labels, "} "]);
         }
         out
     }
 
-    fn write_family(self, out: &mut String, family: &MetricFamily) {
-        let name = family.name();
-        let kind = family.get_field_type();
-        let titled = match (self, kind) {
-            (Self::OpenMetrics, MetricType::COUNTER) => family_name(name),
+    /// Writes the head, if it is not there yet.
+    fn begin(&mut self) {
+        if self.bounds.is_some() {
+            return;
+        }
+        let (Family { name, help, kind, .. }, exposition) = (self.family, self.page.exposition);
+        let out = &mut self.page.out;
+        let titled = match (exposition, kind) {
+            (Exposition::OpenMetrics, Kind::Counter) => family_name(name),
             _ => name,
         };
         put(out, &["# HELP ", titled, " "]);
-        self.write_help(out, family.help());
-        put(out, &["\n# TYPE ", titled, " ", word(kind), "\n"]);
-        if self == Self::OpenMetrics
+        write_help(out, exposition, help);
+        put(out, &["\n# TYPE ", titled, " ", word(*kind), "\n"]);
+        if exposition == Exposition::OpenMetrics
             && let Some(unit) = unit(titled)
         {
             put(out, &["# UNIT ", titled, " ", unit, "\n"]);
         }
-        let bounds = bounds(family);
-        let mut labels = String::new();
-        for series in family.get_metric() {
-            labels.clear();
-            write_labels(&mut labels, series.get_label());
-            let value = match kind {
-                MetricType::HISTOGRAM => {
-                    write_histogram(out, name, &labels, &bounds, series.get_histogram());
-                    continue;
-                }
-                MetricType::COUNTER => series.get_counter().get_value(),
-                _ => series.get_gauge().get_value(),
-            };
-            write_sample(out, [name, ""], &labels, value);
-        }
+        self.bounds = Some(bounds(*kind));
     }
+}
 
-    /// Help texts are ours, and have next to nothing that is written otherwise.
-    fn write_help(self, out: &mut String, help: &str) {
-        for c in help.chars() {
-            match (c, self) {
-                ('\\', _) => out.push_str("\\\\"),
-                ('\n', _) => out.push_str("\\n"),
-                ('"', Self::OpenMetrics) => out.push_str("\\\""),
-                _ => out.push(c),
-            }
+/// Help texts are ours, and have next to nothing that is written otherwise.
+fn write_help(out: &mut String, exposition: Exposition, help: &str) {
+    for c in help.chars() {
+        match (c, exposition) {
+            ('\\', _) => out.push_str("\\\\"),
+            ('\n', _) => out.push_str("\\n"),
+            ('"', Exposition::OpenMetrics) => out.push_str("\\\""),
+            _ => out.push(c),
         }
     }
 }
 
-fn write_histogram(
-    out: &mut String,
-    name: &str,
-    labels: &str,
-    bounds: &[String],
-    histogram: &Histogram,
-) {
-    let count = histogram.get_sample_count() as f64;
-    let counts = histogram.get_bucket().iter().map(|bucket| bucket.cumulative_count() as f64);
-    let comma = if labels.is_empty() { "" } else { "," };
-    for (bound, count) in bounds.iter().zip(counts.chain([count])) {
-        put(out, &[name, "_bucket{", labels, comma, "le=\"", bound, "\"}"]);
-        write_value(out, count);
-    }
-    write_sample(out, [name, "_count"], labels, count);
-    write_sample(out, [name, "_sum"], labels, histogram.get_sample_sum());
-}
-
-fn write_sample(out: &mut String, name: [&str; 2], labels: &str, value: f64) {
-    put(out, &name);
-    if !labels.is_empty() {
-        put(out, &["{", labels, "}"]);
-    }
-    write_value(out, value);
-}
-
-/// What stands between the brackets.
-fn write_labels(out: &mut String, labels: &[LabelPair]) {
-    for label in labels {
-        let comma = if out.is_empty() { "" } else { "," };
-        put(out, &[comma, label.name(), "=\""]);
-        write_label_value(out, label.value());
-        out.push('"');
-    }
-}
-
-fn write_label_value(out: &mut String, value: &str) {
-    // Names of the configuration may hold anything, and most hold nothing of the kind.
-    if !value.contains(['\\', '\n', '"']) {
-        out.push_str(value);
-        return;
-    }
+/// Writes a label and its value.
+pub(super) fn write_label(out: &mut String, label: &str, value: &str) {
+    put(out, &[label, "=\""]);
     for c in value.chars() {
         match c {
             '\\' => out.push_str("\\\\"),
@@ -135,31 +158,42 @@ fn write_label_value(out: &mut String, value: &str) {
             _ => out.push(c),
         }
     }
+    out.push('"');
 }
 
-fn write_value(out: &mut String, value: f64) {
+fn write_natural(out: &mut String, value: u64) {
     // Most numbers of most processes are this one.
-    if value == 0.0 {
-        out.push_str(" 0\n");
+    if value == 0 {
+        out.push_str("0\n");
         return;
     }
     // Writing to a String cannot fail.
-    let _ = writeln!(out, " {value}");
+    let _ = writeln!(out, "{value}");
 }
 
-/// Where the buckets of a histogram end, the last of them nowhere; all its series have the same.
-fn bounds(family: &MetricFamily) -> Vec<String> {
-    let first = family.get_metric().first().map(|series| series.get_histogram().get_bucket());
-    let bounds = first.unwrap_or_default().iter().map(|bucket| bound(bucket.upper_bound()));
-    bounds.chain(["+Inf".to_owned()]).collect()
+fn write_whole(out: &mut String, value: i64) {
+    match u64::try_from(value) {
+        Ok(natural) => write_natural(out, natural),
+        Err(_) => {
+            let _ = writeln!(out, "{value}");
+        }
+    }
 }
 
-/// How many lines a family takes.
-fn lines(family: &MetricFamily) -> usize {
-    let series = family.get_metric();
-    let buckets = series.first().map_or(0, |one| one.get_histogram().get_bucket().len());
-    let each = if buckets == 0 { 1 } else { buckets + 3 };
-    3 + series.len() * each
+fn write_real(out: &mut String, value: f64) {
+    // Most are times of a clock, or nothing, and whole numbers are written much faster.
+    if value.fract() == 0.0 && value.abs() < EXACT {
+        return write_whole(out, value as i64);
+    }
+    let _ = writeln!(out, "{value}");
+}
+
+/// How the line of each bucket of a histogram goes on behind the labels, the last of them without a
+/// bound.
+fn bounds(kind: Kind) -> Vec<String> {
+    let Kind::Histogram(bounds) = kind else { return Vec::new() };
+    let bounds = bounds.iter().map(|upper| bound(*upper)).chain(["+Inf".to_owned()]);
+    bounds.map(|bound| format!(",le=\"{bound}\"}} ")).collect()
 }
 
 /// The bound of a bucket as OpenMetrics wants it: with a point, and small ones with an exponent of
@@ -179,12 +213,11 @@ fn put(out: &mut String, parts: &[&str]) {
     parts.iter().for_each(|part| out.push_str(part));
 }
 
-fn word(kind: MetricType) -> &'static str {
+fn word(kind: Kind) -> &'static str {
     match kind {
-        MetricType::COUNTER => "counter",
-        MetricType::GAUGE => "gauge",
-        MetricType::HISTOGRAM => "histogram",
-        _ => "unknown",
+        Kind::Counter => "counter",
+        Kind::Gauge => "gauge",
+        Kind::Histogram(_) => "histogram",
     }
 }
 
@@ -200,26 +233,39 @@ fn unit(name: &str) -> Option<&'static str> {
     })
 }
 
-/// For the capacity of what is written.
-const LINE_BYTES: usize = 96;
+/// Below it, every whole number is one of `f64`.
+const EXACT: f64 = 9_007_199_254_740_992.0;
 
 #[cfg(test)]
 mod tests {
-    use prometheus::core::Collector as _;
-    use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts};
+    use prometheus::IntGauge;
 
-    use super::super::families::{Kind, TABLE};
+    use super::super::families::TABLE;
+    use super::super::vector::{HistogramVec, IntCounterVec, Numbers as _};
     use super::*;
 
-    fn families() -> Vec<MetricFamily> {
-        let bytes = IntCounterVec::new(Opts::new("some_bytes_total", "Say \"b\"."), &["x"]);
-        let bytes = bytes.expect("a name");
+    const BYTES: Family = Family {
+        name: "some_bytes_total",
+        help: "Say \"b\".",
+        kind: Kind::Counter,
+        labels: &["x"],
+    };
+    const OPEN: Family = Family { name: "open", help: "Open now.", kind: Kind::Gauge, labels: &[] };
+    const KIND: Kind = Kind::Histogram(&[0.000_05, 1.0]);
+    const WAIT: Family = Family { name: "wait_seconds", help: "Waits.", kind: KIND, labels: &[] };
+
+    fn told(exposition: Exposition) -> String {
+        let bytes = IntCounterVec::create(&BYTES);
         bytes.with_label_values(&["a\"\\\nb"]).inc_by(3);
-        let open = IntGauge::new("open", "Open now.").expect("a name");
-        let opts = HistogramOpts::new("wait_seconds", "Waits.").buckets(vec![0.000_05, 1.0]);
-        let wait = HistogramVec::new(opts, &[]).expect("a name");
+        let open = IntGauge::create(&OPEN);
+        let wait = HistogramVec::create(&WAIT);
         wait.with_label_values::<&str>(&[]).observe(0.5);
-        [bytes.collect(), open.collect(), wait.collect()].concat()
+        exposition.write(0, |page| {
+            bytes.tell_all(&mut page.sheet(&BYTES));
+            open.tell_all(&mut page.sheet(&OPEN));
+            IntCounterVec::create(&BYTES).tell_all(&mut page.sheet(&BYTES));
+            wait.tell_all(&mut page.sheet(&WAIT));
+        })
     }
 
     const SERIES: [&str; 7] = [
@@ -235,7 +281,7 @@ mod tests {
     #[test]
     fn series_are_the_same_in_both_formats() {
         for format in [Exposition::OpenMetrics, Exposition::Text] {
-            let text = format.write(&families());
+            let text = told(format);
             let series: Vec<_> = text.lines().filter(|line| !line.starts_with('#')).collect();
             assert_eq!(series, SERIES, "{format:?}");
         }
@@ -243,11 +289,11 @@ mod tests {
 
     #[test]
     fn only_openmetrics_has_units_and_an_end_and_names_counters_without_their_suffix() {
-        let text = Exposition::Text.write(&families());
+        let text = told(Exposition::Text);
         assert!(text.starts_with("# HELP some_bytes_total Say \"b\".\n"), "{text}");
         assert!(text.contains("\n# TYPE wait_seconds histogram\n"), "{text}");
         assert!(!text.contains("# UNIT") && !text.contains("# EOF"), "{text}");
-        let text = Exposition::OpenMetrics.write(&families());
+        let text = told(Exposition::OpenMetrics);
         let head = "# HELP some_bytes Say \\\"b\\\".\n# TYPE some_bytes counter\n\
                     # UNIT some_bytes bytes\n";
         assert!(text.starts_with(head), "{text}");
@@ -259,6 +305,8 @@ mod tests {
     #[test]
     fn every_family_has_a_name_that_both_formats_allow() {
         let mut names: Vec<_> = TABLE.iter().map(|family| family_name(family.name)).collect();
+        let is_part = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+        assert!(names.iter().all(|name| name.chars().all(is_part)), "{names:?}");
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), TABLE.len(), "two families differ by _total alone");
@@ -269,5 +317,21 @@ mod tests {
             let ends = ["_bucket", "_count", "_created", "_sum"];
             assert!(!ends.iter().any(|end| family.name.ends_with(end)), "{}", family.name);
         }
+    }
+
+    #[test]
+    fn numbers_are_written_as_rust_writes_them() {
+        let numbers = [0.0, 1.0, -3.0, 0.5, 1.8e9, 1.8e9 + 0.25, 9.1e15, 1e300, 5e-324, -0.1];
+        for value in numbers.into_iter().chain([f64::INFINITY]) {
+            let text = Exposition::Text.write(0, |page| page.sheet(&OPEN).real("", value));
+            assert!(text.ends_with(&format!("\nopen {value}\n")), "{text}");
+        }
+        let (least, most) = (i64::MIN, u64::MAX);
+        let text = Exposition::Text.write(0, |page| {
+            let mut sheet = page.sheet(&OPEN);
+            sheet.whole("", least);
+            sheet.natural("", most);
+        });
+        assert!(text.ends_with(&format!("\nopen {least}\nopen {most}\n")), "{text}");
     }
 }

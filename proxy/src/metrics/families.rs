@@ -1,14 +1,13 @@
 //! Every metric family: name, help, kind, labels, buckets. The one place where names are written.
 
-use prometheus::{
-    Counter, Gauge, GaugeVec, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
-    Registry,
-};
+use prometheus::{Counter, Gauge, IntGauge};
 
-use super::create::Create;
-use super::forget::Forget as _;
+use super::exposition::Page;
+use super::vector::{GaugeVec, HistogramVec, IntCounterVec, IntGaugeVec, Numbers as _};
+use crate::count::IntCounter;
 
-/// A family as the reference shows it and the registry gets it.
+/// A family as the reference and whoever scrapes see it.
+#[derive(Debug)]
 pub(super) struct Family {
     pub(super) name: &'static str,
     pub(super) help: &'static str,
@@ -24,7 +23,7 @@ pub(super) enum Kind {
     Histogram(&'static [f64]),
 }
 
-/// Declares the struct of vectors, the table behind it and its registration.
+/// Declares the struct of vectors, and the table behind it.
 macro_rules! families {
     ($(
         $field:ident: $type:ident, $kind:expr, $name:literal, [$($label:literal),*], $help:literal;
@@ -32,28 +31,29 @@ macro_rules! families {
         /// The vectors, from which handles are resolved.
         pub(super) struct Families { $(pub(super) $field: $type,)+ }
 
-        /// Every family, in the order of the reference.
+        /// Every family, in the order in which they are told.
         pub(super) const TABLE: &[Family] = &[
             $(Family { name: $name, help: $help, kind: $kind, labels: &[$($label),*] },)+
         ];
 
         impl Families {
-            /// Lets go of the series that have this value of this label.
-            pub(super) fn forget(&self, label: &str, value: &str) {
-                $(
-                    let labels: &[&str] = &[$($label),*];
-                    if labels.contains(&label) {
-                        self.$field.forget(label, value);
-                    }
-                )+
+            /// Every family, without any series that has labels.
+            pub(super) fn new() -> Self {
+                let mut families = TABLE.iter();
+                let mut next = || families.next().expect("there are as many as fields");
+                Self { $($field: <$type>::create(next()),)+ }
             }
 
-            pub(super) fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
-                $(
-                    let $field = <$type as Create>::create($name, $help, $kind, &[$($label),*])?;
-                    registry.register(Box::new($field.clone()))?;
-                )+
-                Ok(Self { $($field,)+ })
+            /// Writes all of them down.
+            pub(super) fn tell(&self, page: &mut Page) {
+                let mut families = TABLE.iter();
+                let mut next = || families.next().expect("there are as many as fields");
+                $(self.$field.tell_all(&mut page.sheet(next()));)+
+            }
+
+            /// Lets go of the series that have this value of this label.
+            pub(super) fn forget(&self, label: &str, value: &str) {
+                $(self.$field.forget(label, value);)+
             }
         }
     };

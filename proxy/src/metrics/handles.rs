@@ -5,16 +5,15 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use prometheus::core::{MetricVec, MetricVecBuilder};
-use prometheus::{
-    Gauge, GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
-};
+use prometheus::{Gauge, IntGauge};
 
 use super::labels::{
     BackendHandshake, CheckResult, CodeClass, Direction, Group, HandshakeKind, Heard, Http2Defence,
     HttpReject, HttpVersion, Limit, NotResumed, ResolveResult, SpanResult, Standing, Suite,
     TlsVersion,
 };
+use super::vector::{GaugeVec, HistogramVec, IntCounterVec, IntGaugeVec, Vector};
+use crate::count::{COUNTS, Histogram, IntCounter};
 use crate::outcome::{BackendFailure, CloseReason, HandshakeFailure, Label, StarttlsOutcome};
 
 /// What a listener counts. Cheap to clone.
@@ -76,7 +75,7 @@ impl BackendMetrics {
 
     /// The gauge of one endpoint, by its name in the configuration.
     pub fn endpoint_up(&self, endpoint: &str) -> IntGauge {
-        self.endpoint_up.with_label_values(&[&self.name, endpoint])
+        self.endpoint_up.with_label_values(&[&*self.name, endpoint])
     }
 
     /// Shows how long what the backend shows of itself is valid; without a credential there is
@@ -118,13 +117,13 @@ pub struct ProcessMetrics {
     pub traces_exported: Counters<SpanResult>,
     pub traces_dropped: IntCounter,
     pub resumption_lookups: IntCounterVec,
-    pub resumption_shared_up: Occasional<IntGaugeVec>,
+    pub resumption_shared_up: Occasional<IntGauge>,
     pub resumption_shared_stored: IntCounter,
     pub resumption_shared_dropped: IntCounter,
     pub resumption_shared_lost: IntCounter,
     pub resumption_shared_errors: IntCounterVec,
     pub ticket_key_age: Gauge,
-    pub ticket_key_rotation: Occasional<GaugeVec>,
+    pub ticket_key_rotation: Occasional<Gauge>,
     pub sessions: IntGauge,
     pub session_bytes: IntGauge,
     pub session_limit: IntGauge,
@@ -149,16 +148,16 @@ pub struct ProcessMetrics {
 
 /// A number that is shown only while it means something.
 #[derive(Clone, Debug)]
-pub struct Occasional<V>(V);
+pub struct Occasional<N>(Vector<N>);
 
-impl<T: MetricVecBuilder> Occasional<MetricVec<T>> {
+impl<N: Clone> Occasional<N> {
     /// The only child of a family without labels.
-    pub(super) fn new(family: &MetricVec<T>) -> Self {
+    pub(super) fn new(family: &Vector<N>) -> Self {
         Self(family.clone())
     }
 
     /// The number, shown from now on.
-    pub fn shown(&self) -> T::M {
+    pub fn shown(&self) -> N {
         self.0.with_label_values::<&str>(&[])
     }
 
@@ -176,9 +175,9 @@ pub struct Counters<K> {
 }
 
 impl<K: Label> Counters<K> {
-    /// Resolves the children of a family with the labels (name, K).
+    /// Resolves the children of a family with the labels (name, K), not all of which are shown.
     pub(super) fn resolve(family: &IntCounterVec, name: &str) -> Self {
-        let child = |key: &K| family.with_label_values(&[name, key.label()]);
+        let child = |key: &K| family.unseen(&[name, key.label()]);
         Self { counters: K::ALL.iter().map(child).collect(), keys: PhantomData }
     }
 
@@ -225,7 +224,7 @@ impl<A: Label, B: Label> Pairs<A, B> {
     /// Resolves the children of a family with the labels (name, A, B).
     pub(super) fn resolve(family: &IntCounterVec, name: &str) -> Self {
         let pairs = A::ALL.iter().flat_map(|a| B::ALL.iter().map(move |b| (a, b)));
-        let child = |(a, b): (&A, &B)| family.with_label_values(&[name, a.label(), b.label()]);
+        let child = |(a, b): (&A, &B)| family.unseen(&[name, a.label(), b.label()]);
         Self { counters: pairs.map(child).collect(), keys: PhantomData }
     }
 
@@ -246,7 +245,7 @@ pub struct Histograms<K> {
 impl<K: Label> Histograms<K> {
     /// Resolves the children of a family with the labels (name, K).
     pub(super) fn resolve(family: &HistogramVec, name: &str) -> Self {
-        let child = |key: &K| family.with_label_values(&[name, key.label()]);
+        let child = |key: &K| family.unseen(&[name, key.label()]);
         Self { histograms: K::ALL.iter().map(child).collect(), keys: PhantomData }
     }
 
@@ -298,14 +297,18 @@ pub struct Active(IntGauge);
 impl Active {
     /// Raises `gauge`.
     pub fn new(gauge: &IntGauge) -> Self {
-        gauge.inc();
+        if COUNTS {
+            gauge.inc();
+        }
         Self(gauge.clone())
     }
 }
 
 impl Drop for Active {
     fn drop(&mut self) {
-        self.0.dec();
+        if COUNTS {
+            self.0.dec();
+        }
     }
 }
 

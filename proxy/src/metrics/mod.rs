@@ -7,20 +7,20 @@
 //! what in `resolve`; `reference` writes them down for people, `exposition` for scrapers. Read
 //! next: `admin::page`, which serves them.
 
-mod create;
+mod expect;
 mod exposition;
 mod families;
-mod forget;
 mod handles;
 mod labels;
 mod process;
 mod reference;
 mod resolve;
+mod vector;
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use prometheus::Registry;
-
+pub use expect::{BackendTrait, ListenerTrait};
 pub use exposition::Exposition;
 pub use handles::{
     Active, BackendMetrics, Counters, Gauges, Histograms, ListenerMetrics, Meter, Occasional,
@@ -33,25 +33,26 @@ pub use labels::{
 };
 pub use process::{Usage, own_bytes};
 pub use reference::reference;
+pub use vector::{GaugeVec, IntCounterVec, IntGaugeVec, Vector};
 
 use families::Families;
 
 /// All metrics of a process, or of a test.
 pub struct Metrics {
-    registry: Registry,
     families: Families,
     refreshers: Mutex<Vec<Refresher>>,
+    /// How many bytes they were when they were last written down.
+    bytes: AtomicUsize,
 }
 
 type Refresher = Box<dyn Fn() + Send + Sync>;
 
 impl Metrics {
-    /// Registers every family in a registry of its own.
-    pub fn new() -> Result<Self, prometheus::Error> {
-        let registry = Registry::new();
-        let families = Families::register(&registry)?;
+    /// Numbers that nobody has counted yet.
+    pub fn new() -> Self {
+        let families = Families::new();
         families.begin();
-        Ok(Self { registry, families, refreshers: Mutex::default() })
+        Self { families, refreshers: Mutex::default(), bytes: AtomicUsize::new(0) }
     }
 
     /// The handles of the listener `name`.
@@ -62,6 +63,16 @@ impl Metrics {
     /// The handles of the backend `name`.
     pub fn backend(&self, name: &str) -> BackendMetrics {
         self.families.backend(name)
+    }
+
+    /// Shows at zero what the listener `name` can count, being all of this.
+    pub fn expect_listener(&self, name: &str, traits: &[ListenerTrait]) {
+        self.families.expect_listener(name, traits);
+    }
+
+    /// Shows at zero what the backend `name` can count, being all of this.
+    pub fn expect_backend(&self, name: &str, traits: &[BackendTrait]) {
+        self.families.expect_backend(name, traits);
     }
 
     /// Lets go of the numbers of the listener `name`: there is none any more.
@@ -105,7 +116,17 @@ impl Metrics {
     pub fn encode(&self, exposition: Exposition) -> String {
         self.families.read_process();
         self.refresh();
-        exposition.write(&self.registry.gather())
+        // A little more than last time, so that it need not be moved.
+        let bytes = self.bytes.load(Ordering::Relaxed);
+        let text = exposition.write(bytes + bytes / 16, |page| self.families.tell(page));
+        self.bytes.store(text.len(), Ordering::Relaxed);
+        text
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
@@ -121,7 +142,7 @@ mod tests {
 
     #[test]
     fn what_is_gone_is_not_shown_any_more_and_begins_anew_if_it_comes_back() {
-        let metrics = Metrics::new().unwrap();
+        let metrics = Metrics::new();
         let shown = || metrics.encode(Exposition::Text);
         for name in ["web", "mail"] {
             metrics.listener(name).connections.inc();

@@ -23,15 +23,14 @@ impl Families {
         for (family, results) in results {
             for result in results {
                 // To resolve it is enough.
-                let _ = family.with_label_values(&[result]);
+                family.with_label_values(&[result]);
             }
         }
     }
 
     /// Lets go of the series of an endpoint.
     pub(super) fn forget_endpoint(&self, backend: &str, endpoint: &str) {
-        // It can only fail if there is none.
-        let _ = self.endpoint_up.remove_label_values(&[backend, endpoint]);
+        self.endpoint_up.remove_label_values(&[backend, endpoint]);
     }
 
     pub(super) fn listener(&self, name: &str) -> ListenerMetrics {
@@ -44,8 +43,8 @@ impl Families {
             handshakes: Pairs::resolve(&self.handshakes, name),
             handshakes_not_resumed: Counters::resolve(&self.handshakes_not_resumed, name),
             handshake_failures: Counters::resolve(&self.handshake_failures, name),
-            passed_through: self.passed_through.with_label_values(&[name]),
-            tls_eof_without_notify: self.tls_eof_without_notify.with_label_values(&[name]),
+            passed_through: self.passed_through.unseen(&[name]),
+            tls_eof_without_notify: self.tls_eof_without_notify.unseen(&[name]),
             starttls: Counters::resolve(&self.starttls, name),
             handshake_duration: Histograms::resolve(&self.handshake_duration, name),
             key_exchanges: Counters::resolve(&self.key_exchanges, name),
@@ -67,19 +66,19 @@ impl Families {
             errors: Counters::resolve(&self.backend_errors, name),
             retries: self.backend_retries.with_label_values(&[name]),
             tls_handshakes: Counters::resolve(&self.backend_tls_handshakes, name),
-            proxy_tlvs_omitted: self.proxy_tlvs_omitted.with_label_values(&[name]),
-            tls_eof_without_notify: self.backend_tls_eof_without_notify.with_label_values(&[name]),
-            request_duration: self.http_request_duration.with_label_values(&[name]),
+            proxy_tlvs_omitted: self.proxy_tlvs_omitted.unseen(&[name]),
+            tls_eof_without_notify: self.backend_tls_eof_without_notify.unseen(&[name]),
+            request_duration: self.http_request_duration.unseen(&[name]),
             endpoint_up: self.endpoint_up.clone(),
             credential_not_before: self.backend_credential_not_before.clone(),
             credential_not_after: self.backend_credential_not_after.clone(),
             crl_this_update: self.crl_this_update.clone(),
             crl_next_update: self.crl_next_update.clone(),
             endpoints: Gauges::resolve(&self.endpoints, name),
-            ejections: self.backend_ejections.with_label_values(&[name]),
+            ejections: self.backend_ejections.unseen(&[name]),
             health_checks: Counters::resolve(&self.health_checks, name),
             resolutions: Counters::resolve(&self.backend_resolutions, name),
-            resolve_age: self.backend_resolve_age.with_label_values(&[name]),
+            resolve_age: self.backend_resolve_age.unseen(&[name]),
         }
     }
 

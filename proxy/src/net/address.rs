@@ -175,6 +175,12 @@ pub enum AddressError {
     /// There is no port from 0 to 65535 behind the last colon, and it is not a service.
     #[error("expected `host:port`, `srv:_http._tcp.name` or `unix:/path`")]
     NoPort,
+    /// It begins as a URL does.
+    #[error(
+        "leave `http://` or `https://` out: it is `host:port`, and `tls` of the backend says that \
+         it is spoken to over TLS"
+    )]
+    Scheme,
     /// The text is not a literal IP address with a port.
     #[error("expected an IP address with a port (`127.0.0.1:8443`, `[::]:8443`) or `unix:/path`")]
     NotAnAddress,

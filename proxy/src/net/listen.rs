@@ -70,7 +70,7 @@ impl OpenSocket {
             ListenAddr::Unix(_) | ListenAddr::Given(_) => Err(io::ErrorKind::AddrInUse.into()),
         };
         let opened = bound.and_then(|bound| Self::of(bound, None));
-        opened.map_err(|cause| BindError::new(addr, cause))
+        opened.map_err(|cause| BindError { is_beside: true, ..BindError::new(addr, cause) })
     }
 
     /// Takes over what another process bound as `addr`. Whose file it is, decides who removes it.
@@ -166,7 +166,7 @@ impl ListenSocket {
         };
         match bound {
             Ok(bound) => Ok(Self { addr, bound, gate, _hold: hold }),
-            Err(cause) => Err(BindError { addr, cause }),
+            Err(cause) => Err(BindError::new(&addr, cause)),
         }
     }
 
@@ -332,6 +332,8 @@ pub struct BindError {
     addr: ListenAddr,
     #[source]
     cause: io::Error,
+    /// This process has the port at another address.
+    is_beside: bool,
 }
 
 impl BindError {
@@ -342,7 +344,7 @@ impl BindError {
 
     /// `addr` could not be listened on.
     pub(crate) fn new(addr: &ListenAddr, cause: io::Error) -> Self {
-        Self { addr: addr.clone(), cause }
+        Self { addr: addr.clone(), cause, is_beside: false }
     }
 
     /// What can be done about it.
@@ -352,6 +354,11 @@ impl BindError {
             _ if self.cause.raw_os_error() == Some(no_family) => {
                 Some("this system has no IPv6: listen on 0.0.0.0, or another address of IPv4")
             }
+            io::ErrorKind::AddrInUse if self.is_beside => Some(
+                "this process has the port at another address, which it opened before it changed \
+                 its user; the system lets only one user have both. Restart it, or reload twice: \
+                 first without the old address, then with the new one",
+            ),
             io::ErrorKind::AddrInUse => Some(
                 "another process has it: `ss -ltnp` shows which; stop it or choose another port",
             ),

@@ -51,6 +51,9 @@ impl FromStr for EndpointName {
                 path => Ok(Self::Unix(Path::new(path).into())),
             };
         }
+        if text.contains("://") {
+            return Err(AddressError::Scheme);
+        }
         let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
         let is_name = |name: &str| name.len() <= HOST_BYTES_MAX && name.bytes().all(plain);
         if let Some(name) = text.strip_prefix("srv:_") {

@@ -9,7 +9,7 @@ use crate::config::Behind;
 use crate::metrics::Metrics;
 
 fn backends(names: &[&str]) -> Vec<Arc<Backend>> {
-    let metrics = Metrics::new().unwrap();
+    let metrics = Metrics::new();
     let mut text = "[listener.a]\nlisten = ['[::]:1']\nbackend = 'a'\n".to_owned();
     for name in names {
         text.push_str(&format!("[backend.{name}]\nendpoints = ['127.0.0.1:1']\n"));

@@ -32,7 +32,7 @@ impl Desk {
             let _place = place;
             work()
         });
-        Ok(timeout(WAIT_MAX, work).await.map_err(|_| DeskError::Late)??)
+        Ok(timeout(wait_max(), work).await.map_err(|_| DeskError::Late)??)
     }
 }
 
@@ -48,12 +48,22 @@ pub(super) enum DeskError {
     /// It takes too long.
     #[error(
         "the files cannot be read within {} s: look for a file system that hangs",
-        WAIT_MAX.as_secs()
+        wait_max().as_secs()
     )]
     Late,
     /// The work is faulty.
     #[error(transparent)]
     Panicked(#[from] JoinError),
+}
+
+/// How long anybody waits; shorter where a test asks for it.
+fn wait_max() -> Duration {
+    #[cfg(debug_assertions)]
+    if let Some(asked) = std::env::var("PORTUNUS_FILES_WAIT_MS").ok().and_then(|it| it.parse().ok())
+    {
+        return Duration::from_millis(asked);
+    }
+    WAIT_MAX
 }
 
 /// How long anybody waits: longer than a hundred thousand certificates take.

@@ -34,9 +34,27 @@ pub fn give_up(config: &Config) -> Result<Report, RunError> {
     Ok(report)
 }
 
-/// What `config` needs that is out of reach since the start, as lines for whoever asked for it: a
-/// sandbox is never widened, and a successor has one of its own.
-pub fn out_of_reach(report: &Report, config: &Config) -> Vec<String> {
+/// What is out of reach since the start: a sandbox is never widened, and a successor has one of its
+/// own.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{} is outside of what can be {done} since the start; an upgrade takes it in",
+    path.display()
+)]
+pub struct OutOfReach {
+    path: PathBuf,
+    done: &'static str,
+}
+
+impl OutOfReach {
+    /// Whether it is why `line` tells of an error: the kernel says no more than that it refused.
+    pub fn explains(&self, line: &str) -> bool {
+        line.contains("Permission denied") && line.contains(&*self.path.to_string_lossy())
+    }
+}
+
+/// What `config` needs that is out of reach.
+pub fn out_of_reach(report: &Report, config: &Config) -> Vec<OutOfReach> {
     let unread = read_paths(config).filter(|path| !report.permits_reading(path));
     let unread = unread.map(|path| (path, "read"));
     let unwritten = written(config).filter_map(|written| match written {
@@ -46,11 +64,7 @@ pub fn out_of_reach(report: &Report, config: &Config) -> Vec<String> {
     let unwritten = unwritten
         .filter(|(path, folder)| !report.permits_writing(folder) && !report.permits_writing(path));
     let all = unread.chain(unwritten.map(|(path, _)| (path, "written")));
-    all.map(|(path, done)| {
-        let path = path.display();
-        format!("{path} is outside of what can be {done} since the start; an upgrade takes it in")
-    })
-    .collect()
+    all.map(|(path, done)| OutOfReach { path: path.to_owned(), done }).collect()
 }
 
 fn plan(config: &Config) -> Result<Plan, ConfineError> {

@@ -273,8 +273,7 @@ fn open_collector(
     {
         return before.collector.clone();
     }
-    let unseen = Metrics::new().map_err(|error| errors.push(RunError::Metrics(error))).ok()?;
-    let unseen = unseen.backend(&collector.name);
+    let unseen = Metrics::new().backend(&collector.name);
     let opened = Backend::new(collector, Arc::clone(&config.limits), unseen);
     opened
         .map_err(|cause| {
@@ -285,7 +284,7 @@ fn open_collector(
 }
 
 /// Whether anything of it has to be resolved.
-fn has_names(backend: &config::Backend) -> bool {
+pub(super) fn has_names(backend: &config::Backend) -> bool {
     backend.endpoints.iter().any(|endpoint| match &endpoint.name {
         EndpointName::Host { host, .. } => host.parse::<std::net::IpAddr>().is_err(),
         EndpointName::Service(_) => true,

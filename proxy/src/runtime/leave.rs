@@ -5,7 +5,7 @@
 //! what does not in time is cut. Who asks a second time gets all of that at once. Refuses to know
 //! what connections do when they hear of it.
 
-use prometheus::IntCounter;
+use crate::count::IntCounter;
 use serde_json::json;
 use tokio::time::{Duration, sleep, timeout};
 use tracing::{info, warn};

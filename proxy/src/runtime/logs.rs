@@ -5,7 +5,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use prometheus::IntCounter;
+use crate::count::IntCounter;
 use tokio::signal::unix::Signal;
 use tracing::warn;
 

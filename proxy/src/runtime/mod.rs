@@ -12,6 +12,8 @@ pub mod clients;
 mod clock;
 mod configure;
 pub mod confinement;
+mod ebb;
+mod expected;
 mod generation;
 pub mod handoff;
 mod hints;
@@ -154,7 +156,7 @@ async fn live(
     ready: impl FnOnce(&Addresses),
 ) -> Result<End, RunError> {
     let supervisor = Arc::new(Supervisor::from_environment());
-    let metrics = Arc::new(Metrics::new().map_err(RunError::Metrics)?);
+    let metrics = Arc::new(Metrics::new());
     logs::count(&metrics);
     let panics = panics::hear(&metrics.process());
     let (teller, phase) = PhaseTeller::new();
@@ -255,12 +257,7 @@ fn maintain(
 ) -> Asks {
     let common = world.common();
     numbers::show(world);
-    let generations = world.generations();
-    common.memory.on_pressure(move || {
-        let now = Arc::clone(&generations.borrow());
-        now.backends.iter().for_each(|backend| backend.rest());
-    });
-    let reloader = Reloader::new(world.generations(), common);
+    let reloader = Reloader::new(world.generations(), world.names(), common);
     reloader.say_first(report);
     let look = Arc::new(Notify::new());
     watch.spawn(reloader.run(Arc::clone(&look), signals.take_reload(), watch.clone()));
@@ -268,6 +265,7 @@ fn maintain(
         watch.spawn(logs::reopen(common.access.clone(), signals, watch.clone()));
     }
     watch.spawn(clock::watch(watch.clone()));
+    ebb::follow(world, watch);
     orphans::bury(watch);
     let (supervisor, turn) = (Arc::clone(supervisor), turn.clone());
     let (configure, asks) = Configure::new(Arc::clone(world), confinement, look, supervisor, turn);
@@ -335,9 +333,6 @@ pub enum RunError {
     /// The process before leaves nothing to this one.
     #[error("this process cannot follow the one before")]
     Handoff(#[from] SuccessionError),
-    /// Metrics could not be registered.
-    #[error("the metrics contradict each other")]
-    Metrics(#[source] prometheus::Error),
     /// Signals could not be listened to.
     #[error("signals could not be set up")]
     Signals(#[source] io::Error),

@@ -24,8 +24,8 @@ pub(super) fn bury(watch: &DrainWatch) {
     let mut finish = watch.clone();
     watch.spawn(async move {
         loop {
-            while let Ok(Some((process, status))) = wait(WaitOptions::NOHANG) {
-                debug!(process = process.as_raw_nonzero().get(), ?status, "an orphan has ended");
+            while let Ok(Some((process, exit))) = wait(WaitOptions::NOHANG) {
+                debug!(process = process.as_raw_nonzero().get(), ?exit, "an orphan has ended");
             }
             tokio::select! {
                 heard = ends.recv() => if heard.is_none() { return },

@@ -5,7 +5,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use prometheus::IntCounter;
+use crate::count::IntCounter;
 use tokio::sync::Notify;
 
 /// The spans that wait.

@@ -3,8 +3,8 @@
 use std::cell::Cell;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::count::IntCounter;
 use http::{HeaderMap, HeaderValue, StatusCode};
-use prometheus::IntCounter;
 
 use super::otlp::{Resource, Verdict, request, verdict};
 use super::proto::{Value, field};
@@ -26,7 +26,7 @@ fn chance() -> u64 {
 }
 
 fn tracer(share: f64, parents: Parents) -> (Tracer, Arc<Queue>, IntCounter) {
-    let dropped = IntCounter::new("dropped", "dropped").unwrap();
+    let dropped = IntCounter::default();
     let queue = Arc::new(Queue::new(dropped.clone()));
     let tracer = Tracer::default();
     tracer.become_other(Some(Live { share, parents, chance, queue: Arc::clone(&queue) }));
@@ -233,7 +233,7 @@ fn what_does_not_fit_into_the_queue_is_left_out_and_counted() {
 fn spans_of_a_request_that_is_going_on_go_where_they_go_when_it_is_over() {
     let (tracer, before, _) = tracer(1.0, Parents::All);
     let recording = tracer.begin_alone().unwrap();
-    let now = Arc::new(Queue::new(IntCounter::new("dropped", "dropped").unwrap()));
+    let now = Arc::new(Queue::new(IntCounter::default()));
     let queue = Arc::clone(&now);
     tracer.become_other(Some(Live { share: 0.0, parents: Parents::None, chance, queue }));
     tell(&recording, Kind::Service, "");

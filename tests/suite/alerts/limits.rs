@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use portunus_tests::{Builder, Client, Proxy, Tls, echo, tls};
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 use tokio::time::{interval, timeout};
 
 use super::{NAME, watch};
@@ -117,12 +118,15 @@ const OPEN: &str = "process_open_fds";
 async fn sessions_that_make_room_for_others_are_told_of() {
     let proxy = builder().set("resumption.memory", "\"1 MiB\"").start().await;
     let Some(watch) = watch(&proxy).await else { return };
-    let clients: Vec<_> = (0..8).map(|_| proxy.client(NAME)).collect();
+    let client = proxy.client(NAME);
+    // Each of them begins anew, and many at once fill the room in time.
     let visit = async || {
-        for client in &clients {
-            // Each of them begins anew.
-            drop(client.clone().tls12().connect().await);
+        let mut visits = JoinSet::new();
+        for _ in 0..64 {
+            let client = client.clone().tls12();
+            visits.spawn(async move { drop(client.connect().await) });
         }
+        visits.join_all().await;
     };
     watch.fires_amid("PortunusSessionsEvicted", visit).await;
 }

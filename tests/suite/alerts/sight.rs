@@ -26,11 +26,15 @@ async fn furnished() -> Option<(Proxy, portunus_tests::redis::RedisServer)> {
     let shared = format!("{{ url = {:?}, sealing_key = \"file:sealing.key\" }}", redis.url());
     let clients = ClientAuthority::new("clients");
     let list = clients.crl_between(&[], now() - 86_400, now() + 86_400);
+    let names = [NAME, "raw.example", "safe.example", "told.example"];
+    let front = "{ from = [\"127.0.0.0/8\"] }";
     let auth = "client_auth = { ca = \"clients.pem\", crl = [\"list.pem\"] }";
     let proxy = Proxy::builder()
         .listener(https(NAME))
         .listener(tls("raw.example").to("raw").site_with("safe.example", "raw", auth))
-        .certificate("app", &authority().issue(&[NAME, "raw.example", "safe.example"]))
+        .listener(tls("told.example").named("told").to("named").with("proxy_protocol", front))
+        .endpoints("named", &["localhost:1"])
+        .certificate("app", &authority().issue(&names))
         .file("clients.pem", &clients.pem())
         .file("list.pem", &list)
         .file("own.pem", &clients.issue("we", Flaw::Nothing).pem())

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use portunus_tests::wait::eventually;
 use portunus_tests::{Credential, Proxy, authority, echo, tls, write, write_and_rename};
 
 use super::volume::Volume;
@@ -97,12 +98,9 @@ async fn a_certificate_that_is_added_is_served_and_one_that_is_removed_is_not() 
     let new = authority().issue(&["new.example"]);
     let file = proxy.folder().join("certs.d/new.pem");
     write_and_rename(&file, &new.pem());
-    portunus_tests::wait::eventually("the new name", async || {
-        proxy.client("new.example").try_connect().await.ok()
-    })
-    .await;
+    eventually("the new name", async || proxy.client("new.example").try_connect().await.ok()).await;
     fs::remove_file(&file).unwrap();
-    portunus_tests::wait::eventually("the end of the name", async || {
+    eventually("the end of the name", async || {
         proxy.client("new.example").try_connect().await.err()
     })
     .await;
@@ -142,6 +140,11 @@ async fn a_hang_up_signal_reads_the_certificates_and_says_so() {
     };
     let count = said(&proxy);
     proxy.reload().await;
-    assert_eq!(said(&proxy), count + 1);
+    // A line is written a moment after what it tells of.
+    let told = eventually("the reading to be told", async || {
+        let told = said(&proxy);
+        (told > count).then_some(told)
+    });
+    assert_eq!(told.await, count + 1);
     assert_eq!(served(&proxy, NAME).await, before);
 }

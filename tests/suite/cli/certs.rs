@@ -87,6 +87,7 @@ async fn certs_lists_everything_with_what_an_operator_looks_for() {
         .write();
     let list = out(&portunus(folder.path(), &["certs"]));
     let expected = [
+        "as a new process would serve the files; `portunus status` tells what is kept",
         "loaded: 1 certificate",
         "  certs.d/a.crt",
         "    names    app.example, *.app.example",

@@ -97,7 +97,7 @@ async fn check_says_what_will_hurt_requests() {
     for (severity, words) in [
         ("error", "logs/access.log: there is no folder for the access log"),
         ("error", "backend `spare`: "),
-        ("error", "backend-ca.pem: "),
+        ("error", "backend-ca.pem does not exist; create it"),
         ("warning", "`trusted_peers` has `0.0.0.0/0`, so everybody is believed"),
         ("warning", "acme` for challenges"),
         ("warning", "the redirect of `/old` leads to where the client has come from"),

@@ -49,7 +49,11 @@ fn wrong_usage_is_64() {
         assert_eq!(output.status.code(), Some(64), "{arguments:?}: {}", err(&output));
         assert!(out(&output).is_empty() && !err(&output).is_empty(), "{arguments:?}");
     }
-    assert!(err(&portunus(folder.path(), &["run"])).contains("config.toml"), "the file is named");
+    for (command, can_do_without) in [("run", true), ("check", false), ("reload", false)] {
+        let said = err(&portunus(folder.path(), &[command]));
+        assert!(said.contains("config.toml") && said.contains("--config FILE"), "{said}");
+        assert_eq!(said.contains("portunus demo"), can_do_without, "{command}: {said}");
+    }
 }
 
 #[test]

@@ -37,7 +37,7 @@ impl Status {
 }
 
 /// Whether root runs the tests; nobody else can start as root and become somebody.
-fn is_root(test: &str) -> bool {
+pub(crate) fn is_root(test: &str) -> bool {
     use std::os::unix::fs::MetadataExt as _;
 
     let is_root = fs::metadata("/proc/self").expect("we are a process").uid() == 0;
@@ -132,6 +132,7 @@ async fn a_reload_that_needs_files_out_of_reach_says_that_an_upgrade_takes_them_
     let line =
         format!("{} is outside of what can be read since the start", elsewhere.path().display());
     assert!(said.contains(&line) && said.contains("an upgrade takes it in"), "{said}");
+    assert!(!said.contains("Permission denied"), "which is why, and helps nobody: {said}");
     let mut client = proxy.client(NAME).connect().await;
     client.send(b"hello").await;
     client.expect(b"hello").await;

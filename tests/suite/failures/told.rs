@@ -1,6 +1,7 @@
 //! What operators get to read of handshakes that failed.
 
-use portunus_tests::foreign::{program, python_of_ja4};
+use portunus_tests::foreign::{program, python_of};
+use portunus_tests::wait::eventually;
 use portunus_tests::{Proxy, command, echo, tls};
 use tokio::io::AsyncWriteExt as _;
 
@@ -86,7 +87,7 @@ async fn a_flood_of_failures_is_told_of_in_a_few_lines_with_their_number() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_fingerprints_of_clients_are_those_that_others_make() {
     let proxy = Proxy::builder().listener(tls(NAME)).backend(echo()).start().await;
-    let Some(python) = python_of_ja4() else { return };
+    let Some(python) = python_of("python-of-ja4") else { return };
     let digits = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     let ours = [proxy.client("other.example"), proxy.client("other.example").tls12()];
     let ours = ours.map(|client| digits(&client.alpn(&["http/1.1"]).hello()) + "\n").concat();
@@ -97,13 +98,16 @@ async fn the_fingerprints_of_clients_are_those_that_others_make() {
         let (expected, hello) = line.split_once(' ').unwrap();
         let octet = |place| u8::from_str_radix(&hello[place..place + 2], 16).unwrap();
         let hello: Vec<u8> = (0..hello.len()).step_by(2).map(octet).collect();
-        let before = proxy.metric(FAILURES, &[]).await;
+        let before = failures(&proxy).await.len();
         let mut tcp = proxy.client(NAME).tcp().await;
         tcp.write_all(&hello).await.unwrap();
         // One who names nobody is served, and goes away.
         drop(tcp);
-        proxy.wait_for_metric(FAILURES, &[], |count| count > before).await;
-        assert_eq!(failures(&proxy).await[0]["ja4"], expected);
+        let last = eventually("the failure to be kept", async || {
+            let failures = failures(&proxy).await;
+            (failures.len() > before).then(|| failures[0].clone())
+        });
+        assert_eq!(last.await["ja4"], expected);
         seen.insert(expected);
     }
     assert!(seen.len() > 20, "{seen:?}");

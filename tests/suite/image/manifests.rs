@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use portunus_tests::foreign::{docker_compose, program, promtool, python_of_manifests};
+use portunus_tests::foreign::{docker_compose, program, promtool, python_of};
 use portunus_tests::{authority, command};
 
 /// A file or folder of the sources.
@@ -47,7 +47,7 @@ fn accept(config: &str) {
 
 #[tokio::test]
 async fn the_manifests_for_kubernetes_are_valid_and_refer_to_each_other() {
-    let Some(python) = python_of_manifests() else { return };
+    let Some(python) = python_of("python-of-manifests") else { return };
     let judge = python.arg(program("manifests.py")).arg("check").arg(source("deploy/kubernetes"));
     let kinds = judge.patience(SLOW).run().await.expect_success();
     for kind in [
@@ -70,7 +70,7 @@ async fn a_manifest_with_a_slip_is_found_out() {
         ("certificate.yaml", "dnsNames", "dnsName"),
         ("monitor.yaml", "port: admin", "port: metrics"),
     ] {
-        let Some(python) = python_of_manifests() else { return };
+        let Some(python) = python_of("python-of-manifests") else { return };
         let folder = tempfile::tempdir().unwrap();
         for entry in fs::read_dir(source("deploy/kubernetes")).unwrap().flatten() {
             let text = fs::read_to_string(entry.path()).unwrap();
@@ -86,7 +86,7 @@ async fn a_manifest_with_a_slip_is_found_out() {
 
 #[tokio::test]
 async fn the_configuration_for_kubernetes_is_accepted() {
-    let Some(python) = python_of_manifests() else { return };
+    let Some(python) = python_of("python-of-manifests") else { return };
     let file = source("deploy/kubernetes/configmap.yaml");
     let text = python.arg(program("manifests.py")).arg("text").arg(file);
     let text = text.args(["data", "config.toml"]).patience(SLOW).run().await.expect_success();

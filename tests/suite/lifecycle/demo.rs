@@ -88,7 +88,7 @@ fn what_keeps_the_demo_from_starting_is_named_with_a_way_out() {
         ("/tmp", &["--port", "0", "--admin-port", &port], 1, &[&port, "--admin-port 9091"]),
         ("/tmp", &["--port", "9443", "--admin-port", "9443"], 64, &["9443", "twice"]),
         ("/tmp", &["--port", "9443", "--admin-port", "9444"], 64, &["9444", "twice"]),
-        ("/tmp", &["--port", "65535"], 64, &["65535", "--port"]),
+        ("/tmp", &["--port", "65535"], 64, &["65535", "0..=65534", "--port"]),
     ];
     for (folder, arguments, code, words) in cases {
         let mut demo = command();

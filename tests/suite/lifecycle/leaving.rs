@@ -58,14 +58,18 @@ async fn who_has_connected_when_a_listener_is_closed_is_served() {
     let client = proxy.client(NAME);
     let mut waiting = Vec::new();
     for _ in 0..100 {
-        waiting.push(client.tcp().await);
+        let mut tcp = client.tcp().await;
+        let mut tls = client.tls();
+        let mut hello = Vec::new();
+        tls.write_tls(&mut hello).unwrap();
+        // Who says nothing for a moment is not waited for.
+        tcp.write_all(&hello).await.unwrap();
+        waiting.push(Tls::new(tcp, tls, usize::MAX));
     }
     proxy.process().signal("TERM");
     proxy.process().signal("CONT");
-    // All at once: who says nothing for a moment is not waited for.
     let mut clients = JoinSet::new();
-    for tcp in waiting {
-        let mut one = Tls::new(tcp, client.tls(), usize::MAX);
+    for mut one in waiting {
         clients.spawn(async move {
             one.handshake().await.expect("nobody is reset");
             one.send(b"hello").await;

@@ -55,6 +55,7 @@ async fn a_process_that_was_stopped_for_longer_than_the_limit_goes_on() {
     for _ in 0..2 {
         client.send(b"hello").await;
         proxy.process().signal("STOP");
+        stopped(proxy.process().id()).await;
         let answer = timeout(Duration::from_secs(3), proxy.admin("/livez"));
         answer.await.expect_err("who is stopped answers nothing");
         proxy.process().signal("CONT");
@@ -65,6 +66,21 @@ async fn a_process_that_was_stopped_for_longer_than_the_limit_goes_on() {
     client.close_notify().await;
     client.receive_all().await.unwrap();
     assert_eq!(proxy.drain().await.code, Some(0));
+}
+
+/// Waits until every thread of the process has stopped: they do so one after the other, and any of
+/// them may answer until then.
+async fn stopped(id: u32) {
+    eventually("every thread to stop", async || {
+        let tasks = std::fs::read_dir(format!("/proc/{id}/task")).unwrap();
+        let is_stopped = |task: std::io::Result<std::fs::DirEntry>| {
+            let stat = std::fs::read_to_string(task.unwrap().path().join("stat")).unwrap();
+            // Its name comes first, in parentheses, and may hold anything.
+            stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with('T'))
+        };
+        tasks.map(is_stopped).fold(true, std::ops::BitAnd::bitand).then_some(())
+    })
+    .await;
 }
 
 fn service(limit: &str) -> Builder {

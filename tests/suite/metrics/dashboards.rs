@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 
+use portunus_tests::foreign::{program, python_of};
 use serde_json::Value;
 
 use super::queries::{Dashboard, dashboards, metrics, reference, unknown};
@@ -54,6 +55,28 @@ fn there_are_six_and_each_has_a_place_of_its_own() {
         found
     });
     assert!(complaints.is_empty(), "{complaints:#?}");
+}
+
+#[tokio::test]
+async fn the_models_of_grafana_read_all_that_is_in_them() {
+    let Some(python) = python_of("python-of-grafana") else { return };
+    let all = dashboards();
+    let mut questions: Vec<_> = all.iter().map(|one| one.json.clone()).collect();
+    let mut slip = all[0].json.clone();
+    slip["panels"][1]["fieldConfig"]["defaults"]["unti"] = "s".into();
+    questions.push(slip);
+    let question = serde_json::to_string(&questions).unwrap();
+    let said = python.arg(program("dashboards.py")).input(question).run().await.expect_success();
+    let mut lost: Vec<BTreeSet<String>> = serde_json::from_str(&said).unwrap();
+    // What Prometheus has besides, which the models leave to each source of data.
+    let known = ["step", "textFormat", "titleFormat"].map(|it| format!("/annotations/list/{it}"));
+    let known = known.into_iter().chain(["/templating/list/definition".to_owned()]);
+    let known = known.collect::<BTreeSet<_>>();
+    let slip = lost.pop().unwrap();
+    assert_eq!(slip.difference(&known).collect::<Vec<_>>(), ["/panels/fieldConfig/defaults/unti"]);
+    for (dashboard, lost) in all.iter().zip(&lost) {
+        assert!(lost.is_subset(&known), "{}: {lost:?}", dashboard.file);
+    }
 }
 
 #[test]

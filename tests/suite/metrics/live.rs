@@ -12,7 +12,7 @@ use portunus_tests::prometheus::{Prometheus, PrometheusServer, prometheus};
 use portunus_tests::redis::{RedisServer, redis};
 use portunus_tests::traffic::{Bytes, Pages, Road, Traffic, bytes, pages, road_builder};
 use portunus_tests::wait::eventually;
-use portunus_tests::{ClientAuthority, Flaw, Proxy, authority, https, unreachable};
+use portunus_tests::{ClientAuthority, Flaw, Proxy, authority, https, tls, unreachable};
 use serde_json::Value;
 
 use super::queries::{Query, dashboards, reference, unknown, words};
@@ -23,6 +23,12 @@ const NAME: &str = "app.example";
 
 /// Its clients have to show a certificate.
 const GUARDED: &str = "guarded.example";
+
+/// It begins with a PROXY header and goes on in the clear.
+const MAIL: &str = "mail.example";
+
+/// Its TLS ends elsewhere.
+const FAR: &str = "there.example";
 
 /// Nobody answers for it.
 const AWAY: &str = "away.example";
@@ -55,20 +61,27 @@ impl Town {
         let app = authority().issue(&[NAME]);
         let asked = "client_auth = { ca = \"clients.pem\", crl = [\"list.pem\"] }";
         let guarded = https(AWAY).named("guarded").to("away").site_with(GUARDED, "app", asked);
+        let mail = tls(MAIL).named("mail").to("named").with("starttls", "\"smtp\"");
+        let mail = mail.with("proxy_protocol", "{ from = [\"127.0.0.0/8\"] }");
+        let through = "passthrough = true";
         let store = format!("{{ url = {:?}, sealing_key = \"file:sealing.key\" }}", redis.url());
-        let tls =
+        let secured =
             "{ ca = \"services.pem\", credential = \"own.pem\", server_name = \"x.example\" }";
         let proxy = road_builder(NAME, &[&pages.endpoint()], &[&bytes.endpoint()])
             .listener(guarded)
+            .listener(mail)
+            .listener(tls("far.example").named("far").to("named").site_with(FAR, "named", through))
+            .endpoints("named", &["localhost:1"])
+            .set("backend.named.send_proxy", "\"v2\"")
             .backend_named("away", &away)
-            .certificate("guarded", &authority().issue(&[GUARDED, AWAY]))
+            .certificate("guarded", &authority().issue(&[GUARDED, AWAY, MAIL, "far.example"]))
             .file("certs.d/app.pem", &(app.pem() + &authority().pem()))
             .file("clients.pem", &clients.pem())
             .file("list.pem", &clients.crl(&[]))
             .file("services.pem", &services.pem())
             .file("own.pem", &own.pem())
             .file("sealing.key", "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVowMTIzNDU=\n")
-            .set("backend.away.tls", tls)
+            .set("backend.away.tls", secured)
             .set("backend.app.health", "{ path = \"/echo\", interval = \"1s\" }")
             .set("resumption.mode", "\"both\"")
             .set("resumption.shared", &store)

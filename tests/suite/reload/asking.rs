@@ -73,6 +73,41 @@ async fn the_command_reloads_and_says_what_changed() {
     let output = run(&["check", "--diff"]).unwrap();
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(said.contains("more"), "{said}");
+    // Under another name it is the same file, and a copy is not.
+    std::os::unix::fs::symlink(&config, proxy.folder().join("link.toml")).unwrap();
+    fs::copy(&config, proxy.folder().join("new.toml")).unwrap();
+    for (name, code) in [("link.toml", 0), ("new.toml", 1)] {
+        let file = proxy.folder().join(name);
+        let output = command().args(["check", "--diff", "--config"]).arg(file).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{said}");
+        assert_eq!(said.contains("reads `"), code == 1, "{said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_is_found_and_asked_whatever_has_become_of_its_file() {
+    let proxy = builder().listener(tls(NAME)).backend(echo());
+    let proxy = proxy.set("admin.listen", "\"unix:admin.sock\"").start().await;
+    let run = |arguments: &[&str]| {
+        let config = proxy.folder().join("config.toml");
+        command().args(arguments).arg("--config").arg(config).output().unwrap()
+    };
+    let wrong = [("workers = 2", "wokers = 2"), ("wokers = 2", "workers = \"")];
+    for (right, wrong) in wrong {
+        edit(&proxy, &[(right, wrong)]);
+        let health = run(&["status", "--ready"]);
+        assert_eq!(health.status.code(), Some(0), "{wrong}: {health:?}");
+        for order in [&["reload"][..], &["check", "--diff"]] {
+            let output = run(order);
+            let said = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(1), "{order:?}: {said}");
+            assert!(said.contains("config.toml:"), "the process tells what is wrong: {said}");
+        }
+    }
+    fs::remove_file(proxy.folder().join("config.toml")).unwrap();
+    let output = run(&["drain"]);
+    assert_eq!(output.status.code(), Some(64), "nobody's address is guessed: {output:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -18,7 +18,7 @@ use super::{NAME, builder, edit, reload};
 const SOON: Duration = Duration::from_secs(15);
 
 /// Has whoever opens the file wait.
-async fn hold(file: &Path) -> Option<Conversation> {
+pub(super) async fn hold(file: &Path) -> Option<Conversation> {
     let python = foreign::python()?.arg(foreign::program("lease.py")).arg(file);
     let mut holder = python.start();
     holder.hear("held").await;

@@ -2,16 +2,20 @@
 //! is not touched, and a bad one changes nothing.
 //!
 //! `refused` is about configurations that cannot be had, `listeners` and `backends` about what
-//! comes and goes, `stores` about where sessions lie, `rest` about what is neither, `asking` about
-//! who asks, how often, and what is told, `hanging` about files that nobody can read.
+//! comes and goes, `wider` about an address that overlaps with the one before, `stores` about
+//! where sessions lie, `rest` about what is neither, `asking` about who asks, how often, and what
+//! is told, `hanging` about files that nobody can read, `late` about what comes of them in the
+//! end.
 
 mod asking;
 mod backends;
 mod hanging;
+mod late;
 mod listeners;
 mod refused;
 mod rest;
 mod stores;
+mod wider;
 
 use std::fs;
 

@@ -9,7 +9,7 @@ use super::source::{Source, closing, line_of};
 
 /// The modules of `proxy`, lowest rank first.
 const RANKS: &[&[&str]] = &[
-    &["calendar"],
+    &["calendar", "count"],
     &["body", "control", "drain", "fault", "field", "log", "net", "outcome", "phase"],
     &["history", "metrics"],
     &["access", "config", "limit", "trace"],

@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 use super::ContextId;
-use super::id::{SessionId, Use};
+use super::id::{SessionId, Traits, Use};
 use super::trace::LookupResult;
 pub use parcel::ParcelError;
 use shard::{Entry, Limits, Shard};
@@ -156,6 +156,15 @@ impl SessionCache {
     pub(super) fn contains(&self, key: &SessionId, context: ContextId, usage: Use) -> bool {
         let now = self.now();
         self.shard(key).is_some_and(|shard| shard.find(key, context, usage, now).is_ok())
+    }
+
+    /// Whether a look-up would find the session, and it suits a connection that will be `wanted`.
+    pub(super) fn suits(&self, key: &SessionId, context: ContextId, wanted: &Traits<'_>) -> bool {
+        let now = self.now();
+        self.shard(key).is_some_and(|shard| {
+            let session = shard.peek(key, context, wanted.usage, now);
+            session.and_then(Traits::of).is_some_and(|traits| traits.suit(wanted))
+        })
     }
 
     /// The session for another place: moved if it may be used once, and copied otherwise. Not

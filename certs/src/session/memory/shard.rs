@@ -124,6 +124,18 @@ impl Shard {
         }
     }
 
+    /// The session, if `key` may be used in this manner.
+    pub(super) fn peek(
+        &self,
+        key: &SessionId,
+        context: ContextId,
+        usage: Use,
+        now: Duration,
+    ) -> Option<&[u8]> {
+        self.find(key, context, usage, now).ok()?;
+        self.entries.get(key).map(|entry| &*entry.value as &[u8])
+    }
+
     /// The same, counted; and what is too old is gone.
     pub(super) fn look_up(
         &mut self,

@@ -17,7 +17,7 @@ use tokio::time::timeout;
 use super::SharedTier;
 use crate::session::ContextId;
 use crate::session::engine::{EngineError, ErrorKind, Wanted};
-use crate::session::id::{Offered, SessionId, Use};
+use crate::session::id::{Offered, SessionId, Traits, Use};
 use crate::session::memory::Exported;
 use crate::session::seal::{ENTRY_OVERHEAD_BYTES, KEYS_MAX, OpenError, SealingKeys};
 use crate::session::trace::LookupResult;
@@ -43,16 +43,21 @@ impl Prefetched {
         self.0.iter_mut().find_map(|found| found.take_if(is_it))
     }
 
-    /// Whether there is a session of this id, in this context, still to be given away.
-    pub(in crate::session) fn holds(
+    /// Whether there is a session of this id, in this context, still to be given away, and it suits
+    /// a connection that will be `wanted`.
+    pub(in crate::session) fn suits(
         &self,
         id: &SessionId,
         usage: Use,
         context: &ContextId,
+        wanted: &Traits<'_>,
     ) -> bool {
         let found = self.0.iter().flatten().find(|found| found.id == *id && found.usage == usage);
         let session = found.and_then(|found| found.session.as_ref());
-        session.is_some_and(|session| session.context == *context)
+        session.is_some_and(|exported| {
+            exported.context == *context
+                && Traits::of(&exported.session).is_some_and(|traits| traits.suit(wanted))
+        })
     }
 
     /// What came of each id that was looked up.

@@ -64,6 +64,7 @@ fn certificate(one: &Value, now: i64) -> [Markup; 5] {
     let end = number(one, "/not_after");
     let (tone, word) = match (text(one, "/state"), expiry(one, now)) {
         ("not_yet_valid", _) => (Tone::Warning, "not valid yet"),
+        ("superseded", _) => (Tone::Warning, "superseded"),
         (_, Expiry::Past) => (Tone::Critical, "expired"),
         (_, Expiry::Urgent) => (Tone::Critical, "about to expire"),
         (_, Expiry::Soon) => (Tone::Warning, "to be renewed"),

@@ -155,13 +155,24 @@ pub(super) fn tiles(status: &Value, now: i64) -> Markup {
 }
 
 fn handshakes(status: &Value) -> Markup {
-    let sum = |key: &str| {
-        let listeners = list(status, "/listeners").iter();
-        listeners.map(|one| number(one, &format!("/handshakes/{key}"))).sum::<i64>()
-    };
-    let (finished, failed) = (sum("finished"), sum("failed"));
-    let by = format!("{} of {} since the start", count(failed), count(finished + failed));
+    let listeners = list(status, "/listeners");
+    let finished: i64 = listeners.iter().map(|one| number(one, "/handshakes/finished")).sum();
+    let failures = listeners.iter().filter_map(|one| one.pointer("/handshakes/failures"));
+    let failures = failures.filter_map(Value::as_object).flatten();
+    let failed: i64 = failures
+        .filter(|(reason, _)| is_of_a_client(reason))
+        .filter_map(|(_, count)| count.as_i64())
+        .sum();
+    let by = format!("{} of {} that spoke TLS", count(failed), count(finished + failed));
     tile("Failed handshakes", &share(failed, finished + failed), &by, None)
+}
+
+/// Whether a handshake that failed for `reason` was with a client that speaks TLS and was not
+/// turned away by a limit: not with a scanner. The recorded rate of failures counts the same.
+fn is_of_a_client(reason: &str) -> bool {
+    reason.starts_with("client_alert")
+        || reason.starts_with("client_cert_")
+        || FAILURES_OF_CLIENTS.contains(&reason)
 }
 
 fn returning(status: &Value) -> Markup {
@@ -236,6 +247,18 @@ pub(super) fn footer(status: &Value) -> Markup {
         .raw("<a href=\"/status\">/status</a> has all of this as JSON, ")
         .raw("<a href=\"/metrics\">/metrics</a> for Prometheus.</p></footer>")
 }
+
+/// Reasons for which handshakes fail of clients that speak TLS, besides what they say themselves
+/// and what is said of their certificates.
+const FAILURES_OF_CLIENTS: [&str; 7] = [
+    "internal",
+    "no_alpn",
+    "no_certificate",
+    "no_cipher",
+    "no_group",
+    "no_signature_scheme",
+    "no_version",
+];
 
 /// An icon of one colour, in the address itself: what stands before the colour, and behind it.
 const ICON: [&str; 2] = [

@@ -55,7 +55,7 @@ fn failed(failure: &Value, now: i64) -> [Markup; 5] {
         Markup::of(&versions.join(", "))
             .add(&small(&alpn.join(", ")))
             .add(&small(text(failure, "/ja4"))),
-        why.add(&small(text(failure, "/reason"))),
+        why.add(&small(text(failure, "/error"))).add(&small(text(failure, "/reason"))),
     ]
 }
 

@@ -43,7 +43,7 @@ fn all_is(text: &str) -> Value {
         }],
         "failures": [{
             "listener": text, "client": text, "server_name": text, "versions": [text],
-            "alpn": [text], "ja4": text, "reason": text, "words": text, "hint": text,
+            "alpn": [text], "ja4": text, "reason": text, "words": text, "hint": text, "error": text,
         }],
         "reloads": [{
             "subject": text, "result": text, "changes": [text], "errors": [text],
@@ -90,6 +90,26 @@ fn the_verdict_stands_first_and_in_the_title() {
     assert!(ill.contains("<title>1 thing needs attention – "), "{ill}");
     let place = |words: &str| ill.find(words).unwrap();
     assert!(place("class=\"verdict critical\"") < place("class=\"tiles\""));
+}
+
+#[test]
+fn failed_handshakes_are_those_of_clients_that_speak_tls() {
+    let failures = json!({
+        "client_silent": 900, "not_tls": 30, "source_rate": 7,
+        "client_alert_unknown_ca": 1, "client_cert_missing": 2, "no_version": 3,
+    });
+    let handshakes = json!({ "finished": 94, "failed": 943, "failures": failures });
+    let page = shown(&json!({ "listeners": [{ "handshakes": handshakes }] }));
+    let (_, tile) = page.split_once("<dt>Failed handshakes").unwrap();
+    assert!(tile.split_once("</div>").unwrap().0.contains(">6.0 %"), "{tile}");
+    assert!(tile.contains("6 of 100 that spoke TLS"), "{tile}");
+}
+
+#[test]
+fn a_failure_shows_the_error_that_its_hint_may_speak_of() {
+    let failure = json!({ "words": "w", "hint": "the error says which", "error": "the rule" });
+    let page = shown(&json!({ "failures": [failure] }));
+    assert!(page.contains(">the rule</small>"), "{page}");
 }
 
 #[test]

@@ -44,7 +44,7 @@ fn about(phase: PhaseWatch, certificates: &Path, token: Option<Secret>) -> About
         provider: Arc::new(aws_lc_rs::default_provider()),
     };
     let (certificates, _) = CertificateStore::open(options, UnixTime::now());
-    let metrics = Arc::new(Metrics::new().expect("distinct names"));
+    let metrics = Arc::new(Metrics::new());
     let certificates = Arc::new(certificates);
     let config = Config::parse(CONFIG, "config.toml", Path::new("/")).expect("it is good");
     let resumption = status::Resumption::new(&config, &metrics);

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use crate::backend::{Backend, EndpointReport};
+use crate::metrics::Standing;
 use crate::outcome::Label;
 
 /// Every backend, each with at most `shown_max` of its endpoints.
@@ -29,9 +30,17 @@ fn endpoint_facts(endpoint: &EndpointReport) -> Value {
     json!({
         "endpoint": endpoint.name,
         "address": endpoint.addr.to_string(),
-        "standing": endpoint.standing.label(),
+        "standing": standing(endpoint),
         "weight": endpoint.weight,
         "backup": endpoint.is_backup,
         "load": endpoint.load,
     })
+}
+
+/// How it stands. One that nothing takes away goes on being tried, whether or not it answers.
+fn standing(endpoint: &EndpointReport) -> &'static str {
+    match endpoint.standing {
+        Standing::Usable if endpoint.is_down => "down",
+        standing => standing.label(),
+    }
 }

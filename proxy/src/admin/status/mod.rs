@@ -53,7 +53,16 @@ pub fn certificates(
 ) -> Value {
     let ReloadReport { pending, skipped, warnings, kept, .. } = report;
     let longest = index.len().max(pending.len()).max(skipped.len()).max(warnings.len());
-    let facts = |credential: &Arc<Credential>| credential_facts(credential, now);
+    let facts = |credential: &Arc<Credential>| {
+        let mut facts = credential_facts(credential, now);
+        if credential.validity(now) == Validity::Expired
+            && !index.is_presented(credential)
+            && let Some(state) = facts.get_mut("state")
+        {
+            *state = json!("superseded");
+        }
+        facts
+    };
     let loaded = index.soonest().take(shown_max);
     json!({
         "loaded": loaded.map(facts).collect::<Vec<_>>(),

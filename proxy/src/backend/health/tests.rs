@@ -88,7 +88,7 @@ fn config(endpoints: &[&str], health: Health) -> config::Backend {
 
 fn backend(endpoints: &[&str], health: Health, protocol: BackendProtocol) -> Arc<Backend> {
     let config = config::Backend { protocol, ..config(endpoints, health) };
-    let metrics = Metrics::new().unwrap().backend("app");
+    let metrics = Metrics::new().backend("app");
     Backend::new(&config, Arc::default(), metrics).unwrap()
 }
 
@@ -221,7 +221,7 @@ fn under_tls(addr: &str, bundle: &Path, protocol: BackendProtocol) -> Arc<Backen
     let ca = Some(bundle.to_owned());
     let tls = Some(config::BackendTls { ca, ..Default::default() });
     let config = config::Backend { tls, protocol, ..config(&[addr], health(http())) };
-    let metrics = Metrics::new().unwrap().backend("app");
+    let metrics = Metrics::new().backend("app");
     Backend::new(&config, Arc::default(), metrics).unwrap()
 }
 

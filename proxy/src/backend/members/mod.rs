@@ -265,6 +265,7 @@ impl Members {
             weight: member.share.weight,
             is_backup: member.share.is_backup,
             standing: member.standing(now),
+            is_down: member.item.is_down(),
             load: member.item.load(),
         });
         report.collect()

@@ -14,7 +14,7 @@ fn members(balance: Balance) -> Arc<Members> {
     let backend = config.backends.into_iter().next().unwrap();
     let backend = config::Backend { balance, ..backend };
     let means = Means::new(&backend, Arc::default(), None);
-    Members::new(&backend, &Arc::new(means), &Metrics::new().unwrap().backend("app"))
+    Members::new(&backend, &Arc::new(means), &Metrics::new().backend("app"))
 }
 
 fn chosen(members: &Members, key: Option<u64>) -> String {

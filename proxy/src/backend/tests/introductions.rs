@@ -9,6 +9,7 @@ use super::*;
 use crate::config::{
     BackendTls, Health, HealthCheck, ProxyTlv, ProxyVersion, SendProxy, StarttlsProtocol,
 };
+use crate::metrics::BackendTrait;
 use crate::proxy_protocol::{Decoded, Ends, Shown, TlsIntroduction, decode};
 
 fn telling(endpoint: &str, version: ProxyVersion, tlvs: &[ProxyTlv]) -> config::Backend {
@@ -17,7 +18,8 @@ fn telling(endpoint: &str, version: ProxyVersion, tlvs: &[ProxyTlv]) -> config::
 }
 
 fn open(config: &config::Backend) -> (Arc<Backend>, Metrics) {
-    let metrics = Metrics::new().unwrap();
+    let metrics = Metrics::new();
+    metrics.expect_backend("app", &[BackendTrait::Ejection, BackendTrait::SendProxy]);
     (Backend::new(config, Arc::default(), metrics.backend("app")).unwrap(), metrics)
 }
 

@@ -29,7 +29,7 @@ async fn refusing() -> String {
 }
 
 fn backend(endpoints: &[String], balance: Balance) -> (Arc<Backend>, Metrics) {
-    let metrics = Metrics::new().unwrap();
+    let metrics = Metrics::new();
     let config = config(endpoints, balance);
     (Backend::new(&config, Arc::default(), metrics.backend("app")).unwrap(), metrics)
 }
@@ -52,6 +52,21 @@ fn peer(dedicated: &Dedicated) -> SocketAddr {
         unreachable!("all endpoints are TCP")
     };
     tcp.peer_addr().unwrap()
+}
+
+#[tokio::test]
+async fn an_endpoint_that_did_not_answer_is_down_until_it_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("app.sock");
+    let (backend, _) = backend(&[format!("unix:{}", path.display())], Balance::RoundRobin);
+    let is_down = || backend.report().endpoints[0].is_down;
+    let connect = async || backend.connect(None, &Introduction::default()).await.is_ok();
+    assert!(!is_down(), "nobody has asked it yet");
+    assert!(!connect().await);
+    assert!(is_down(), "although nothing else is to be had, so that it is not ejected");
+    let _listener = UnixListener::bind(&path).unwrap();
+    assert!(connect().await);
+    assert!(!is_down());
 }
 
 #[tokio::test]
@@ -160,7 +175,7 @@ async fn an_attempt_waits_its_turn_to_connect_but_not_for_ever() {
     let config = config(&[addr], Balance::P2c);
     let connect_timeout = Duration::from_millis(50);
     let limits = Limits { connects_max: 1, connect_timeout, ..Limits::default() };
-    let metrics = Metrics::new().unwrap();
+    let metrics = Metrics::new();
     let backend = Backend::new(&config, Arc::new(limits), metrics.backend("app")).unwrap();
     let turn = backend.turns.take().await;
     let error = backend.connect(None, &Introduction::default()).await.unwrap_err();
@@ -188,7 +203,7 @@ async fn silent(keys: &str) -> (Arc<Backend>, Arc<AtomicUsize>, Drain, DrainWatc
     );
     let config = config::Config::parse(&text, "config.toml", Path::new("/")).unwrap();
     let limits = Limits { connect_timeout: Duration::from_millis(100), ..Limits::default() };
-    let metrics = Metrics::new().unwrap().backend("app");
+    let metrics = Metrics::new().backend("app");
     let backend = Backend::new(&config.backends[0], Arc::new(limits), metrics).unwrap();
     watch.spawn(Arc::clone(&backend).maintain(Arc::default(), watch.clone()));
     (backend, accepted, drain, watch)

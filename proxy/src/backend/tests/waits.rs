@@ -13,7 +13,7 @@ fn maintained(
     protocol: BackendProtocol,
     connections_max: usize,
 ) -> (Arc<Backend>, Metrics, Drain) {
-    let metrics = Metrics::new().unwrap();
+    let metrics = Metrics::new();
     let config = config(&[endpoint.to_owned()], Balance::P2c);
     let pool = PoolBounds { connections_max, ..config.pool };
     let config = config::Backend { protocol, pool, ..config };

@@ -20,7 +20,7 @@ use crate::backend::{Backend, ConnectError, Link};
 use crate::config::Config;
 use crate::drain::{Drain, DrainWatch};
 use crate::log::Chain;
-use crate::metrics::{Exposition, Metrics};
+use crate::metrics::{BackendTrait, Exposition, Metrics};
 use crate::outcome::BackendFailure;
 use crate::proxy_protocol::Introduction;
 
@@ -110,7 +110,8 @@ impl Authority {
         );
         let config = Config::parse(&text, "config.toml", Path::new("/")).unwrap();
         let config = config.backends.first().unwrap();
-        let metrics = Metrics::new().unwrap();
+        let metrics = Metrics::new();
+        metrics.expect_backend("app", &[BackendTrait::Tls]);
         (Backend::new(config, Arc::default(), metrics.backend("app")).unwrap(), metrics)
     }
 }

@@ -7,6 +7,7 @@
 //! next: the parent module.
 
 use std::fs;
+use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -79,10 +80,8 @@ impl Trust {
 pub(super) fn digest_of(config: &BackendTls) -> Result<u64, TrustError> {
     let mut bytes = Vec::new();
     for path in paths(config) {
-        let read = fs::read(path).map_err(|source| TrustError::Pem {
-            path: path.to_owned(),
-            source: pem::Error::Io(source),
-        })?;
+        let read =
+            fs::read(path).map_err(|error| TrustError::of_pem(path, pem::Error::Io(error)))?;
         bytes.extend_from_slice(&digest(&read).to_be_bytes());
     }
     Ok(digest(&bytes))
@@ -110,14 +109,14 @@ fn authorities(bundle: Option<&Path>) -> Result<RootCertStore, TrustError> {
 fn credential(
     path: &Path,
 ) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), TrustError> {
-    let key = PrivateKeyDer::from_pem_file(path)
-        .map_err(|source| TrustError::Pem { path: path.to_owned(), source })?;
+    let key =
+        PrivateKeyDer::from_pem_file(path).map_err(|error| TrustError::of_pem(path, error))?;
     Ok((certificates(path)?, key))
 }
 
 /// At least one.
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TrustError> {
-    let bad = |source| TrustError::Pem { path: path.to_owned(), source };
+    let bad = |error| TrustError::of_pem(path, error);
     let found: Result<Vec<_>, _> = CertificateDer::pem_file_iter(path).map_err(bad)?.collect();
     match found.map_err(bad)? {
         found if found.is_empty() => Err(bad(pem::Error::NoItemsFound)),
@@ -144,6 +143,12 @@ pub enum TrustError {
         /// Why.
         source: rustls::Error,
     },
+    /// There is no such file.
+    #[error("{} does not exist; create it, or correct the path", path.display())]
+    Missing {
+        /// The path, as configured.
+        path: PathBuf,
+    },
     /// The system trusts nobody.
     #[error("there are no authorities of the system; name a file in `tls.ca`")]
     NoAuthorities,
@@ -164,4 +169,36 @@ pub enum TrustError {
     /// Every file is good by itself, and rustls makes no verifier of them.
     #[error("authorities and revocation lists cannot be used together")]
     Verifier(#[source] VerifierBuilderError),
+}
+
+impl TrustError {
+    fn of_pem(path: &Path, source: pem::Error) -> Self {
+        let path = path.to_owned();
+        match source {
+            pem::Error::Io(error) if error.kind() == io::ErrorKind::NotFound => {
+                Self::Missing { path }
+            }
+            source => Self::Pem { path, source },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_not_there_says_what_to_do() {
+        let path = || Some("/nowhere/file.pem".into());
+        let ca = BackendTls { ca: path(), ..BackendTls::default() };
+        let credential = BackendTls { credential: path(), ..BackendTls::default() };
+        for tls in [ca, credential] {
+            let (read, digest) = (Trust::read(&tls), digest_of(&tls));
+            for error in [read.err().unwrap(), digest.unwrap_err()] {
+                assert!(
+                    error.to_string().ends_with("does not exist; create it, or correct the path")
+                );
+            }
+        }
+    }
 }

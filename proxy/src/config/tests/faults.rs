@@ -251,6 +251,12 @@ fn backends_have_endpoints_that_can_be_dialled() {
              name or an IP address",
         ),
         (
+            "backend.x.endpoints = ['http://127.0.0.1:23003']",
+            "1: backend.x.endpoints[0]: `http://127.0.0.1:23003` is not an address: leave \
+             `http://` or `https://` out: it is `host:port`, and `tls` of the backend says that it \
+             is spoken to over TLS",
+        ),
+        (
             "backend.x.endpoints = ['h:0']",
             "1: backend.x.endpoints[0]: `h:0` has port 0, which cannot be dialled",
         ),

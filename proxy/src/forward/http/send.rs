@@ -90,7 +90,13 @@ impl Forwarding {
             let mut lease = self.backend.lease(self.key, speech, reuse).await.map_err(|error| {
                 let cause: &(dyn std::error::Error + 'static) = &error;
                 tracing::debug!(error = cause, "no connection");
-                record.note(|entry| entry.failure = Some(error.failure()));
+                record.note(|entry| {
+                    entry.failure = Some(error.failure());
+                    // Otherwise that of the attempt before stays the last one.
+                    if let Some(endpoint) = error.endpoint() {
+                        entry.endpoint = Some(endpoint.clone());
+                    }
+                });
                 unreachable(&error)
             })?;
             record.note(|entry| entry.endpoint = Some(lease.addr().clone()));

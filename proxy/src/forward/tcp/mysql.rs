@@ -175,7 +175,7 @@ mod tests {
     fn scene() -> Scene {
         let (client, far_client) = UnixStream::pair().unwrap();
         let (backend, far_backend) = UnixStream::pair().unwrap();
-        let meter = Arc::new(Meter::new(&Metrics::new().unwrap().listener("a").bytes));
+        let meter = Arc::new(Meter::new(&Metrics::new().listener("a").bytes));
         let client = ClearStream::new(Socket::Unix(client), meter);
         Scene { client, far_client, backend: Link::Clear(Socket::Unix(backend)), far_backend }
     }

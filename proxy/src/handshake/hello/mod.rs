@@ -150,6 +150,9 @@ impl Incomplete {
         }
         let accepted = match self.acceptor.accept() {
             Ok(accepted) => accepted,
+            Err((error, _)) if is_of_old_version(&error) => {
+                return Err(HelloError::OldVersion(OldVersion::of(&self.bytes)));
+            }
             Err((error, alert)) => return Err(HelloError::Invalid(error, AlertBytes::new(alert))),
         };
         Ok(accepted.map(|accepted| {
@@ -180,6 +183,9 @@ pub enum HelloError {
     /// The client sent something that is not a ClientHello, or not TLS.
     #[error("not a ClientHello")]
     Invalid(#[source] rustls::Error, AlertBytes),
+    /// The client cannot do with any version that is spoken here.
+    #[error("the client offers {0}, and TLS 1.2 is the least that is spoken here")]
+    OldVersion(OldVersion),
     /// The client speaks HTTP without TLS.
     #[error("a plain HTTP request on a TLS port")]
     PlaintextHttp,
@@ -197,6 +203,29 @@ pub enum HelloError {
         /// The limit.
         bytes_max: usize,
     },
+}
+
+/// The highest version that a ClientHello offers which lacks what TLS 1.2 asks of it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct OldVersion(Option<[u8; 2]>);
+
+impl OldVersion {
+    /// Reads the version behind the head of the record and that of the message (RFC 5246 §7.4.1.2);
+    /// nobody knows it where a record ends before it.
+    fn of(bytes: &[u8]) -> Self {
+        Self(bytes.get(9..).and_then(|rest| rest.first_chunk()).copied())
+    }
+}
+
+impl fmt::Display for OldVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0 {
+            Some([3, 0]) => "SSL 3.0 at most",
+            Some([3, 1]) => "TLS 1.0 at most",
+            Some([3, 2]) => "TLS 1.1 at most",
+            _ => "no signature schemes, as before TLS 1.2",
+        })
+    }
 }
 
 /// An alert that is still to be sent.
@@ -223,8 +252,8 @@ impl HelloError {
                 | rustls::InvalidMessage::UnknownProtocolVersion => HandshakeFailure::NotTls,
                 _ => HandshakeFailure::ClientProtocol,
             },
-            Self::Invalid(error, _) if is_of_old_version(error) => HandshakeFailure::NoVersion,
             Self::Invalid(error, _) => reason::of(error),
+            Self::OldVersion(_) => HandshakeFailure::NoVersion,
             Self::PlaintextHttp => HandshakeFailure::PlaintextHttp,
             Self::TooLarge { .. } => HandshakeFailure::HelloTooLarge,
         }
@@ -234,10 +263,8 @@ impl HelloError {
     pub(super) fn into_parts(mut self) -> (Vec<u8>, Self) {
         let words = match &mut self {
             Self::Closed { .. } | Self::Read { .. } => Vec::new(),
-            Self::Invalid(error, _) if is_of_old_version(error) => {
-                fatal_alert(PROTOCOL_VERSION).to_vec()
-            }
             Self::Invalid(_, alert) => std::mem::take(&mut alert.0),
+            Self::OldVersion(_) => fatal_alert(PROTOCOL_VERSION).to_vec(),
             Self::PlaintextHttp => HTTP_ANSWER.as_bytes().to_vec(),
             Self::TooLarge { .. } => fatal_alert(DECODE_ERROR).to_vec(),
         };
@@ -284,6 +311,23 @@ mod tests {
         }
         for other in [&[22, 3, 1, 2, 0][..], b"\x80\x2e\x01", b"EHLO there", b"GETTING"] {
             assert!(!is_http(other), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn a_client_that_is_too_old_is_told_of_by_its_version() {
+        for (version, words) in
+            [([3, 1], "the client offers TLS 1.0 at most"), ([3, 2], "the client offers TLS 1.1")]
+        {
+            // One suite, no compression, no extensions.
+            let hello = [&version[..], &[7; 32], &[0, 0, 2, 0xc0, 0x13, 1, 0]].concat();
+            let message = [&[1, 0, 0, 41][..], &hello].concat();
+            let bytes = [&[22, 3, 1, 0, 45][..], &message].concat();
+            let error = Incomplete::default().feed(&bytes).unwrap_err();
+            assert!(error.to_string().starts_with(words), "{error}");
+            assert_eq!(error.failure(), HandshakeFailure::NoVersion);
+            let (told, _) = error.into_parts();
+            assert_eq!(told, fatal_alert(PROTOCOL_VERSION));
         }
     }
 

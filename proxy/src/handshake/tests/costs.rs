@@ -2,12 +2,17 @@
 
 use std::num::NonZeroU32;
 
+use rustls::NamedGroup;
+use rustls::client::{
+    ClientSessionMemoryCache, ClientSessionStore, Tls12ClientSessionValue, Tls13ClientSessionValue,
+};
+
 use super::*;
 use crate::handshake::hello::{Hello, Incomplete};
 use crate::handshake::policy::{Choice, Terms};
 use crate::handshake::resume::Clients::Anonymous;
 use crate::limit::{Cost, SourceRates};
-use crate::metrics::Limit;
+use crate::metrics::{HandshakeKind, Limit};
 use crate::outcome::HandshakeFailure;
 
 /// What the policy says of a ClientHello.
@@ -21,9 +26,10 @@ fn terms(bench: &Bench, hello: &Hello) -> Terms {
 /// What the handshake with this ClientHello is believed to cost.
 async fn cost(bench: &Bench, hello: &[u8]) -> Cost {
     let hello = Incomplete::default().feed(hello).unwrap().expect("all of it");
-    let Terms { mut config, context, .. } = terms(bench, &hello);
+    let Terms { mut config, context, certificate, .. } = terms(bench, &hello);
     let context = context.expect("sessions are kept");
-    let prepared = bench.policy.resumption().prepare(&mut config, context, Anonymous, &hello);
+    let resumption = bench.policy.resumption();
+    let prepared = resumption.prepare(&mut config, context, Anonymous, certificate.key, &hello);
     prepared.await.cost
 }
 
@@ -33,6 +39,14 @@ fn hello(config: &Arc<ClientConfig>) -> Vec<u8> {
     let mut hello = Vec::new();
     ClientConnection::new(Arc::clone(config), name).unwrap().write_tls(&mut hello).unwrap();
     hello
+}
+
+/// Where the suites are in a ClientHello of one record.
+fn suites(hello: &[u8]) -> std::ops::Range<usize> {
+    let session_id = 5 + 4 + 2 + 32;
+    let length = session_id + 1 + usize::from(hello[session_id]);
+    let begin = length + 2;
+    begin..begin + usize::from(u16::from_be_bytes([hello[length], hello[length + 1]]))
 }
 
 #[tokio::test]
@@ -64,6 +78,13 @@ async fn only_a_session_that_is_there_makes_a_handshake_cheap() {
             invented[place] ^= 1;
             assert_eq!(cost(&bench, &invented).await, Cost::Full, "{mode} {version:?} {place}");
         }
+        // Without the suite of the session there can be only another one.
+        let mut other = returning.clone();
+        let suites = suites(&other);
+        let ours: &[u8] = if version == &version::TLS13 { &[0x13, 0x01] } else { &[0xc0, 0x2b] };
+        let at = suites.clone().step_by(2).find(|&at| other[at..].starts_with(ours)).unwrap();
+        other[at..at + 2].copy_from_slice(&[0x0a, 0x0a]);
+        assert_eq!(cost(&bench, &other).await, Cost::Full, "{mode} {version:?}");
         assert_eq!(cost(&bench, &returning).await, Cost::Resumed, "it was only asked about");
     }
 }
@@ -101,4 +122,77 @@ async fn who_invents_sessions_has_no_more_handshakes_than_who_offers_none() {
         HandshakeFailure::SourceRate,
     ];
     assert_eq!(failures, expected);
+}
+
+/// The sessions of a client that never remembers which group a server wants.
+#[derive(Debug)]
+struct Forgetful(ClientSessionMemoryCache);
+
+impl ClientSessionStore for Forgetful {
+    fn set_kx_hint(&self, _: ServerName<'static>, _: NamedGroup) {}
+
+    fn kx_hint(&self, _: &ServerName<'_>) -> Option<NamedGroup> {
+        None
+    }
+
+    fn set_tls12_session(&self, _: ServerName<'static>, _: Tls12ClientSessionValue) {}
+
+    fn tls12_session(&self, _: &ServerName<'_>) -> Option<Tls12ClientSessionValue> {
+        None
+    }
+
+    fn remove_tls12_session(&self, _: &ServerName<'static>) {}
+
+    fn insert_tls13_ticket(&self, name: ServerName<'static>, value: Tls13ClientSessionValue) {
+        self.0.insert_tls13_ticket(name, value);
+    }
+
+    fn take_tls13_ticket(&self, name: &ServerName<'static>) -> Option<Tls13ClientSessionValue> {
+        self.0.take_tls13_ticket(name)
+    }
+}
+
+#[tokio::test]
+async fn who_is_asked_for_another_hello_pays_before_that_is_heard_whatever_it_offers() {
+    let bench = Bench::new();
+    let hits = bench.metrics.process().limit_hits;
+    let hits = hits.of(Limit::HandshakeRatePerSource).clone();
+    let rates = SourceRates::new(NonZeroU32::new(1), hits);
+    let source = Some([192, 0, 2, 1].into());
+    let mut groups = CryptoProvider::clone(&provider());
+    let wanted = aws_lc_rs::kx_group::X25519;
+    groups.kx_groups = vec![aws_lc_rs::kx_group::MLKEM768, wanted];
+    for (kx_groups, is_asked) in [(groups.kx_groups.clone(), true), (vec![wanted], false)] {
+        let provider = Arc::new(CryptoProvider { kx_groups, ..groups.clone() });
+        let mut client = bench.client_of(provider, &version::TLS13, None);
+        let sessions = Arc::new(Forgetful(ClientSessionMemoryCache::new(8)));
+        client.resumption = Resumption::store(sessions);
+        let (served, _) = bench.connect("b.example", client.clone()).await;
+        served.unwrap();
+        // Whoever owes nothing pays at most once.
+        let mut failures = Vec::new();
+        for _ in 0..2 {
+            let (ours, theirs) = UnixStream::pair().unwrap();
+            let name = ServerName::try_from("b.example").unwrap();
+            let tls = ClientConnection::new(Arc::new(client.clone()), name).unwrap();
+            let bill = rates.open(source).expect("it is heard");
+            let met = async {
+                let arrival = bench.meet(ours, bill).await;
+                let Arrival::Established(Established { mut stream, facts }) = arrival? else {
+                    unreachable!("no site passes anything through");
+                };
+                poll_fn(|cx| stream.poll_flush(cx)).await.unwrap();
+                Ok::<_, HandshakeError>(facts.kind)
+            };
+            let (met, _) = tokio::join!(Box::pin(met), Box::pin(talk(theirs, tls)));
+            failures.push(met.map_err(|error| error.failure()));
+        }
+        let second =
+            if is_asked { Err(HandshakeFailure::SourceRate) } else { Ok(HandshakeKind::Stateful) };
+        assert_eq!(failures, [Ok(HandshakeKind::Stateful), second]);
+        // Until nothing is owed.
+        tokio::time::pause();
+        tokio::time::advance(std::time::Duration::from_secs(5)).await;
+        tokio::time::resume();
+    }
 }

@@ -112,7 +112,7 @@ impl Bench {
             },
         };
         let policy = Policy::new(listener, Arc::new(Sites::new(&listener.sites)), means).unwrap();
-        Self { policy, config, metrics: Metrics::new().unwrap(), authority, _folder: folder }
+        Self { policy, config, metrics: Metrics::new(), authority, _folder: folder }
     }
 
     /// A configuration for a client that trusts the server, and shows `own` if it is asked.
@@ -121,10 +121,20 @@ impl Bench {
         version: &'static SupportedProtocolVersion,
         own: Option<&Issued>,
     ) -> ClientConfig {
+        self.client_of(provider(), version, own)
+    }
+
+    /// The same with what `provider` can.
+    fn client_of(
+        &self,
+        provider: Arc<CryptoProvider>,
+        version: &'static SupportedProtocolVersion,
+        own: Option<&Issued>,
+    ) -> ClientConfig {
         let mut roots = RootCertStore::empty();
         let authority = self.authority.certificate_pem().as_bytes();
         roots.add(CertificateDer::from_pem_slice(authority).unwrap()).unwrap();
-        let builder = ClientConfig::builder_with_provider(provider())
+        let builder = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(&[version])
             .unwrap()
             .with_root_certificates(roots);

@@ -21,6 +21,7 @@ const NOTHING: ResumptionOffer = ResumptionOffer {
     kind: OfferKind::None,
     identities: 0,
     tls13: false,
+    is_extended: false,
 };
 
 /// A store that remembers what it was asked for.

@@ -32,9 +32,9 @@ use super::hints::{self, Hints};
 use super::signals::heard;
 use super::supervisor::{Notice, Supervisor};
 use super::turn::{Change, Turn};
-use super::world::World;
+use super::world::{Attempt, World};
 use quiet::Quiet;
-use reading::{Refusal, beyond, load, read};
+use reading::{Refusal, beyond, explained, load, read};
 use seen::{Contents, Trace};
 use told::{Outcome, Told};
 
@@ -47,7 +47,7 @@ impl Asks {
     pub(super) fn give(&self, pending: Pending) {
         if let Err(error) = self.0.try_send(pending) {
             let why = "too many have asked, or the process is ending";
-            error.into_inner().answer(Told::refused(why).verdict());
+            error.into_inner().answer(Told::refused(why).verdict(None));
         }
     }
 }
@@ -65,10 +65,10 @@ pub(super) struct Configure {
     seen: Option<Contents>,
     /// What the configuration refers to that was rejected last.
     refused: Vec<Trace>,
-    /// Where files are looked at.
-    /// Where it is read, and where files are looked at meanwhile: these may hang again and again,
-    /// and shall not keep the order from being carried out that gets rid of them.
+    /// Where it is read.
     desk: Desk,
+    /// Where files are looked at meanwhile: that may hang again and again, and shall not keep the
+    /// order from being carried out that gets rid of it.
     looks: Desk,
     hints: Arc<Hints>,
     /// Over these files, unless it cannot be had.
@@ -183,7 +183,7 @@ impl Configure {
                 told
             }
         };
-        pending.answer(told.verdict());
+        pending.answer(told.verdict(self.file().as_deref()));
         None
     }
 
@@ -218,7 +218,7 @@ impl Configure {
         let (rehearsals, reloads): (Vec<_>, Vec<_>) =
             asked.into_iter().partition(|pending| pending.order == Order::Rehearse);
         if reloads.is_empty() && !rehearsals.is_empty() {
-            answer(rehearsals, &self.rehearse().await);
+            self.answer(rehearsals, &self.rehearse().await);
             return false;
         }
         let is_asked = !reloads.is_empty();
@@ -229,9 +229,9 @@ impl Configure {
         if is_asked {
             self.look.notify_one();
         }
-        answer(reloads, &told);
+        self.answer(reloads, &told);
         if !rehearsals.is_empty() {
-            answer(rehearsals, &self.rehearse().await);
+            self.answer(rehearsals, &self.rehearse().await);
         }
         true
     }
@@ -242,12 +242,17 @@ impl Configure {
         let from = world.current().number;
         let mut told = Told::new(from);
         let confinement = self.confinement.clone();
-        let read =
-            move || read(&world, confinement.as_deref()).map(|(new, told)| (world, new, told));
+        let attempt = Attempt::new();
+        let building = Arc::clone(&attempt);
+        let read = move || {
+            let read = read(&world, confinement.as_deref(), &building);
+            read.map(|(new, told)| (world, new, told))
+        };
         let read = self.desk.run(read).await;
         self.refused.clear();
         match read {
             Err(error) => {
+                attempt.abandon();
                 // It is tried again, whatever the files hold.
                 self.seen = None;
                 told.reject(vec![error.to_string()]);
@@ -283,7 +288,7 @@ impl Configure {
             if told.outcome == Outcome::Changed {
                 let beyond = beyond(confinement.as_deref(), &config);
                 let rehearsed = world.rehearse(config).map_err(|errors| told::lines(&errors));
-                rehearsed.map_err(|errors| Refusal::of([errors, beyond].concat()))?;
+                rehearsed.map_err(|errors| Refusal::of(explained(errors, &beyond)))?;
             }
             Ok::<_, Refusal>(told)
         });
@@ -329,6 +334,16 @@ impl Configure {
         self.paths().into_iter().chain(refused).collect()
     }
 
+    /// The file that is read, for whoever means another one.
+    fn file(&self) -> Option<PathBuf> {
+        std::path::absolute(self.world.current().config.path.as_ref()?).ok()
+    }
+
+    fn answer(&self, asked: Vec<Pending>, told: &Told) {
+        let file = self.file();
+        asked.into_iter().for_each(|pending| pending.answer(told.verdict(file.as_deref())));
+    }
+
     /// The files that the configuration stands in.
     fn paths(&self) -> Vec<PathBuf> {
         let config = Arc::clone(&self.world.current().config);
@@ -367,10 +382,6 @@ impl Configure {
         };
         self.looks.run(look).await.ok()
     }
-}
-
-fn answer(asked: Vec<Pending>, told: &Told) {
-    asked.into_iter().for_each(|pending| pending.answer(told.verdict()));
 }
 
 /// Orders that may wait.

@@ -5,8 +5,8 @@
 
 use crate::config::{Config, LoadError};
 use crate::privilege::Report;
-use crate::runtime::confinement::{out_of_reach, read_paths};
-use crate::runtime::world::{Draft, World};
+use crate::runtime::confinement::{OutOfReach, out_of_reach, read_paths};
+use crate::runtime::world::{Attempt, Draft, World};
 
 use super::seen::Trace;
 use super::told::{self, Outcome, Told};
@@ -28,6 +28,7 @@ impl Refusal {
 pub(super) fn read(
     world: &World,
     confinement: Option<&Report>,
+    attempt: &Attempt,
 ) -> Result<(Option<Draft>, Told), Refusal> {
     let (config, told) = load(world)?;
     let draft = match told.outcome {
@@ -35,8 +36,8 @@ pub(super) fn read(
             let beyond = beyond(confinement, &config);
             // Before they are read, so that nothing happens to them unnoticed.
             let traces = read_paths(&config).map(Trace::of).collect();
-            let draft = world.draft(config).map_err(|errors| told::lines(&errors));
-            let refuse = |errors: Vec<_>| Refusal { errors: [errors, beyond].concat(), traces };
+            let draft = world.draft(config, attempt).map_err(|errors| told::lines(&errors));
+            let refuse = |errors| Refusal { errors: explained(errors, &beyond), traces };
             Some(draft.map_err(refuse)?)
         }
         Outcome::Rejected | Outcome::Unchanged => None,
@@ -45,8 +46,15 @@ pub(super) fn read(
 }
 
 /// Why files could not be opened that everybody else can open.
-pub(super) fn beyond(confinement: Option<&Report>, config: &Config) -> Vec<String> {
+pub(super) fn beyond(confinement: Option<&Report>, config: &Config) -> Vec<OutOfReach> {
     confinement.map(|report| out_of_reach(report, config)).unwrap_or_default()
+}
+
+/// The `errors`, with `beyond` in the place of those that come of it.
+pub(super) fn explained(mut errors: Vec<String>, beyond: &[OutOfReach]) -> Vec<String> {
+    errors.retain(|line| !beyond.iter().any(|beyond| beyond.explains(line)));
+    errors.extend(beyond.iter().map(ToString::to_string));
+    errors
 }
 
 /// Reads the configuration, and says what differs from what is served.

@@ -4,6 +4,7 @@
 //! to wait for a new process. What changed, in the operator's words, is `config::changes`. Refuses
 //! to know who asked.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use rustls::pki_types::UnixTime;
@@ -99,9 +100,10 @@ impl Told {
         }
     }
 
-    /// The answer to whoever asked.
-    pub(super) fn verdict(&self) -> Verdict {
+    /// The answer to whoever asked; `file` is what was read.
+    pub(super) fn verdict(&self, file: Option<&Path>) -> Verdict {
         let told = json!({
+            "file": file.map(|file| file.to_string_lossy()),
             "result": self.outcome.label(),
             "generation": self.generation,
             "changes": self.changes,
@@ -165,7 +167,12 @@ fn later(old: &Config, new: &Config) -> Vec<String> {
         ("server.workers", old.server.workers != new.server.workers),
     ];
     let differences = differences.into_iter().filter(|(_, differs)| *differs);
-    differences.map(|(key, _)| format!("{key} takes effect with an upgrade")).collect()
+    let words = |key| match key {
+        // `portunus upgrade` asks at the new address, where nobody is yet.
+        "admin.listen" => "takes effect with an upgrade, by SIGUSR2",
+        _ => "takes effect with an upgrade",
+    };
+    differences.map(|(key, _)| format!("{key} {}", words(key))).collect()
 }
 
 /// Why nothing can be built of a configuration, a line each.
@@ -193,4 +200,29 @@ pub(super) fn load_errors(error: &LoadError) -> Vec<String> {
 /// Seconds since 1970.
 pub(super) fn now() -> f64 {
     UnixTime::now().as_secs() as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waits_for_an_upgrade_is_told_with_the_way_that_gets_there() {
+        let config = |more: &str| {
+            let text = format!(
+                "{more}[listener.a]\nlisten = ['127.0.0.1:0']\nmode = 'tcp'\nbackend = 'b'\n\
+                 [backend.b]\nendpoints = ['127.0.0.1:1']\n"
+            );
+            Config::parse(&text, "config.toml", Path::new("")).unwrap()
+        };
+        let new = config("admin.listen = '127.0.0.1:9091'\nserver.user = 'nobody'\n");
+        let told = Told::of(1, &config(""), &new);
+        assert_eq!(
+            told.warnings,
+            [
+                "admin.listen takes effect with an upgrade, by SIGUSR2",
+                "server.user takes effect with an upgrade"
+            ]
+        );
+    }
 }

@@ -73,6 +73,10 @@ impl UpgradeError {
         match self {
             Self::Failed { hint, .. } if !hint.is_empty() => Some(hint),
             Self::Init => Some("replace the container: the new one takes over what comes new"),
+            Self::Launch(LaunchError::Gone(_)) => Some(
+                "`portunus launch`, its child, has ended or is stopped: restart the service; \
+                 the new process has one of its own",
+            ),
             Self::NoLauncher => Some("only `portunus run` has one, and its log says what is wrong"),
             Self::Reloading => Some("a file that it reads may hang: a restart is the way out"),
             Self::Watched => Some("try again in some seconds"),

@@ -18,14 +18,16 @@ use super::life::is_alive;
 /// A process that was started to follow this one.
 #[derive(Debug)]
 pub(super) struct Heir {
+    /// Which launch it came of.
+    launch: u64,
     pid: Pid,
     process: OwnedFd,
 }
 
 impl Heir {
     /// The process that was started.
-    pub(super) fn new(Started { pid, process }: Started) -> Self {
-        Self { pid, process }
+    pub(super) fn new(Started { launch, pid, process }: Started) -> Self {
+        Self { launch, pid, process }
     }
 
     /// Its id, for people.
@@ -47,7 +49,7 @@ impl Heir {
     /// Waits until it has ended, and says how.
     pub(super) async fn last_words(&self, launcher: &Launcher) -> String {
         self.ended().await;
-        match timeout(LAST_WORDS, launcher.ended()).await {
+        match timeout(LAST_WORDS, launcher.ended(self.launch)).await {
             Ok(Ok(how)) => how,
             _ => "it is gone".to_owned(),
         }
@@ -56,7 +58,7 @@ impl Heir {
     /// Has it end at once if it has not, and waits for that.
     pub(super) async fn clear_away(&self, launcher: &Launcher) {
         if self.is_alive() {
-            launcher.kill().await;
+            launcher.kill(self.launch).await;
             let _ = timeout(LAST_WORDS, self.ended()).await;
         }
     }

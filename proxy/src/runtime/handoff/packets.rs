@@ -81,7 +81,7 @@ impl Packets {
     }
 
     /// What is waited by. It is no stream, but what is called so here waits for any socket.
-    fn registered(&self) -> io::Result<&UnixStream> {
+    pub(super) fn registered(&self) -> io::Result<&UnixStream> {
         if let Some(registered) = self.registered.get() {
             return Ok(registered);
         }

@@ -13,7 +13,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use prometheus::IntCounterVec;
+use crate::metrics::IntCounterVec;
 use rustix::process::{Signal, getpid, kill_process};
 use tokio::time::{Instant, sleep};
 use tracing::{debug, info, warn};

@@ -25,6 +25,7 @@ use crate::drain::DrainWatch;
 
 use super::generation::{Common, Generation};
 use super::signals::heard;
+use super::world::Names;
 use reader::{Job, Reader, Signs, Trust};
 use tidings::Tidings;
 
@@ -39,6 +40,7 @@ pub(super) struct Reloader {
     tidings: Arc<Mutex<Tidings>>,
     hints: Signs,
     generations: Generations,
+    names: Arc<Names>,
 }
 
 /// What is served now, and whatever will be.
@@ -54,15 +56,14 @@ enum Trigger {
 }
 
 impl Reloader {
-    pub(super) fn new(generations: Generations, common: &Common) -> Self {
+    pub(super) fn new(generations: Generations, names: Arc<Names>, common: &Common) -> Self {
         let tidings = Tidings::new(common.metrics.process(), Arc::clone(&common.history));
         let certificates = Arc::clone(&common.certificates);
         let trust = Trust::of(&generations.borrow());
         let (tidings, hints) = (Arc::new(Mutex::new(tidings)), Signs::default());
-        let reader =
-            Reader::new(Arc::clone(&certificates), trust, Arc::clone(&tidings), hints.clone());
-        let reader = Arc::new(Mutex::new(reader));
-        Self { reader, left: Vec::new(), certificates, tidings, hints, generations }
+        let means = (Arc::clone(&certificates), Arc::clone(&tidings), Arc::clone(&names));
+        let reader = Arc::new(Mutex::new(Reader::new(means, trust, hints.clone())));
+        Self { reader, left: Vec::new(), certificates, tidings, hints, generations, names }
     }
 
     /// Reads again at each trigger, among which is somebody who `asks`, until the drain.
@@ -174,7 +175,8 @@ impl Reloader {
         }
         let trust = Trust::of(&self.generations.borrow());
         let (certificates, tidings) = (Arc::clone(&self.certificates), Arc::clone(&self.tidings));
-        let reader = Reader::new(certificates, trust, tidings, self.hints.clone());
+        let means = (certificates, tidings, Arc::clone(&self.names));
+        let reader = Reader::new(means, trust, self.hints.clone());
         let before = std::mem::replace(&mut self.reader, Arc::new(Mutex::new(reader)));
         self.left.push(Arc::downgrade(&before));
         true

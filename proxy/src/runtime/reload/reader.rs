@@ -15,6 +15,7 @@ use rustls::pki_types::UnixTime;
 use crate::backend::Backend;
 use crate::runtime::generation::Generation;
 use crate::runtime::hints::{self, Hints};
+use crate::runtime::world::Names;
 
 use super::tidings::Tidings;
 use super::{Trigger, locked};
@@ -27,6 +28,7 @@ pub(super) struct Reader {
     /// When time alone will change what is trusted, in seconds since 1970.
     trust_due: Option<i64>,
     tidings: Arc<Mutex<Tidings>>,
+    names: Arc<Names>,
     hints: Signs,
     /// Over certificates, and over what trust depends on.
     watches: Option<[Watch; 2]>,
@@ -66,12 +68,11 @@ impl Trust {
 
 impl Reader {
     pub(super) fn new(
-        certificates: Arc<CertificateStore>,
+        (certificates, tidings, names): (Arc<CertificateStore>, Arc<Mutex<Tidings>>, Arc<Names>),
         trust: Trust,
-        tidings: Arc<Mutex<Tidings>>,
         hints: Signs,
     ) -> Self {
-        Self { certificates, trust, trust_due: None, tidings, hints, watches: None }
+        Self { certificates, trust, trust_due: None, tidings, names, hints, watches: None }
     }
 
     /// Reads what is to be read. Returns when time alone will change something, in seconds since
@@ -110,13 +111,23 @@ impl Reader {
         let Trust { client_auths, backends } = &self.trust;
         let reports: Vec<_> = client_auths.iter().map(|auth| auth.reload(now)).collect();
         let backends: Vec<_> =
-            backends.iter().map(|backend| (backend.name(), backend.reload_tls())).collect();
+            backends.iter().map(|backend| (backend, backend.reload_tls())).collect();
         let mut tidings = locked(&self.tidings);
-        reports.iter().for_each(|report| tidings.say_trust(report));
-        tidings.count_trust(client_auths);
-        for (name, result) in backends {
-            tidings.say_backend(name, result);
+        // It may have taken so long that some of it is trusted no more, which is nobody's matter.
+        let now = Trust::of(&self.names.served());
+        for (auth, report) in client_auths.iter().zip(&reports) {
+            if now.client_auths.iter().any(|one| Arc::ptr_eq(one, auth)) {
+                tidings.say_trust(report);
+            }
         }
+        tidings.count_trust(client_auths);
+        for (backend, result) in backends {
+            if now.backends.iter().any(|one| Arc::ptr_eq(one, backend)) {
+                tidings.say_backend(backend.name(), result);
+            }
+        }
+        // Whether they were read for it in vain is known now that they are shown.
+        self.trust_paths().iter().for_each(|path| self.names.forget_crl(path));
         self.trust_due = reports.iter().filter_map(|report| report.next_change).min();
     }
 
@@ -158,7 +169,7 @@ mod tests {
 
     use super::*;
     use crate::config::Config;
-    use crate::metrics::Metrics;
+    use crate::metrics::{Exposition, Metrics};
 
     #[test]
     fn the_files_of_backends_are_watched_and_read_again() {
@@ -172,7 +183,7 @@ mod tests {
         let text = "[listener.a]\nlisten = ['[::]:1']\nbackend = 'app'\n\
                     [backend.app]\nendpoints = ['a.example:1']\ntls.ca = 'ca.pem'\n";
         let config = Config::parse(text, "config.toml", folder.path()).unwrap();
-        let metrics = Metrics::new().unwrap();
+        let metrics = Arc::new(Metrics::new());
         let backend = config.backends.first().unwrap();
         let backend = Backend::new(backend, Arc::default(), metrics.backend("app")).unwrap();
         let provider = Arc::new(aws_lc_rs::default_provider());
@@ -180,11 +191,19 @@ mod tests {
         let (certificates, _) = CertificateStore::open(options, UnixTime::now());
         let trust = Trust { client_auths: Vec::new(), backends: vec![Arc::clone(&backend)] };
         let tidings = Arc::new(Mutex::new(Tidings::new(metrics.process(), Arc::default())));
-        let mut reader = Reader::new(Arc::new(certificates), trust, tidings, Signs::default());
+        let names = Names::of_nothing(config, &metrics);
+        let means = (Arc::new(certificates), tidings, names);
+        let mut reader = Reader::new(means, trust, Signs::default());
         let job = || Job { look: None, trust: true, refresh: [false; 2], trigger: Trigger::HangUp };
         assert_eq!(reader.trust_paths(), [ca.as_path()]);
         write();
+        let shown = &metrics.process().crl_next_update;
+        shown.with_label_values(&[&ca.display().to_string()]).set(1.0);
         reader.read(job());
+        assert!(
+            !metrics.encode(Exposition::Text).contains("ca.pem"),
+            "nothing is served that would be trusted by it"
+        );
         assert!(!backend.reload_tls().unwrap(), "it has been read already");
         fs::write(&ca, "nothing").unwrap();
         reader.read(job());

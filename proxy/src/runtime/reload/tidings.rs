@@ -9,11 +9,11 @@ use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::metrics::GaugeVec;
 use portunus_certs::client_auth::{ClientAuth, TrustReport};
 use portunus_certs::credential::Credential;
 use portunus_certs::store::{CertificateStore, ReloadReport, StoreOptions, Warning};
 use portunus_certs::watch::WatchMode;
-use prometheus::GaugeVec;
 use rustls::pki_types::UnixTime;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
@@ -199,7 +199,9 @@ impl Tidings {
     }
 
     fn show_certificates(&mut self, report: &ReloadReport, store: &CertificateStore) {
-        let expired = |warning: &&Warning| matches!(warning, Warning::Expired { .. });
+        let expired = |warning: &&Warning| {
+            matches!(warning, Warning::Expired { .. } | Warning::Superseded { .. })
+        };
         let stale = |warning: &&Warning| matches!(warning, Warning::StapleStale { .. });
         let states = [
             ("loaded", report.loaded),
@@ -261,8 +263,7 @@ fn reading(subject: Subject, result: &'static str) -> Reading {
 /// touched, so that a scrape meanwhile misses none of the others.
 fn show(gauges: &GaugeVec, shown: &mut HashMap<Arc<str>, i64>, now: HashMap<Arc<str>, i64>) {
     for label in shown.keys().filter(|label| !now.contains_key(*label)) {
-        // It can only fail if there is no such gauge.
-        let _ = gauges.remove_label_values(&[&**label]);
+        gauges.remove_label_values(&[&**label]);
     }
     for (label, moment) in &now {
         if shown.get(label) != Some(moment) {

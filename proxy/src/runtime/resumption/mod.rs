@@ -7,6 +7,7 @@
 //! to know handshakes. Read next: `key_files`, and `handshake::resume` for who uses it.
 
 mod engines;
+mod error;
 mod heritage;
 mod numbers;
 
@@ -33,6 +34,7 @@ use crate::log::Chain;
 
 use super::key_files::{KeyFileError, KeyFiles, read};
 use engines::Engines;
+pub use error::ResumptionError;
 use numbers::Shown;
 
 /// Every session of the process, and the keys of those that clients carry.
@@ -350,39 +352,6 @@ async fn renew(tickets: Arc<TicketKeys>, shared: Option<Arc<SharedTier>>, mut wa
         tokio::select! {
             () = sleep(tickets.next_change(tickets.now())) => {}
             () = watch.finish() => return,
-        }
-    }
-}
-
-/// Why sessions cannot be kept as the configuration says.
-#[derive(Debug, thiserror::Error)]
-pub enum ResumptionError {
-    /// A file of keys cannot be used.
-    #[error(transparent)]
-    KeyFile(#[from] KeyFileError),
-    /// The authorities of the store cannot be read.
-    #[error("authorities of the shared store")]
-    Authorities(#[source] KeyFileError),
-    /// The store cannot be used.
-    #[error("shared store")]
-    Store(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// There can be no ticket keys.
-    #[error("ticket keys")]
-    Tickets(#[source] Box<dyn std::error::Error + Send + Sync>),
-}
-
-impl ResumptionError {
-    /// What can be done about it.
-    pub fn hint(&self) -> &'static str {
-        match self {
-            Self::KeyFile(_) => {
-                "a file of sealing keys has a line for each, the first one seals: \
-                 `openssl rand -base64 32`; a file of ticket keys is as nginx has it: \
-                 `openssl rand 80`"
-            }
-            Self::Authorities(_) => "`resumption.shared.ca` is a PEM bundle",
-            Self::Store(_) => "`resumption.shared` says where the store is, and how it is used",
-            Self::Tickets(_) => "`resumption.ticket_rotation` and `resumption.lifetime` decide",
         }
     }
 }

@@ -15,7 +15,9 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
-use prometheus::{IntCounter, IntGauge};
+use prometheus::IntGauge;
+
+use crate::count::IntCounter;
 use tokio::runtime::RuntimeMetrics;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
@@ -208,7 +210,7 @@ mod tests {
         let beats = Beats::new(workers);
         beats.attach(builder.enable_all());
         let runtime = builder.build().unwrap();
-        let stalls = IntCounter::new("stalls", "Stalls.").unwrap();
+        let stalls = IntCounter::default();
         let stalled = IntGauge::new("stalled", "Stalled.").unwrap();
         let losses = Arc::new(AtomicUsize::new(0));
         let watch = Watch {

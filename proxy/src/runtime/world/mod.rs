@@ -4,9 +4,11 @@
 //! earlier generations is still in use. A reload builds the next generation aside and then puts it
 //! in place in one go, in which nothing can fail and nothing waits. A connection is served to its
 //! end by what it began with. Refuses to know signals, and when to reload: that is `configure`.
-//! Read next: `generation`, then `doors` and `retire`.
+//! Read next: `generation`, then `draft`, `doors` and `retire`.
 
 mod doors;
+mod draft;
+mod names;
 mod retire;
 mod traces;
 
@@ -14,13 +16,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use futures_util::future::join_all;
-use portunus_certs::store::{CertificateStore, ReloadReport, StoreOptions};
-use rustls::crypto::aws_lc_rs;
+use portunus_certs::store::{CertificateStore, ReloadReport};
 use rustls::pki_types::UnixTime;
 use tokio::sync::watch;
 use tracing::info;
 
-use crate::access::{AccessLog, Writer};
+use crate::access::Writer;
 use crate::admin::View;
 use crate::admin::status::{Listeners, Resources, Resumption, client_policies};
 use crate::backend::{Backend, Resolver};
@@ -33,8 +34,11 @@ use crate::phase::PhaseWatch;
 
 use super::generation::{Common, Generation};
 use super::sockets::Sockets;
-use super::{RunError, logs};
-use doors::{Doors, Opened};
+use super::{RunError, expected, logs};
+use doors::Doors;
+use draft::store_options;
+pub(super) use draft::{Attempt, Draft};
+pub(super) use names::Names;
 use retire::Retired;
 pub(super) use traces::Traces;
 
@@ -44,6 +48,7 @@ pub(super) struct World {
     current: watch::Sender<Arc<Generation>>,
     view: Arc<ArcSwap<View>>,
     doors: Doors,
+    names: Arc<Names>,
     phase: PhaseWatch,
     /// Runs what goes on in the background, for as long as anything does.
     watch: WeakWatch,
@@ -69,15 +74,6 @@ struct HeldListener {
     drain: Drain,
     /// For connections that come in.
     watch: WeakWatch,
-}
-
-/// The next generation, complete and not yet served.
-pub(super) struct Draft {
-    generation: Generation,
-    opened: Opened,
-    certificates: Option<CertificateStore>,
-    log: Option<(AccessLog, Option<Writer>)>,
-    resolver: Arc<Resolver>,
 }
 
 impl World {
@@ -125,18 +121,22 @@ impl World {
         resolve(&generation.backends, &resolver).await;
         let nothing = generation.nothing();
         let view = Arc::new(ArcSwap::from_pointee(view_of(&nothing, &[], metrics)));
+        let current = watch::Sender::new(Arc::new(nothing));
+        let names = Names::new(Arc::clone(metrics), current.subscribe());
+        let meant = names.mean(&config);
         let world = Self {
             common,
-            current: watch::Sender::new(Arc::new(nothing)),
+            current,
             view,
             doors,
+            names,
             phase: phase.clone(),
             watch: watch.downgrade(),
             held: Mutex::default(),
             log: Mutex::new(writer),
             retired: Arc::default(),
         };
-        let draft = Draft { generation, opened, certificates: None, log: None, resolver };
+        let draft = Draft { generation, opened, certificates: None, log: None, resolver, meant };
         Ok((world, draft, report))
     }
 
@@ -155,6 +155,11 @@ impl World {
         self.phase.clone()
     }
 
+    /// What numbers are shown of.
+    pub(super) fn names(&self) -> Arc<Names> {
+        Arc::clone(&self.names)
+    }
+
     /// What is told of it.
     pub(super) fn view(&self) -> Arc<ArcSwap<View>> {
         Arc::clone(&self.view)
@@ -170,86 +175,11 @@ impl World {
         self.doors.addresses()
     }
 
-    /// Builds what `config` says, beside what is served. It may block. Nothing that is served
-    /// changes by it, whatever comes of it.
-    pub(super) fn draft(&self, config: Config) -> Result<Draft, Vec<RunError>> {
-        let before = self.current();
-        let config = Arc::new(config);
-        let mut errors = Vec::new();
-        let certificates = self.other_certificates(&before.config, &config, &mut errors);
-        let log = match before.config.log.access == config.log.access
-            && before.config.log.format == config.log.format
-        {
-            true => None,
-            false => {
-                logs::open(&config, &self.common.metrics).map_err(|error| errors.push(error)).ok()
-            }
-        };
-        let opened = self.doors.open(&config);
-        let opened = opened.map_err(|more| errors.extend(more)).ok();
-        let common = &self.common;
-        if config.resumption != before.config.resumption {
-            // A store is opened, and thereby made, only for what is going to be served.
-            let rehearsed = Generation::rehearse(Arc::clone(&config), &before, common);
-            errors.extend(rehearsed.err().unwrap_or_default());
-        }
-        let is_hopeless = config.resumption != before.config.resumption && !errors.is_empty();
-        let generation = (!is_hopeless)
-            .then(|| Generation::build(Arc::clone(&config), Some(&before), common))
-            .and_then(|built| built.map_err(|more| errors.extend(more)).ok());
-        match (generation, opened) {
-            (Some(generation), Some(opened)) if errors.is_empty() => {
-                let resolver = Arc::new(Resolver::new(config.nameservers.clone()));
-                Ok(Draft { generation, opened, certificates, log, resolver })
-            }
-            _ => {
-                self.forget_what_never_was(&config);
-                Err(errors)
-            }
-        }
-    }
-
-    /// Finds out whether what `config` says could be served. Addresses are not tried, and neither a
-    /// log nor a store is opened, since all of that could be seen from outside.
-    pub(super) fn rehearse(&self, config: Config) -> Result<(), Vec<RunError>> {
-        let before = self.current();
-        let config = Arc::new(config);
-        let mut errors = Vec::new();
-        drop(self.other_certificates(&before.config, &config, &mut errors));
-        let built = Generation::rehearse(Arc::clone(&config), &before, &self.common);
-        errors.extend(built.err().unwrap_or_default());
-        self.forget_what_never_was(&config);
-        if errors.is_empty() { Ok(()) } else { Err(errors) }
-    }
-
-    /// The certificates of other places, if `config` names others. Where there are none, those of
-    /// before are better.
-    fn other_certificates(
-        &self,
-        before: &Config,
-        config: &Config,
-        errors: &mut Vec<RunError>,
-    ) -> Option<CertificateStore> {
-        let (old, new) = (&before.certificates, &config.certificates);
-        if old.paths == new.paths && old.strict_permissions == new.strict_permissions {
-            return None;
-        }
-        let (store, report) = CertificateStore::open(store_options(config), UnixTime::now());
-        if report.is_empty() && !new.paths.is_empty() && !self.common.certificates.load().is_empty()
-        {
-            let skipped = report.skipped.iter();
-            let why = skipped.map(|skipped| skipped.path.display().to_string()).collect();
-            errors.push(RunError::NoCertificates { skipped: why });
-            return None;
-        }
-        Some(store)
-    }
-
     /// Puts `draft` in place of what is served, in one go. It may block for a moment.
     pub(super) fn serve(&self, draft: Draft) {
         // Without anything that runs, the process has ended.
         let Some(watch) = self.watch.upgrade() else { return };
-        let Draft { generation, opened, certificates, log, resolver } = draft;
+        let Draft { generation, opened, certificates, log, resolver, meant } = draft;
         let (before, now) = (self.current(), Arc::new(generation));
         let config = &now.config;
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
@@ -273,6 +203,7 @@ impl World {
             let all = now.backends.iter().chain(&now.collector);
             all.for_each(|backend| backend.set_limits(limits));
         }
+        expected::show(config, &self.common.metrics);
         let served = self.begin_listeners(&mut held, &before, &now, &watch);
         let addresses = self.doors.addresses();
         // Whoever begins to accept finds places, which nobody was kept out of.
@@ -288,6 +219,7 @@ impl World {
         }
         self.view.store(Arc::new(view_of(&now, &bound, &self.common.metrics)));
         self.current.send_replace(Arc::clone(&now));
+        drop(meant);
         self.common.metrics.process().config_generation.set(now.number as i64);
         self.forget_crls(&before.config, config);
         self.begin_backends(&mut held, &now, &resolver, &watch);
@@ -325,14 +257,6 @@ fn say_addresses(before: &[(Arc<str>, ListenAddr)], now: &[(Arc<str>, ListenAddr
 
 async fn resolve(backends: &[Arc<Backend>], resolver: &Arc<Resolver>) {
     join_all(backends.iter().map(|backend| backend.resolve_now(resolver))).await;
-}
-
-fn store_options(config: &Config) -> StoreOptions {
-    StoreOptions {
-        paths: config.certificates.paths.clone(),
-        strict_permissions: config.certificates.strict_permissions,
-        provider: Arc::new(aws_lc_rs::default_provider()),
-    }
 }
 
 fn view_of(

@@ -96,8 +96,7 @@ impl World {
         let mut drains = self.retired.take(&name);
         drains.push(drain);
         let (delay, timeout) = (server.drain_delay, server.drain_timeout);
-        let (retired, generations) = (Arc::clone(&self.retired), self.generations());
-        let metrics = Arc::clone(&self.common.metrics);
+        let (retired, names) = (Arc::clone(&self.retired), Arc::clone(&self.names));
         let mut end = watch.clone();
         watch.spawn(async move {
             drains.iter().for_each(Drain::leave);
@@ -120,9 +119,7 @@ impl World {
             if left > 0 {
                 warn!(listener = &*name, left, "connections of a listener that is gone were cut");
             }
-            if generations.borrow().listener(&name).is_none() {
-                metrics.forget_listener(&name);
-            }
+            names.forget_listener(&name);
         });
     }
 
@@ -147,10 +144,12 @@ impl World {
                 Arc::clone(backend).maintain_while(Arc::clone(resolver), watch.clone(), configured);
             let config = Arc::clone(&now.config);
             let (metrics, generations) = (Arc::clone(&self.common.metrics), self.generations());
+            let names = Arc::clone(&self.names);
             held.backends.push((Arc::clone(&name), drain));
             watch.spawn(async move {
                 life.await;
-                forget_backend(&metrics, &name, &config, &generations);
+                names.forget_backend(&name);
+                forget_endpoints(&metrics, &name, &config, &generations);
             });
         }
         // Whoever maintains those of before hears by this that they are not configured any more.
@@ -180,41 +179,27 @@ impl World {
     pub(super) fn forget_crls(&self, before: &Config, now: &Config) {
         let stay: Vec<_> = crls(now).collect();
         for gone in crls(before).filter(|crl| !stay.contains(crl)) {
-            self.common.metrics.forget_crl(&gone.display().to_string());
-        }
-    }
-
-    /// Lets go of the numbers of what was to be built and never was.
-    pub(super) fn forget_what_never_was(&self, config: &Config) {
-        let now = self.current();
-        let metrics = &self.common.metrics;
-        let listeners = config.listeners.iter().map(|listener| &listener.name);
-        for name in listeners.filter(|name| now.listener(name).is_none()) {
-            metrics.forget_listener(name);
-        }
-        let backends = config.backends.iter().map(|backend| &backend.name);
-        for name in backends.filter(|name| now.backend(name).is_none()) {
-            metrics.forget_backend(name);
+            self.names.forget_crl(gone);
         }
     }
 }
 
 /// The files of revocation lists of `config`.
-fn crls(config: &Config) -> impl Iterator<Item = &PathBuf> {
+pub(super) fn crls(config: &Config) -> impl Iterator<Item = &PathBuf> {
     let of_clients = config.client_auths.iter().flat_map(|auth| &auth.crls);
     let tls = config.backends.iter().filter_map(|backend| backend.tls.as_ref());
     of_clients.chain(tls.flat_map(|tls| &tls.crls))
 }
 
-/// Lets go of the numbers of a backend of `config`, as far as it is not configured any more.
-fn forget_backend(
+/// Lets go of the numbers of endpoints of a backend of `config` that it has no more.
+fn forget_endpoints(
     metrics: &Metrics,
     name: &str,
     config: &Config,
     generations: &watch::Receiver<Arc<Generation>>,
 ) {
     let now = Arc::clone(&generations.borrow());
-    let Some((_, backend)) = now.backend(name) else { return metrics.forget_backend(name) };
+    let Some((_, backend)) = now.backend(name) else { return };
     let of_before = config.backends.iter().filter(|backend| *backend.name == *name);
     for endpoint in of_before.flat_map(|backend| &backend.endpoints) {
         if !backend.endpoints.iter().any(|one| one.name == endpoint.name) {

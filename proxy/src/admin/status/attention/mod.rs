@@ -120,18 +120,21 @@ impl Judge<'_> {
         let loaded = list(self.facts, "/certificates/loaded");
         let stage = |one: &&Value| expiry(one, self.now);
         let at = |wanted: Expiry| {
-            let these = loaded.iter().filter(|one| stage(one) == wanted);
+            let these = loaded.iter().filter(|one| stage(one) == wanted && !is_superseded(one));
             these.map(|one| label_and_end(one, self.now)).collect::<Vec<_>>()
         };
         let [expired, urgent, soon] = [Expiry::Past, Expiry::Urgent, Expiry::Soon].map(at);
-        for (names, severity, what) in [
-            (expired, Severity::Critical, "expired"),
-            (urgent, Severity::Critical, "about to expire"),
-            (soon, Severity::Warning, "to be renewed"),
+        let superseded = loaded.iter().filter(|one| is_superseded(one));
+        let superseded = superseded.map(|one| label_and_end(one, self.now)).collect();
+        for (names, severity, what, hint) in [
+            (expired, Severity::Critical, "expired", RENEW),
+            (urgent, Severity::Critical, "about to expire", RENEW),
+            (soon, Severity::Warning, "to be renewed", RENEW),
+            (superseded, Severity::Warning, "expired, and another one is served", SUPERSEDED),
         ] {
             if !names.is_empty() {
                 let what = format!("{what}: {}", some_of(&names));
-                self.find(severity, "certificates", what, RENEW);
+                self.find(severity, "certificates", what, hint);
             }
         }
         // Those that wait for their time are as they should be.
@@ -177,13 +180,13 @@ impl Judge<'_> {
     }
 
     fn backends(&mut self) {
-        let (mut unresolved, mut down, mut away) = (Vec::new(), Vec::new(), Vec::new());
+        let [mut unresolved, mut drained, mut down, mut away] = [const { Vec::new() }; 4];
         for backend in list(self.facts, "/backends") {
             let name = text(backend, "/backend");
             let endpoints = list(backend, "/endpoints");
             let failing = endpoints
                 .iter()
-                .filter(|one| matches!(text(one, "/standing"), "ejected" | "unhealthy"))
+                .filter(|one| matches!(text(one, "/standing"), "down" | "ejected" | "unhealthy"))
                 .map(|one| format!("{} ({})", text(one, "/address"), text(one, "/standing")));
             let is_usable = |one: &Value| text(one, "/standing") == "usable";
             if endpoints.is_empty() {
@@ -191,13 +194,15 @@ impl Judge<'_> {
             } else if endpoints.iter().any(is_usable) {
                 away.extend(failing.map(|one| format!("{one} of `{name}`")));
             } else {
-                let failing: Vec<_> = failing.collect();
-                let why = if failing.is_empty() { "draining" } else { &some_of(&failing) };
-                down.push(format!("`{name}`: {why}"));
+                match failing.collect::<Vec<_>>() {
+                    none if none.is_empty() => drained.push(format!("`{name}`")),
+                    failing => down.push(format!("`{name}`: {}", some_of(&failing))),
+                }
             }
         }
         for (these, severity, what, hint) in [
             (unresolved, Severity::Critical, "backends without an address", UNRESOLVED),
+            (drained, Severity::Critical, "backends of which every endpoint drains", DRAINED),
             (down, Severity::Critical, "backends without a usable endpoint", ENDPOINTS),
             (away, Severity::Warning, "endpoints that cannot be used", ENDPOINTS),
         ] {
@@ -264,6 +269,11 @@ pub fn expiry(certificate: &Value, now: i64) -> Expiry {
     }
 }
 
+/// Whether it has expired and nobody gets it.
+fn is_superseded(certificate: &Value) -> bool {
+    text(certificate, "/state") == "superseded"
+}
+
 fn label_and_end(certificate: &Value, now: i64) -> String {
     let end = certificate.get("not_after").and_then(Value::as_i64).unwrap_or(now);
     let end = format!("{}, {}", date(end), distance(end - now));
@@ -293,10 +303,14 @@ const MEMORY: &str = "raise `server.memory_max` or the memory of the control gro
 const PANICS: &str = "a panic is a bug: please report the message in the log";
 const NO_CERTIFICATE: &str = "put certificates and their keys where `certificates.paths` points";
 const RENEW: &str = "put the renewed certificate in its place; it is taken without a reload";
+const SUPERSEDED: &str = "delete its files, or renew it";
 const SKIPPED: &str = "`portunus check` says what is wrong with each file";
 const UNRESOLVED: &str = "its names do not resolve: look at DNS";
-const ENDPOINTS: &str = "look at the service there; it comes back by itself once it answers";
-const MEND: &str = "mend the file; `portunus check` finds every error";
+const DRAINED: &str = "`portunus endpoint resume BACKEND ENDPOINT` ends what somebody ordered";
+const ENDPOINTS: &str = "look at the service there; it comes back by itself once it answers \
+                         a client or a check";
+const MEND: &str = "mend the file; `portunus check` tells what is wrong with files, \
+                    `portunus reload` also what only the running process can tell";
 const MEND_TRUST: &str = "mend the files; they are read by themselves";
 const SHARED: &str = "look at Redis and at the way to it; nobody waits for it meanwhile";
 

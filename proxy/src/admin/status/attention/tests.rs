@@ -84,6 +84,15 @@ fn the_worst_comes_first_and_things_of_a_kind_are_one_finding() {
 }
 
 #[test]
+fn an_expired_certificate_that_nobody_gets_is_to_be_deleted_and_no_disaster() {
+    let mut one = certificate("a", 90, -1);
+    one["state"] = json!("superseded");
+    let found = found("/certificates/loaded", json!([one]));
+    assert_eq!(found.len(), 1);
+    assert!(found[0].starts_with("warning: expired, and another one is served: a ("), "{found:?}");
+}
+
+#[test]
 fn a_backend_without_a_usable_endpoint_is_worse_than_one_that_lacks_some() {
     let endpoints = |all: &[Value]| found("/backends/0/endpoints", json!(all));
     let (well, ill) = (endpoint(1, "usable"), endpoint(2, "ejected"));
@@ -96,8 +105,16 @@ fn a_backend_without_a_usable_endpoint_is_worse_than_one_that_lacks_some() {
         endpoints(&[ill]),
         [format!("critical: backends without a usable endpoint: `app`: {one}")]
     );
+    let dead = "critical: backends without a usable endpoint: `app`: 10.0.0.4:80 (down)";
+    assert_eq!(endpoints(&[endpoint(4, "down")]), [dead], "nothing takes it away, but it is dead");
     assert_eq!(endpoints(&[]), ["critical: backends without an address: `app`"]);
     assert!(endpoints(&[well, endpoint(3, "draining")]).is_empty(), "somebody wished it");
+    let mut facts = self::well();
+    facts["backends"][0]["endpoints"] = json!([endpoint(3, "draining")]);
+    let told = attention(&facts, NOW);
+    assert_eq!(told[0]["what"], "backends of which every endpoint drains: `app`");
+    let hint = told[0]["hint"].as_str().expect("a way out");
+    assert!(hint.contains("`portunus endpoint resume"), "it does not come back by itself: {hint}");
 }
 
 #[test]

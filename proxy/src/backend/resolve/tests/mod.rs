@@ -32,7 +32,7 @@ async fn named(endpoint: &str) -> (Server, Resolver, Arc<Backend>) {
 }
 
 fn backend(config: &config::Backend) -> Arc<Backend> {
-    Backend::new(config, Arc::default(), Metrics::new().unwrap().backend("app")).unwrap()
+    Backend::new(config, Arc::default(), Metrics::new().backend("app")).unwrap()
 }
 
 fn addrs(backend: &Backend) -> Vec<String> {

@@ -20,7 +20,7 @@ fn service(addr: &str, statuses: &str) -> (Arc<HttpService>, Metrics) {
 async fn is_left_out(request: &str, answer: &'static str, statuses: &str) -> bool {
     let script = vec![say(answer).and_close()];
     let mut first = Client::at(vec![script], |addr| service(addr, statuses), facts()).await;
-    let shared = (Arc::clone(&first.service), Metrics::new().unwrap());
+    let shared = (Arc::clone(&first.service), Metrics::new());
     let mut second = Client::at(vec![vec![say("")]], |_| shared, facts()).await;
     for client in [&mut first, &mut second] {
         client.send(request).await;

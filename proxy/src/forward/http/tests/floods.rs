@@ -11,7 +11,7 @@ const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 fn assert_defended(metrics: &Metrics, defence: &str) {
     let text = metrics.encode(crate::metrics::Exposition::Text);
     let wanted =
-        format!("portunus_http2_defences_total{{defence=\"{defence}\",listener=\"https\"}} 1");
+        format!("portunus_http2_defences_total{{listener=\"https\",defence=\"{defence}\"}} 1");
     assert!(text.lines().any(|line| line == wanted), "{wanted}");
 }
 

@@ -39,7 +39,9 @@ use crate::drain::{Drain, DrainWatch};
 use crate::forward::header::TlsFacts;
 use crate::handshake::sites::{SiteId, Sites};
 use crate::limit::Memory;
-use crate::metrics::{Active, HandshakeKind, HttpVersion, Metrics, Suite, TlsVersion};
+use crate::metrics::{
+    Active, BackendTrait, HandshakeKind, HttpVersion, ListenerTrait, Metrics, Suite, TlsVersion,
+};
 use crate::net::{PeerAddr, Progress};
 use crate::outcome::CloseReason;
 use crate::route::{Routes, Site};
@@ -311,7 +313,9 @@ pub(super) fn service_before(
     behind: &config::Behind,
     listen: impl FnOnce(&mut config::HttpListener),
 ) -> (Arc<HttpService>, Metrics, Arc<Backend>) {
-    let metrics = Metrics::new().unwrap();
+    let metrics = Metrics::new();
+    metrics.expect_listener("https", &[ListenerTrait::Http]);
+    metrics.expect_backend("app", &[BackendTrait::Ejection, BackendTrait::Http]);
     let mut limits = Limits::default();
     tweak(&mut limits);
     let limits = Arc::new(limits);

@@ -25,7 +25,7 @@ async fn a_request_reaches_the_backend_and_its_response_the_client() {
     assert_lines(&received, &lines);
     assert!(received.contains("\r\nx-request-id: "), "{received}");
     assert!(client.metrics().contains(
-        "portunus_http_requests_total{code=\"2xx\",listener=\"https\",version=\"1.1\"} 1"
+        "portunus_http_requests_total{listener=\"https\",version=\"1.1\",code=\"2xx\"} 1"
     ));
 }
 

@@ -24,6 +24,8 @@ pub struct ResumptionOffer {
     pub identities: usize,
     /// Whether the client speaks TLS 1.3, and so will we.
     pub tls13: bool,
+    /// Whether, in TLS 1.2, the secret will be bound to its handshake (RFC 7627 §5.1).
+    pub is_extended: bool,
 }
 
 /// The way in which a client would resume.
@@ -69,6 +71,7 @@ struct Fields<'a> {
     ticket: &'a [u8],
     versions: &'a [u8],
     key_exchanges: &'a [u8],
+    is_extended: bool,
     psk: Option<&'a [u8]>,
 }
 
@@ -111,6 +114,7 @@ impl<'a> Fields<'a> {
             }
             match kind {
                 SESSION_TICKET => self.ticket = data,
+                EXTENDED_SECRET => self.is_extended = true,
                 PRE_SHARED_KEY => self.psk = Some(data),
                 SUPPORTED_VERSIONS => {
                     self.versions = only(data, Cursor::vector8)?;
@@ -172,7 +176,13 @@ impl<'a> Fields<'a> {
             }
             (_, _) => (OfferKind::Ticket, Offered::Nothing),
         };
-        ResumptionOffer { offered, kind, identities: 0, tls13: false }
+        ResumptionOffer {
+            offered,
+            kind,
+            identities: 0,
+            tls13: false,
+            is_extended: self.is_extended,
+        }
     }
 
     /// The identities, of which the first two distinct ones of our length may be ours, and a binder
@@ -203,7 +213,13 @@ impl<'a> Fields<'a> {
         // Without a key exchange beside the key nothing is resumed here (RFC 8446 §4.2.9).
         let resumes = self.key_exchanges.contains(&PSK_DHE_KE) && ours != [None, None];
         let offered = if resumes { Offered::Identities(ours) } else { Offered::Nothing };
-        Some(ResumptionOffer { offered, kind: OfferKind::Psk, identities: count, tls13: true })
+        Some(ResumptionOffer {
+            offered,
+            kind: OfferKind::Psk,
+            identities: count,
+            tls13: true,
+            is_extended: false,
+        })
     }
 }
 
@@ -237,6 +253,7 @@ const TLS_1_3: [u8; 2] = [3, 4];
 const SESSION_ID_BYTES_MAX: usize = 32;
 
 /// RFC 5077 §3.2.
+const EXTENDED_SECRET: u16 = 23;
 const SESSION_TICKET: u16 = 35;
 /// RFC 8446 §4.2.
 const PRE_SHARED_KEY: u16 = 41;

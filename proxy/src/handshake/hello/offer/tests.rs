@@ -10,6 +10,7 @@ const NOTHING: ResumptionOffer = ResumptionOffer {
     kind: OfferKind::None,
     identities: 0,
     tls13: false,
+    is_extended: false,
 };
 
 /// The bytes behind their number, in two bytes.
@@ -88,7 +89,13 @@ fn the_first_two_distinct_identities_of_our_length_are_looked_up() {
         let count = offered.len();
         let offer = offer(&id(8), &[v13(), modes(&[1]), keys(offered, count)]);
         let kind = OfferKind::Psk;
-        let expected = ResumptionOffer { offered: expected, kind, identities: count, tls13: true };
+        let expected = ResumptionOffer {
+            offered: expected,
+            kind,
+            identities: count,
+            tls13: true,
+            is_extended: false,
+        };
         assert_eq!(offer, expected);
     }
 }
@@ -103,8 +110,10 @@ fn the_session_id_of_a_client_of_tls_1_3_is_never_looked_up_and_that_of_another_
     }
     let kind = OfferKind::SessionId;
     let ours = Offered::SessionId(id(1).into());
-    let known = ResumptionOffer { offered: ours, kind, identities: 0, tls13: false };
+    let known = ResumptionOffer { offered: ours, kind, ..NOTHING };
     assert_eq!(offer(&id(1), &[]), known);
+    let extended = ResumptionOffer { is_extended: true, ..known };
+    assert_eq!(offer(&id(1), &[(23, Vec::new())]), extended);
     assert_eq!(offer(&id(1), &[versions(&[0x1a, 0x1a, 3, 3, 3, 2])]), known);
     // A client that would take a ticket has none yet.
     assert_eq!(offer(&id(1), &[(35, Vec::new())]), known);

@@ -5,22 +5,27 @@
 //! itself to execute anything, keeps what it was started with, and does one thing: run the path and
 //! the arguments that the process itself was started with. The process says when, and hands over
 //! what becomes standard input; it says neither what is run nor with what privileges. It ends with
-//! the process. Refuses to know what the new process and the old one say to each other.
+//! the process. A launch that took too long is over for the process: whatever comes of it is ended.
+//! Refuses to know what the new process and the old one say to each other. Read next: `words`.
+
+mod words;
 
 use std::ffi::{OsStr, OsString};
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{sleep, timeout};
 
-use super::packets::{Packet, Packets};
+use super::packets::Packets;
 use crate::privilege;
+use words::{Number, Order, Report, What};
 
 /// What the process was started with.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -63,11 +68,14 @@ fn located(name: &OsStr, folder: &Path, search: Option<&OsStr>, running: PathBuf
 pub struct Launcher {
     packets: Packets,
     child: Child,
+    /// How many were asked for so far.
+    launches: AtomicU64,
 }
 
 /// What the launcher has started.
 #[derive(Debug)]
 pub(super) struct Started {
+    pub(super) launch: Number,
     pub(super) pid: Pid,
     /// Stands for it, whatever else has its id later (pidfd_open(2)).
     pub(super) process: OwnedFd,
@@ -80,51 +88,59 @@ impl Launcher {
         let mut command = Command::new(OWN_PROGRAM);
         command.arg0(&origin.program).arg(COMMAND).arg("--").arg(&origin.program);
         command.args(&origin.arguments).stdin(Stdio::from(theirs)).env_remove(INHERITS);
-        let child = command.spawn()?;
-        Ok(Self { packets, child })
+        Ok(Self::attended_by(command.spawn()?, packets))
+    }
+
+    fn attended_by(child: Child, packets: Packets) -> Self {
+        Self { packets, child, launches: AtomicU64::new(0) }
     }
 
     /// Starts a new process with this standard input.
     pub(super) async fn launch(&self, stdin: OwnedFd) -> Result<Started, LaunchError> {
-        self.packets.send(&[LAUNCH], Some(stdin.as_fd())).await.map_err(LaunchError::Gone)?;
-        drop(stdin);
-        let started = timeout(LAUNCH_TIMEOUT, self.started()).await;
-        started.unwrap_or_else(|late| Err(LaunchError::Gone(late.into())))
-    }
-
-    async fn started(&self) -> Result<Started, LaunchError> {
-        loop {
-            match self.report().await? {
-                (Report::Started(pid), Some(process)) => return Ok(Started { pid, process }),
-                (Report::Failed(reason), _) => return Err(LaunchError::Failed(reason)),
-                // The end of one that was started before, which nobody waited for.
-                (Report::Ended(_), _) => {}
-                (Report::Started(_), None) => {
-                    return Err(LaunchError::Gone(io::ErrorKind::InvalidData.into()));
-                }
+        let launch = self.launches.fetch_add(1, Ordering::Relaxed) + 1;
+        let launched = async {
+            self.say(Order::Launch(launch), Some(stdin.as_fd())).await?;
+            drop(stdin);
+            self.started(launch).await
+        };
+        match timeout(LAUNCH_TIMEOUT, launched).await {
+            Ok(launched) => launched,
+            Err(late) => {
+                self.kill(launch).await;
+                Err(LaunchError::Gone(late.into()))
             }
         }
     }
 
-    /// Waits until the process that was started ends, and says how.
-    pub(super) async fn ended(&self) -> Result<String, LaunchError> {
+    async fn started(&self, launch: Number) -> Result<Started, LaunchError> {
+        match self.heard(launch).await? {
+            (What::Started(pid), Some(process)) => Ok(Started { launch, pid, process }),
+            (What::Failed(reason), _) => Err(LaunchError::Failed(reason)),
+            (What::Started(_) | What::Ended(_), _) => {
+                Err(LaunchError::Gone(io::ErrorKind::InvalidData.into()))
+            }
+        }
+    }
+
+    /// Waits until the process that was started at this launch ends, and says how.
+    pub(super) async fn ended(&self, launch: Number) -> Result<String, LaunchError> {
         loop {
-            if let (Report::Ended(how), _) = self.report().await? {
+            if let (What::Ended(how), _) = self.heard(launch).await? {
                 return Ok(how);
             }
         }
     }
 
-    /// Ends the process that was started.
-    pub(super) async fn kill(&self) {
+    /// Ends the process that was started at this launch, or will be.
+    pub(super) async fn kill(&self, launch: Number) {
         // A launcher that is gone cannot be helped.
-        let _ = self.packets.send(&[KILL], None).await;
+        let _ = timeout(SAY_TIMEOUT, self.say(Order::Kill(launch), None)).await;
     }
 
     /// Has the launcher end, and waits until it has: only then is what it started the child of
     /// whoever takes orphans, which is what a supervisor wants a main process to be.
     pub(super) async fn retire(self) {
-        let Self { packets, mut child } = self;
+        let Self { packets, mut child, .. } = self;
         drop(packets);
         let ended = async {
             while let Ok(None) = child.try_wait() {
@@ -137,11 +153,26 @@ impl Launcher {
         }
     }
 
-    async fn report(&self) -> Result<(Report, Option<OwnedFd>), LaunchError> {
-        let packet = self.packets.receive().await.map_err(LaunchError::Gone)?;
-        let report =
-            packet.and_then(|packet| Some((Report::decode(&packet.bytes)?, packet.descriptor)));
-        report.ok_or_else(|| LaunchError::Gone(io::ErrorKind::UnexpectedEof.into()))
+    async fn say(&self, order: Order, with: Option<BorrowedFd<'_>>) -> Result<(), LaunchError> {
+        self.packets.send(&order.encode(), with).await.map_err(LaunchError::Gone)
+    }
+
+    /// What is heard of a launch, with what comes along.
+    async fn heard(&self, of: Number) -> Result<(What, Option<OwnedFd>), LaunchError> {
+        loop {
+            let packet = self.packets.receive().await.map_err(LaunchError::Gone)?;
+            let report =
+                packet.and_then(|packet| Some((Report::decode(&packet.bytes)?, packet.descriptor)));
+            let (Report { launch, what }, process) =
+                report.ok_or_else(|| LaunchError::Gone(io::ErrorKind::UnexpectedEof.into()))?;
+            if launch == of {
+                return Ok((what, process));
+            }
+            // Nobody waited for that one any more.
+            if let What::Started(_) = what {
+                self.kill(launch).await;
+            }
+        }
     }
 }
 
@@ -154,38 +185,6 @@ pub enum LaunchError {
     /// The launcher does not answer.
     #[error("the launcher does not answer")]
     Gone(#[source] io::Error),
-}
-
-/// What the launcher says.
-#[derive(Debug, Eq, PartialEq)]
-enum Report {
-    Started(Pid),
-    Failed(String),
-    Ended(String),
-}
-
-impl Report {
-    fn encode(&self) -> Vec<u8> {
-        match self {
-            Self::Started(pid) => {
-                let pid = pid.as_raw_nonzero().get();
-                [&[STARTED][..], &pid.to_be_bytes()].concat()
-            }
-            Self::Failed(reason) => [&[FAILED], reason.as_bytes()].concat(),
-            Self::Ended(how) => [&[ENDED], how.as_bytes()].concat(),
-        }
-    }
-
-    fn decode(bytes: &[u8]) -> Option<Self> {
-        let (kind, rest) = bytes.split_first()?;
-        let text = || str::from_utf8(rest).ok().map(str::to_owned);
-        match *kind {
-            STARTED => Pid::from_raw(i32::from_be_bytes(rest.try_into().ok()?)).map(Self::Started),
-            FAILED => text().map(Self::Failed),
-            ENDED => text().map(Self::Ended),
-            _ => None,
-        }
-    }
 }
 
 /// Is the launcher of `program`, until the process that started it ends.
@@ -218,55 +217,83 @@ async fn attend(packets: &Packets, program: &Path, arguments: &[OsString]) -> io
         };
         let (report, process) = tokio::select! {
             packet = packets.receive() => {
-                let Some(packet) = packet? else { return Ok(()) };
-                match obey(packet, &mut running, program, arguments) {
-                    Some(report) => report,
-                    None => continue,
-                }
+                let packet = match packet {
+                    Err(error) if is_end(&error) => return Ok(()),
+                    packet => packet?,
+                };
+                let Some(packet) = packet else { return Ok(()) };
+                let obeyed = match (Order::decode(&packet.bytes), packet.descriptor) {
+                    (Some(Order::Launch(launch)), Some(stdin)) => {
+                        Some(obey(launch, &mut running, (program, arguments), stdin))
+                    }
+                    (Some(Order::Kill(launch)), None) => {
+                        let killed = kill(launch, &mut running, &mut ends).await;
+                        killed.map(|report| (report, None))
+                    }
+                    _ => None,
+                };
+                let Some(obeyed) = obeyed else { continue };
+                obeyed
             }
-            how = ended => {
+            report = ended => {
                 running = None;
-                (Report::Ended(how), None)
+                (report, None)
             }
         };
-        packets.send(&report.encode(), process.as_ref().map(OwnedFd::as_fd)).await?;
+        match packets.send(&report.encode(), process.as_ref().map(OwnedFd::as_fd)).await {
+            Err(error) if is_end(&error) => return Ok(()),
+            sent => sent?,
+        }
     }
 }
 
+/// Whether the process has ended, perhaps without having read what it was told (unix(7)).
+fn is_end(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)
+}
+
 fn obey(
-    packet: Packet,
+    launch: Number,
     running: &mut Option<Running>,
-    program: &Path,
-    arguments: &[OsString],
-) -> Option<(Report, Option<OwnedFd>)> {
-    match (&**packet.bytes, packet.descriptor) {
-        ([LAUNCH], Some(_)) if running.is_some() => {
-            let why = "the one that was started before still runs";
-            Some((Report::Failed(why.to_owned()), None))
-        }
-        ([LAUNCH], Some(stdin)) => Some(match Running::start(program, arguments, stdin) {
-            Ok((started, process)) => (Report::Started(running.insert(started).pid), Some(process)),
-            Err(error) => (Report::Failed(format!("{}: {error}", program.display())), None),
-        }),
-        ([KILL], None) => {
-            if let Some(running) = running {
-                // It may have ended meanwhile.
-                let _ = running.child.kill();
-            }
-            None
-        }
-        _ => None,
+    (program, arguments): (&Path, &[OsString]),
+    stdin: OwnedFd,
+) -> (Report, Option<OwnedFd>) {
+    if running.is_some() {
+        let why = "the one that was started before still runs";
+        return (Report { launch, what: What::Failed(why.to_owned()) }, None);
     }
+    match Running::start(launch, program, arguments, stdin) {
+        Ok((started, process)) => {
+            let what = What::Started(running.insert(started).pid);
+            (Report { launch, what }, Some(process))
+        }
+        Err(error) => {
+            let what = What::Failed(format!("{}: {error}", program.display()));
+            (Report { launch, what }, None)
+        }
+    }
+}
+
+/// Ends what was started at this launch, if it still runs; another one can be started then.
+async fn kill(launch: Number, running: &mut Option<Running>, ends: &mut Signal) -> Option<Report> {
+    let killed = running.as_mut().filter(|running| running.launch == launch)?;
+    // It may have ended meanwhile.
+    let _ = killed.child.kill();
+    let ended = timeout(KILL_TIMEOUT, killed.ended(ends)).await.ok()?;
+    *running = None;
+    Some(ended)
 }
 
 /// A process that the launcher started.
 struct Running {
+    launch: Number,
     child: Child,
     pid: Pid,
 }
 
 impl Running {
     fn start(
+        launch: Number,
         program: &Path,
         arguments: &[OsString],
         stdin: OwnedFd,
@@ -282,7 +309,7 @@ impl Running {
         let pid = Pid::from_child(&child);
         // Nobody else has this id before its end was waited for, which is done here.
         match pidfd_open(pid, PidfdFlags::empty()) {
-            Ok(process) => Ok((Self { child, pid }, process)),
+            Ok(process) => Ok((Self { launch, child, pid }, process)),
             Err(error) => {
                 let _ = child.kill();
                 let _ = child.wait();
@@ -291,15 +318,16 @@ impl Running {
         }
     }
 
-    async fn ended(&mut self, ends: &mut Signal) -> String {
-        loop {
+    async fn ended(&mut self, ends: &mut Signal) -> Report {
+        let how = loop {
             match self.child.try_wait() {
-                Ok(Some(status)) => return status.to_string(),
+                Ok(Some(status)) => break status.to_string(),
                 Ok(None) => {}
-                Err(error) => return error.to_string(),
+                Err(error) => break error.to_string(),
             }
             ends.recv().await;
-        }
+        };
+        Report { launch: self.launch, what: What::Ended(how) }
     }
 }
 
@@ -309,13 +337,12 @@ pub const COMMAND: &str = "launch";
 pub const INHERITS: &str = "PORTUNUS_HANDOFF";
 /// The launcher is of the same version as the process, whatever has become of the file.
 const OWN_PROGRAM: &str = "/proc/self/exe";
-const LAUNCH: u8 = b'L';
-const KILL: u8 = b'K';
-const STARTED: u8 = 1;
-const FAILED: u8 = 2;
-const ENDED: u8 = 3;
 /// How long it may take to start a process that need not have said anything yet.
 const LAUNCH_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long an order may take to be said to a launcher that listens to nobody.
+const SAY_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long a process may take to end that has to.
+const KILL_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long the launcher may take to end.
 const RETIRE_TIMEOUT: Duration = Duration::from_secs(1);
 const LOOK: Duration = Duration::from_millis(2);

@@ -13,7 +13,7 @@ async fn the_memory_of_a_launcher_is_closed_before_it_obeys() {
     command.args(["--exact", concat!(module_path!(), "::is_the_launcher")].map(without_crate));
     command.env(OF_TEST, "1").stdin(Stdio::from(theirs)).stdout(Stdio::piped());
     let child = command.spawn().unwrap();
-    packets.send(&[LAUNCH], None).await.unwrap();
+    packets.send(&Order::Launch(1).encode(), None).await.unwrap();
     drop(packets);
     let output = child.wait_with_output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout);

@@ -1,0 +1,97 @@
+//! An address that becomes a wider one of the same port, in one step.
+
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::chown;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use portunus_tests::wait::eventually;
+use portunus_tests::{Builder, Client, Proxy, echo, tls};
+
+use super::{NAME, builder, edit, refused, reload};
+use crate::confinement::is_root;
+
+const CHOSEN: &str = "listen = [\"127.0.0.1:0\"]";
+
+/// A proxy at a port that was asked for, and what its configuration says of that.
+async fn at_a_port(builder: Builder) -> (Proxy, SocketAddr) {
+    let proxy = builder.listener(tls(NAME)).backend(echo()).start().await;
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    edit(&proxy, &[(CHOSEN, &format!("listen = [\"{port}\"]"))]);
+    assert_eq!(reload(&proxy).await["result"], "changed");
+    (proxy, port)
+}
+
+async fn is_served(client: &Client) {
+    let mut tls = client.connect().await;
+    tls.send(b"hello").await;
+    tls.expect(b"hello").await;
+    tls.close_notify().await;
+    tls.receive_all().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_refused_while_an_address_becomes_a_wider_one_and_narrow_again() {
+    let (proxy, narrow) = at_a_port(builder()).await;
+    let wide = SocketAddr::from(([0, 0, 0, 0], narrow.port()));
+    let client = proxy.client(NAME).at(narrow);
+    let mut old = client.connect().await;
+    let (is_over, served) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let visitors: Vec<_> = (0..4)
+        .map(|_| {
+            let (client, is_over, served) = (client.clone(), is_over.clone(), served.clone());
+            tokio::spawn(async move {
+                while !is_over.load(Ordering::Relaxed) {
+                    is_served(&client).await;
+                    served.fetch_add(1, Ordering::Relaxed);
+                }
+            })
+        })
+        .collect();
+    let addresses = [narrow, wide, narrow, wide].map(|address| format!("[\"{address}\"]"));
+    for (from, to) in addresses.iter().zip(&addresses[1..]) {
+        edit(&proxy, &[(from, to)]);
+        assert_eq!(reload(&proxy).await["result"], "changed", "from {from} to {to}");
+        let before = served.load(Ordering::Relaxed);
+        eventually("service of who comes then", async || {
+            (served.load(Ordering::Relaxed) > before + 8).then_some(())
+        })
+        .await;
+    }
+    is_over.store(true, Ordering::Relaxed);
+    for visitor in visitors {
+        visitor.await.expect("nobody was refused, reset or kept waiting");
+    }
+    is_served(&proxy.client(NAME).at(([127, 0, 0, 2], narrow.port()).into())).await;
+    old.send(b"still").await;
+    old.expect(b"still").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_opened_the_address_as_another_user_is_told_the_way_out() {
+    if !is_root("who_opened_the_address_as_another_user_is_told_the_way_out") {
+        return;
+    }
+    let own = "chown -R 65532:65532 \"$(dirname \"$3\")\" && exec \"$0\" \"$@\"";
+    let builder = builder().set("server.user", "\"65532:65532\"").under(&["sh", "-c", own]);
+    let proxy = builder.listener(tls(NAME)).backend(echo()).start().await;
+    let bound = proxy.first_address();
+    let edit = |from: &str, to: &str| {
+        edit(&proxy, &[(from, to)]);
+        chown(proxy.folder().join("config.toml"), Some(65532), Some(65532)).unwrap();
+    };
+    let wide = SocketAddr::from(([0, 0, 0, 0], bound.port()));
+    edit(CHOSEN, &format!("listen = [\"{wide}\"]"));
+    let why = refused(&proxy).await;
+    let is_told = |line: &String| line.contains(&wide.to_string()) && line.contains("reload twice");
+    assert!(why.iter().any(is_told), "{why:?}");
+    is_served(&proxy.client(NAME)).await;
+    // That way.
+    for (from, to) in
+        [(wide.to_string(), "127.0.0.2:0".into()), ("127.0.0.2:0".into(), wide.to_string())]
+    {
+        edit(&from, &to);
+        assert_eq!(reload(&proxy).await["result"], "changed", "from {from} to {to}");
+    }
+    is_served(&proxy.client(NAME).at(bound)).await;
+}
