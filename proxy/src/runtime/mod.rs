@@ -283,7 +283,7 @@ fn watch_over(
     let process = metrics.process();
     Watchdog::start(Watch {
         beats,
-        runtime: tokio::runtime::Handle::current().metrics(),
+        runtime: tokio::runtime::Handle::current(),
         limit: config.server.watchdog,
         supervisor: Arc::clone(supervisor),
         stalls: process.worker_stalls,

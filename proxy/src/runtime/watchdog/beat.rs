@@ -157,15 +157,18 @@ mod tests {
     async fn only_workers_of_the_runtime_have_a_pulse() {
         let beats = Beats::new(2);
         let mut builder = Builder::new_multi_thread();
-        beats.attach(builder.worker_threads(2));
+        beats.attach(builder.worker_threads(2).enable_time());
         let runtime = builder.build().unwrap();
         tokio::task::spawn_blocking({
             let beats = beats.clone();
             move || {
                 let blocking = runtime.spawn_blocking(thread_id);
                 let blocking = runtime.block_on(blocking).unwrap();
-                runtime.block_on(beats.begin());
-                let threads: Vec<i32> = beats.iter().filter_map(Beat::thread).collect();
+                let threads = || beats.iter().filter_map(Beat::thread).collect::<Vec<i32>>();
+                while threads().len() < 2 {
+                    runtime.block_on(beats.begin());
+                }
+                let threads = threads();
                 assert_ne!(threads[0], threads[1]);
                 assert!(!threads.contains(&blocking));
             }

@@ -79,7 +79,7 @@ impl Case {
         activity: impl FnOnce() -> Activity,
         bounds: Bounds,
     ) -> Verdict {
-        if progress.is_parked || progress != self.seen {
+        if !self.is_unmoved(progress) {
             let before = std::mem::replace(self, Self { seen: progress, ..Self::default() });
             return match before.is_told {
                 true => Verdict::Recovered(before.stalled + before.waited),
@@ -109,6 +109,12 @@ impl Case {
         } else {
             Verdict::Well
         }
+    }
+
+    /// Whether the worker that shows `progress` has something to do and has not got on with it since
+    /// it was last looked at.
+    pub(super) fn is_unmoved(&self, progress: Progress) -> bool {
+        !progress.is_parked && progress == self.seen
     }
 
     /// Whether the worker was said to have stalled, and has not recovered.

@@ -2,9 +2,11 @@
 //!
 //! Owns a thread that looks at each worker now and then. A worker that holds on to one piece of
 //! work holds up every connection that it has: it is counted and told of, and if it never lets go
-//! the process ends, so that its supervisor starts another. The supervisor hears that all is well
-//! only while it is. Refuses to know what workers do. Read next: `judge`, which decides, and
-//! `beat`, which sees.
+//! the process ends, so that its supervisor starts another. Until then another worker is woken to
+//! take over its share of waiting: the one that hears of the network for all of them may be the one
+//! that is stuck, and of itself none wakes for that. The supervisor hears that all is well only
+//! while it is. Refuses to know what workers do. Read next: `judge`, which decides, and `beat`,
+//! which sees.
 
 mod beat;
 mod judge;
@@ -16,13 +18,12 @@ use std::thread;
 use std::time::Duration;
 
 use prometheus::IntGauge;
-
-use crate::count::IntCounter;
-use tokio::runtime::RuntimeMetrics;
+use tokio::runtime::Handle;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use super::supervisor::{Notice, Supervisor};
+use crate::count::IntCounter;
 use crate::log;
 pub(super) use beat::Beats;
 use judge::{Bounds, Case, Progress, Verdict};
@@ -38,8 +39,8 @@ pub(super) struct Watchdog {
 pub(super) struct Watch {
     /// The pulse of the workers.
     pub(super) beats: Beats,
-    /// What the runtime counts of them.
-    pub(super) runtime: RuntimeMetrics,
+    /// The runtime that they work for.
+    pub(super) runtime: Handle,
     /// How long a worker may hold on to one piece of work, if there is a limit.
     pub(super) limit: Option<Duration>,
     /// Who wants to hear that all is well.
@@ -51,15 +52,15 @@ pub(super) struct Watch {
 }
 
 impl Watchdog {
-    /// Watches from now on, if there is a limit or a supervisor that wants to hear of it. A lost
-    /// worker is the end of the process.
+    /// Watches from now on. A lost worker is the end of the process; without a limit none is lost,
+    /// and without a supervisor that wants to hear of it none is told of either.
     pub(super) fn start(watch: Watch) -> Option<Self> {
         Self::start_or(watch, end)
     }
 
     fn start_or(watch: Watch, lost: impl Fn() + Send + 'static) -> Option<Self> {
         let wanted = watch.supervisor.watchdog();
-        let limit = watch.limit.or(wanted)?;
+        let limit = watch.limit.or(wanted).unwrap_or(Duration::MAX);
         let bounds = Bounds {
             tell_after: limit / TELL_FRACTION,
             // A supervisor that hears nothing has means of its own.
@@ -119,12 +120,16 @@ impl Guard {
         let span = now.duration_since(self.looked).min(self.tick);
         self.looked = now;
         let mut hope = Hope::Well;
+        let (mut are_stuck, mut are_idle) = (false, false);
         let Self { watch, cases, bounds, .. } = self;
+        let runtime = watch.runtime.metrics();
         for (worker, (beat, case)) in watch.beats.iter().zip(&mut *cases).enumerate() {
             let Some(thread) = beat.thread() else { continue };
             let turns = beat.turns();
-            let busy = watch.runtime.worker_total_busy_duration(worker);
+            let busy = runtime.worker_total_busy_duration(worker);
             let progress = Progress { turns, busy, is_parked: turns % 2 == 1 };
+            are_idle |= progress.is_parked;
+            are_stuck |= case.is_unmoved(progress);
             let verdict = case.look(progress, span, || beat::activity(thread), *bounds);
             match verdict {
                 Verdict::Well => {}
@@ -135,6 +140,10 @@ impl Guard {
             if verdict != Verdict::Well {
                 say(worker, thread, verdict);
             }
+        }
+        if are_stuck && are_idle {
+            // Whoever wakes for nothing listens to the network next, if nobody does.
+            drop(watch.runtime.spawn(std::future::ready(())));
         }
         let stalled = cases.iter().filter(|case| case.is_stalled()).count();
         watch.stalled.set(i64::try_from(stalled).unwrap_or(i64::MAX));
@@ -206,7 +215,7 @@ mod tests {
         losses: Arc<AtomicUsize>,
     }
 
-    fn scene(mut builder: Builder, workers: usize, limit: Duration) -> Scene {
+    fn scene(mut builder: Builder, workers: usize, limit: Option<Duration>) -> Scene {
         let beats = Beats::new(workers);
         beats.attach(builder.enable_all());
         let runtime = builder.build().unwrap();
@@ -215,8 +224,8 @@ mod tests {
         let losses = Arc::new(AtomicUsize::new(0));
         let watch = Watch {
             beats: beats.clone(),
-            runtime: runtime.metrics(),
-            limit: Some(limit),
+            runtime: runtime.handle().clone(),
+            limit,
             supervisor: Arc::default(),
             stalls: stalls.clone(),
             stalled: stalled.clone(),
@@ -233,7 +242,7 @@ mod tests {
     fn a_worker_that_blocks_is_counted_then_lost_and_well_once_it_moves() {
         let mut builder = Builder::new_multi_thread();
         builder.worker_threads(2);
-        let scene = scene(builder, 2, Duration::from_millis(200));
+        let scene = scene(builder, 2, Some(Duration::from_millis(200)));
         assert!(scene.watchdog.is_some());
         let lock = Arc::new(Mutex::new(()));
         let held = lock.lock().unwrap();
@@ -251,10 +260,62 @@ mod tests {
         }
     }
 
+    /// The worker that listens to the network for both blocks on what it heard.
+    #[test]
+    fn the_other_worker_hears_of_the_network_even_without_a_limit() {
+        let mut builder = Builder::new_multi_thread();
+        builder.worker_threads(2);
+        let scene = scene(builder, 2, None);
+        scene.runtime.block_on(scene.beats.begin());
+        let lock = Arc::new(Mutex::new(()));
+        let held = lock.lock().unwrap();
+        let wanted = Arc::clone(&lock);
+        let [trap, echo] = [(); 2].map(|()| std::net::UdpSocket::bind("127.0.0.1:0").unwrap());
+        let [trap_address, echo_address] = [&trap, &echo].map(|s| s.local_addr().unwrap());
+        let _guard = scene.runtime.enter();
+        let [trap, echo] = [trap, echo].map(|socket| {
+            socket.set_nonblocking(true).unwrap();
+            tokio::net::UdpSocket::from_std(socket).unwrap()
+        });
+        let trapped = scene.runtime.spawn(async move {
+            reflect(&trap).await;
+            trap.recv(&mut [0]).await.unwrap();
+            drop(wanted.lock());
+        });
+        let echoed = scene.runtime.spawn(async move {
+            reflect(&echo).await;
+            reflect(&echo).await;
+        });
+        let client = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        client.set_read_timeout(Some(TICK_MAX * 10)).unwrap();
+        for address in [trap_address, echo_address] {
+            client.send_to(b"a", address).unwrap();
+            client.recv(&mut [0]).unwrap();
+        }
+        let are_idle = || scene.beats.iter().all(|beat| beat.turns() % 2 == 1);
+        while !are_idle() {
+            thread::yield_now();
+        }
+        client.send_to(b"a", trap_address).unwrap();
+        while are_idle() {
+            thread::yield_now();
+        }
+        client.send_to(b"a", echo_address).unwrap();
+        client.recv(&mut [0]).expect("an answer while the first one blocks");
+        assert_eq!((scene.stalls.get(), scene.losses.load(Ordering::Relaxed)), (0, 0));
+        drop(held);
+        scene.runtime.block_on(async { (trapped.await.unwrap(), echoed.await.unwrap()) });
+    }
+
+    async fn reflect(socket: &tokio::net::UdpSocket) {
+        let (_, from) = socket.recv_from(&mut [0]).await.unwrap();
+        socket.send_to(b"a", from).await.unwrap();
+    }
+
     #[test]
     fn the_only_worker_is_watched_as_well_and_one_that_is_busy_is_well() {
         let limit = Duration::from_millis(500);
-        let scene = scene(Builder::new_current_thread(), 1, limit);
+        let scene = scene(Builder::new_current_thread(), 1, Some(limit));
         scene.runtime.block_on(async {
             // A pulse, and then work without a pause, but in pieces.
             tokio::time::sleep(Duration::from_millis(1)).await;
