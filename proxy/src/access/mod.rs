@@ -19,7 +19,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use crate::count::IntCounter;
 use arc_swap::ArcSwapOption;
 use http::Request;
 use tokio::time::Instant;
@@ -27,6 +26,7 @@ use tokio::time::Instant;
 pub use self::connection::ConnectionEntry;
 pub use self::entry::{End, Entry};
 use self::sink::Sink;
+use crate::count::IntCounter;
 use crate::log::Format;
 use crate::log::queue::Queue;
 pub use crate::log::queue::Writer;

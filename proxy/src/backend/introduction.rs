@@ -7,10 +7,10 @@
 
 use std::io;
 
-use crate::count::IntCounter;
 use tokio::io::AsyncWriteExt as _;
 
 use crate::config::{ProxyVersion, SendProxy};
+use crate::count::IntCounter;
 use crate::net::Socket;
 use crate::proxy_protocol::{Ends, Introduction, encode};
 

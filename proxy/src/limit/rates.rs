@@ -14,10 +14,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::count::IntCounter;
 use tokio::time::Instant;
 
 use super::prefix;
+use crate::count::IntCounter;
 use crate::metrics::Limit;
 
 /// What each source has cost of late.

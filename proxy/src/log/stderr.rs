@@ -12,7 +12,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
-use crate::count::IntCounter;
 use tokio::time::Instant;
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::layer::{Context, Layer};
@@ -22,6 +21,7 @@ use super::file::LineFile;
 use super::line::{self, Colour, Look};
 use super::queue::{Queue, Sink, Writer};
 use super::rate::{Limiter, Verdict};
+use crate::count::IntCounter;
 
 /// What hears of every event.
 pub(super) struct Speaker(pub(super) Arc<Lines>);

@@ -5,7 +5,6 @@
 //! what does not in time is cut. Who asks a second time gets all of that at once. Refuses to know
 //! what connections do when they hear of it.
 
-use crate::count::IntCounter;
 use serde_json::json;
 use tokio::time::{Duration, sleep, timeout};
 use tracing::{info, warn};
@@ -16,6 +15,7 @@ use super::signals::{Heard, Signals};
 use super::supervisor::{self, Supervisor};
 use crate::config;
 use crate::control::{Order, OrderQueue, Pending, Verdict};
+use crate::count::IntCounter;
 use crate::drain::Drain;
 use crate::limit::Slots;
 use crate::phase::{Phase, PhaseTeller};

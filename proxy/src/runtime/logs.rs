@@ -5,12 +5,12 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::count::IntCounter;
 use tokio::signal::unix::Signal;
 use tracing::warn;
 
 use crate::access::{AccessLog, Target, Writer};
 use crate::config::{self, Config, LogFormat};
+use crate::count::IntCounter;
 use crate::drain::DrainWatch;
 use crate::log::{self, Chain, Format};
 use crate::metrics::Metrics;

@@ -5,8 +5,9 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::count::IntCounter;
 use tokio::sync::Notify;
+
+use crate::count::IntCounter;
 
 /// The spans that wait.
 #[derive(Debug)]

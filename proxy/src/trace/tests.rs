@@ -3,13 +3,13 @@
 use std::cell::Cell;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::count::IntCounter;
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::otlp::{Resource, Verdict, request, verdict};
 use super::proto::{Value, field};
 use super::queue::QUEUE_BYTES_MAX;
 use super::*;
+use crate::count::IntCounter;
 
 const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 

@@ -6,13 +6,13 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::count::IntCounter;
 use portunus_certs::session::engine::ErrorKind;
 use portunus_certs::session::memory::SessionCache;
 use portunus_certs::session::shared::SharedTier;
 use portunus_certs::session::trace::{LookupResult, Tier};
 use portunus_certs::tickets::TicketKeys;
 
+use crate::count::IntCounter;
 use crate::metrics::ProcessMetrics;
 
 use super::Sessions;
