@@ -41,6 +41,7 @@ pub mod redis;
 mod reserved;
 mod socket;
 pub mod traffic;
+mod visitors;
 pub mod wait;
 mod wallet;
 
@@ -58,4 +59,5 @@ pub use http1::{Response, read_response};
 pub use process::{Line, Process, command};
 pub use proxy::builder::{Builder, Listener, TOKEN, clear, https, tls, write, write_and_rename};
 pub use proxy::{Exit, Proxy, get};
+pub use visitors::Visitors;
 pub use wallet::Wallet;

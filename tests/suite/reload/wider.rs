@@ -2,11 +2,8 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::chown;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use portunus_tests::wait::eventually;
-use portunus_tests::{Builder, Client, Proxy, echo, tls};
+use portunus_tests::{Builder, Proxy, Visitors, echo, tls};
 
 use super::{NAME, builder, edit, refused, reload};
 use crate::confinement::is_root;
@@ -22,47 +19,21 @@ async fn at_a_port(builder: Builder) -> (Proxy, SocketAddr) {
     (proxy, port)
 }
 
-async fn is_served(client: &Client) {
-    let mut tls = client.connect().await;
-    tls.send(b"hello").await;
-    tls.expect(b"hello").await;
-    tls.close_notify().await;
-    tls.receive_all().await.unwrap();
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_is_refused_while_an_address_becomes_a_wider_one_and_narrow_again() {
     let (proxy, narrow) = at_a_port(builder()).await;
     let wide = SocketAddr::from(([0, 0, 0, 0], narrow.port()));
     let client = proxy.client(NAME).at(narrow);
     let mut old = client.connect().await;
-    let (is_over, served) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
-    let visitors: Vec<_> = (0..4)
-        .map(|_| {
-            let (client, is_over, served) = (client.clone(), is_over.clone(), served.clone());
-            tokio::spawn(async move {
-                while !is_over.load(Ordering::Relaxed) {
-                    is_served(&client).await;
-                    served.fetch_add(1, Ordering::Relaxed);
-                }
-            })
-        })
-        .collect();
+    let visitors = Visitors::start(4, &client);
     let addresses = [narrow, wide, narrow, wide].map(|address| format!("[\"{address}\"]"));
     for (from, to) in addresses.iter().zip(&addresses[1..]) {
         edit(&proxy, &[(from, to)]);
         assert_eq!(reload(&proxy).await["result"], "changed", "from {from} to {to}");
-        let before = served.load(Ordering::Relaxed);
-        eventually("service of who comes then", async || {
-            (served.load(Ordering::Relaxed) > before + 8).then_some(())
-        })
-        .await;
+        visitors.more(8).await;
     }
-    is_over.store(true, Ordering::Relaxed);
-    for visitor in visitors {
-        visitor.await.expect("nobody was refused, reset or kept waiting");
-    }
-    is_served(&proxy.client(NAME).at(([127, 0, 0, 2], narrow.port()).into())).await;
+    visitors.leave().await;
+    proxy.client(NAME).at(([127, 0, 0, 2], narrow.port()).into()).visit().await;
     old.send(b"still").await;
     old.expect(b"still").await;
 }
@@ -85,7 +56,7 @@ async fn who_opened_the_address_as_another_user_is_told_the_way_out() {
     let why = refused(&proxy).await;
     let is_told = |line: &String| line.contains(&wide.to_string()) && line.contains("reload twice");
     assert!(why.iter().any(is_told), "{why:?}");
-    is_served(&proxy.client(NAME)).await;
+    proxy.client(NAME).visit().await;
     // That way.
     for (from, to) in
         [(wide.to_string(), "127.0.0.2:0".into()), ("127.0.0.2:0".into(), wide.to_string())]
@@ -93,5 +64,5 @@ async fn who_opened_the_address_as_another_user_is_told_the_way_out() {
         edit(&from, &to);
         assert_eq!(reload(&proxy).await["result"], "changed", "from {from} to {to}");
     }
-    is_served(&proxy.client(NAME).at(bound)).await;
+    proxy.client(NAME).at(bound).visit().await;
 }

@@ -2,31 +2,18 @@
 
 use std::path::Path;
 use std::process::Command;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use portunus_tests::wait::eventually;
-use portunus_tests::{Proxy, command, echo, tls, write};
+use portunus_tests::{Proxy, Visitors, command, echo, tls, write};
 
-use super::{NAME, Upgraded, install, install_script, is_served};
+use super::{NAME, Upgraded, install, install_script};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_is_refused_over_ten_upgrades_and_old_connections_go_on() {
     let proxy = Upgraded::start(Proxy::builder().listener(tls(NAME)).backend(echo())).await;
     let client = proxy.proxy.client(NAME);
     let mut old = client.connect().await;
-    let (is_over, served) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
-    let visitors: Vec<_> = (0..2)
-        .map(|_| {
-            let (client, is_over, served) = (client.clone(), is_over.clone(), served.clone());
-            tokio::spawn(async move {
-                while !is_over.load(Ordering::Relaxed) {
-                    is_served(&client).await;
-                    served.fetch_add(1, Ordering::Relaxed);
-                }
-            })
-        })
-        .collect();
+    let visitors = Visitors::start(2, &client);
     let mut pids = vec![u64::from(proxy.proxy.process().id())];
     for _ in 0..10 {
         let pid = proxy.upgrade_well().await;
@@ -39,11 +26,7 @@ async fn nobody_is_refused_over_ten_upgrades_and_old_connections_go_on() {
             old.close_notify().await;
         }
     }
-    is_over.store(true, Ordering::Relaxed);
-    for visitor in visitors {
-        visitor.await.expect("nobody was refused, reset or kept waiting");
-    }
-    assert!(served.load(Ordering::Relaxed) > 10);
+    assert!(visitors.leave().await > 10);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -55,7 +38,7 @@ async fn sessions_and_tickets_resume_across_an_upgrade() {
         let proxy = Upgraded::start(builder).await;
         let clients = [proxy.proxy.client(NAME), proxy.proxy.client(NAME).tls12()];
         for client in &clients {
-            is_served(client).await;
+            client.visit().await;
         }
         proxy.upgrade_well().await;
         for client in &clients {
@@ -75,18 +58,18 @@ async fn a_new_binary_that_does_not_start_changes_nothing_and_is_told_of() {
     let (code, _, said) = proxy.upgrade().await;
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("exit status: 3"), "{said}");
-    is_served(&client).await;
+    client.visit().await;
 
     std::fs::remove_file(&proxy.binary).unwrap();
     let (code, _, said) = proxy.upgrade().await;
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("No such file"), "{said}");
-    is_served(&client).await;
+    client.visit().await;
 
     // And then a good one.
     install(Path::new(command().get_program()), &proxy.binary);
     proxy.upgrade_well().await;
-    is_served(&client).await;
+    client.visit().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -99,7 +82,7 @@ async fn a_bad_configuration_changes_nothing_and_its_errors_are_the_answer() {
     let (code, _, said) = proxy.upgrade().await;
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("wrokers"), "{said}");
-    is_served(&client).await;
+    client.visit().await;
     assert_eq!(proxy.proxy.admin("/readyz").await.status, 200);
 }
 
@@ -119,9 +102,9 @@ async fn a_new_process_that_dies_while_it_is_watched_is_followed_by_the_old_one(
     let ((code, _, said), ()) = tokio::join!(order, kill);
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("this one serves again"), "{said}");
-    is_served(&client).await;
+    client.visit().await;
     proxy.upgrade_well().await;
-    is_served(&client).await;
+    client.visit().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

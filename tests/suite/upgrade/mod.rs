@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use portunus_tests::{Builder, Client, Proxy, TOKEN, command, write};
+use portunus_tests::{Builder, Proxy, TOKEN, command, write};
 use serde_json::Value;
 
 const NAME: &str = "app.example";
@@ -103,10 +103,4 @@ fn install_script(text: &str, place: &Path) {
     write(&aside, &format!("#!/bin/sh\n{text}\n"));
     std::fs::set_permissions(&aside, std::fs::Permissions::from_mode(0o755)).unwrap();
     std::fs::rename(aside, place).unwrap();
-}
-
-async fn is_served(client: &Client) {
-    let mut client = client.connect().await;
-    client.send(b"hello").await;
-    client.expect(b"hello").await;
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use portunus_tests::wait::{eventually, within};
 use portunus_tests::{Proxy, echo, tls, write};
 
-use super::{NAME, Upgraded, install_script, is_served};
+use super::{NAME, Upgraded, install_script};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_asks_while_a_new_process_is_prepared_is_answered_at_once() {
@@ -21,7 +21,7 @@ async fn whoever_asks_while_a_new_process_is_prepared_is_answered_at_once() {
             assert_eq!(code, Some(1), "{said}");
             assert!(said.contains("an upgrade is under way"), "{said}");
         }
-        is_served(&upgraded.proxy.client(NAME)).await;
+        upgraded.proxy.client(NAME).visit().await;
         let (code, _, said) = within("drain", upgraded.order(&["drain"])).await;
         assert_eq!(code, Some(0), "{said}");
     };
@@ -72,7 +72,7 @@ async fn an_upgrade_succeeds_where_the_process_before_runs_out_of_descriptors_me
     };
     let ((code, told, said), heir) = tokio::join!(upgraded.upgrade(), starve);
     assert_eq!((code, told["pid"].as_u64()), (Some(0), Some(u64::from(heir))), "{said}");
-    is_served(&upgraded.proxy.client(NAME)).await;
+    upgraded.proxy.client(NAME).visit().await;
     let ended = eventually("who came before leaves", async || upgraded.proxy.process().exited());
     assert_eq!(ended.await.code(), Some(0));
 }
