@@ -60,9 +60,8 @@ class Bench:
                 with open(part, encoding="ascii") as file:
                     both.write(file.read())
 
-    def start(self, server, kind, stack):
-        """A server that is up, as the port and the function that tells its processes."""
-        binary = self.binaries[server.name]
+    def start(self, server, binary, kind, stack):
+        """A server that is up, as its port and its process."""
         folder = tempfile.mkdtemp(prefix=f"{server.name}-{kind}-", dir=self.folder)
         http = server.http and kind != "tcp"
         port = process.free_port()

@@ -181,7 +181,7 @@ curves = {GROUP}
     return [binary, config]
 
 
-@dataclass
+@dataclass(frozen=True)
 class Server:
     """One of those that are compared."""
 
