@@ -117,7 +117,7 @@ fn date(time: UnixTime) -> String {
     let seconds = time.as_secs();
     let known = i64::try_from(seconds).ok().and_then(|s| ASN1Time::from_timestamp(s).ok());
     known.map_or_else(
-        || format!("second {seconds} of 1970"),
+        || format!("second {seconds} since 1970"),
         |time| {
             let time = time.to_datetime();
             let (hour, minute, second) = time.to_hms();

@@ -48,6 +48,12 @@ impl CertificateIndex {
                 .any(|name| ClientKind::ALL.into_iter().any(|client| gets(&name, client)))
     }
 
+    /// Whether `credential` has expired by `now`, a Unix time, and nobody suffers from that.
+    #[must_use]
+    pub fn is_superseded(&self, credential: &Arc<Credential>, now: i64) -> bool {
+        credential.validity(now) == Validity::Expired && !self.is_presented(credential)
+    }
+
     fn reason(
         &self,
         asked: Option<&HostName>,

@@ -51,7 +51,8 @@ impl ReloadReport {
     /// Tells what has expired and is served in no place any more from what clients suffer from.
     pub(super) fn tell_superseded(&mut self, index: &CertificateIndex, now: i64) {
         let ended = |credential: &&Arc<Credential>| credential.validity(now) == Validity::Expired;
-        let superseded = index.soonest().take_while(ended).filter(|one| !index.is_presented(one));
+        let superseded = index.soonest().take_while(ended);
+        let superseded = superseded.filter(|one| index.is_superseded(one, now));
         let superseded: HashSet<_> = superseded.map(|credential| credential.label()).collect();
         for warning in &mut self.warnings {
             if let Warning::Expired { label, .. } = warning

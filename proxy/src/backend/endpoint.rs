@@ -261,7 +261,7 @@ impl Load {
     pub(super) fn note(&self, verdict: Verdict) {
         if verdict == Verdict::Good && self.0.is_down() {
             // It answers over a connection that it had already.
-            self.0.is_down.store(false, Ordering::Relaxed);
+            self.0.tell_up(true);
         }
         if verdict == Verdict::Good && !self.0.is_suspect.load(Ordering::Relaxed) {
             return;

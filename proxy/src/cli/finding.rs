@@ -129,7 +129,7 @@ impl Findings {
                     self.warning(format_args!("{label}: expires on {to}"), Some("renew it"));
                 }
                 Validity::Valid => {}
-                Validity::Expired if !index.is_presented(credential) => {
+                Validity::Expired if index.is_superseded(credential, now) => {
                     let to = date::moment(to, now);
                     let text = format!("{label}: expired on {to}, and another one is served");
                     self.warning(text, Some("delete it"));

@@ -29,8 +29,8 @@ const EXPLANATIONS: [(Reason, &str, &str); Reason::ALL.len()] = [
         Reason::ClientAlertBadCertificate,
         "the client refused our certificate as bad",
         "most often it is not for the name that the client used, or its chain lacks an \
-         intermediate: `portunus certs NAME` shows what is served, `portunus check` what is \
-         wrong with it",
+         intermediate: `portunus certs NAME` shows what its files have for it, `portunus \
+         check` what is wrong with them",
     ),
     (
         Reason::ClientAlertCertificateExpired,
@@ -47,7 +47,7 @@ const EXPLANATIONS: [(Reason, &str, &str); Reason::ALL.len()] = [
         Reason::ClientAlertCertificateUnknown,
         "the client did not take our certificate, and did not say why",
         "browsers say so of every certificate that they do not trust: `portunus certs NAME` shows \
-         what is served, and a browser there says why",
+         which one the files have for it, and a browser there says why",
     ),
     (
         Reason::ClientAlertHandshakeFailure,

@@ -83,7 +83,10 @@ impl Resumption {
         let (kept, trace) = (self.kept(clients, offer), Arc::new(Trace::default()));
         let (mut store, mut is_known) = (None, false);
         let client = hello.client();
-        let wanted = wanted(config, key, offer, &client);
+        let wanted = match offer.kind {
+            OfferKind::None => None,
+            _ => wanted(config, key, offer, &client),
+        };
         let is_fit = |knows: &dyn Fn(&Traits<'_>) -> bool| wanted.as_ref().is_some_and(knows);
         match (kept, &self.tickets) {
             (Kept::WithClient, Some(tickets)) => {

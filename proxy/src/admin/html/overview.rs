@@ -169,7 +169,7 @@ fn handshakes(status: &Value) -> Markup {
 
 /// Whether a handshake that failed for `reason` was with a client that speaks TLS and was not
 /// turned away by a limit: not with a scanner. The recorded rate of failures counts the same.
-fn is_of_a_client(reason: &str) -> bool {
+pub(super) fn is_of_a_client(reason: &str) -> bool {
     reason.starts_with("client_alert")
         || reason.starts_with("client_cert_")
         || FAILURES_OF_CLIENTS.contains(&reason)
@@ -250,7 +250,7 @@ pub(super) fn footer(status: &Value) -> Markup {
 
 /// Reasons for which handshakes fail of clients that speak TLS, besides what they say themselves
 /// and what is said of their certificates.
-const FAILURES_OF_CLIENTS: [&str; 7] = [
+pub(super) const FAILURES_OF_CLIENTS: [&str; 7] = [
     "internal",
     "no_alpn",
     "no_certificate",

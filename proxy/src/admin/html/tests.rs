@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::outcome::{HandshakeFailure, Label as _};
 
 const NOW: i64 = 1_800_000_000;
 const DAY: i64 = 24 * 60 * 60;
@@ -137,4 +138,21 @@ fn of_many_endpoints_the_worst_are_seen_and_of_many_certificates_those_that_end_
     assert!(seen.contains(">c0<") && seen.contains(">c11<") && !seen.contains(">c12<"));
     assert!(folded.contains(">c999<"));
     assert!(page.len() < 1_000_000, "{} bytes", page.len());
+}
+
+#[test]
+fn failures_of_clients_are_those_of_the_recorded_rate() {
+    let rules = include_str!("../../../../dashboards/prometheus/recording.yml");
+    let (_, recorded) = rules.split_once("handshake_failures_total{reason=~\"").unwrap();
+    let (recorded, _) = recorded.split_once('"').unwrap();
+    let labels: Vec<_> = HandshakeFailure::ALL.iter().map(|reason| reason.label()).collect();
+    for label in &labels {
+        let is = |one: &str| match one.strip_suffix(".*") {
+            Some(start) => label.starts_with(start),
+            None => one == *label,
+        };
+        let is_recorded = recorded.split('|').any(is);
+        assert_eq!(overview::is_of_a_client(label), is_recorded, "{label}");
+    }
+    assert!(overview::FAILURES_OF_CLIENTS.iter().all(|reason| labels.contains(reason)));
 }

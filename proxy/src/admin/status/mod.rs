@@ -55,8 +55,7 @@ pub fn certificates(
     let longest = index.len().max(pending.len()).max(skipped.len()).max(warnings.len());
     let facts = |credential: &Arc<Credential>| {
         let mut facts = credential_facts(credential, now);
-        if credential.validity(now) == Validity::Expired
-            && !index.is_presented(credential)
+        if index.is_superseded(credential, now)
             && let Some(state) = facts.get_mut("state")
         {
             *state = json!("superseded");
