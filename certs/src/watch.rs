@@ -89,10 +89,31 @@ impl Watch {
     /// and made again is another folder to the kernel, and what happened in it before this call is
     /// seen by the reload after it.
     pub fn refresh(&mut self) {
+        let paths = self.paths.clone();
+        self.refresh_from(|| Scope::of(&paths));
+    }
+
+    /// Watches what `scope` finds. What changes before its watch has begun tells nobody, so that it
+    /// is found anew until nothing has changed in between.
+    fn refresh_from(&mut self, mut scope: impl FnMut() -> Scope) {
+        let mut next = scope();
+        for _ in 0..ATTEMPTS_MAX {
+            self.take(&next);
+            let found = scope();
+            if found == next {
+                return;
+            }
+            next = found;
+        }
+        let reason = "the way to the files changes all the time".to_owned();
+        self.mode = WatchMode::PollOnly { reason };
+    }
+
+    /// Watches what `next` says, and nothing else.
+    fn take(&mut self, next: &Scope) {
         let Some(watcher) = &mut self.watcher else {
             return;
         };
-        let next = Scope::of(&self.paths);
         let previous = {
             let mut scope = self.scope.lock().unwrap_or_else(PoisonError::into_inner);
             std::mem::replace(&mut *scope, next.clone())
@@ -122,7 +143,7 @@ impl fmt::Debug for Watch {
 }
 
 /// Which folders are watched, and which names in them matter.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 struct Scope {
     folders: BTreeMap<PathBuf, Names>,
     /// How the folders in which every name matters are spelled in the configuration.
@@ -266,3 +287,66 @@ fn first_link(path: &Path) -> Option<(PathBuf, PathBuf)> {
 const LINKS_MAX: usize = 40;
 /// A folder of links into more folders than this is left to the regular look.
 const FOLDERS_MAX: usize = 1024;
+/// How often the way to the files may change while they are looked for.
+const ATTEMPTS_MAX: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+    use std::sync::mpsc::channel;
+    use std::time::Duration;
+
+    use super::*;
+
+    /// A link and the two folders that it may lead to, one of which is seen at first.
+    fn turned(gone: bool) {
+        let root = tempfile::tempdir().unwrap();
+        let at = |name: &str| root.path().join(name);
+        for folder in ["old", "new"] {
+            fs::create_dir(at(folder)).unwrap();
+            fs::write(at(folder).join("a.pem"), "1").unwrap();
+        }
+        symlink("old", at("link")).unwrap();
+        let paths = [at("link").join("a.pem")];
+        let (sender, hints) = channel();
+        let mut watch = Watch::new(&paths, move |hint| drop(sender.send(hint)));
+        let mut is_turned = false;
+        watch.refresh_from(|| {
+            let scope = Scope::of(&paths);
+            if !std::mem::replace(&mut is_turned, true) {
+                symlink("new", at("aside")).unwrap();
+                fs::rename(at("aside"), at("link")).unwrap();
+                if gone {
+                    fs::remove_dir_all(at("old")).unwrap();
+                }
+            }
+            scope
+        });
+        assert_eq!(watch.mode(), &WatchMode::Events);
+        while hints.try_recv().is_ok() {}
+        fs::write(at("new").join("a.pem"), "2").unwrap();
+        hints.recv_timeout(Duration::from_secs(5)).expect("a hint at what is written there");
+    }
+
+    #[test]
+    fn a_link_that_is_turned_while_it_is_followed_is_followed_again() {
+        turned(false);
+        turned(true);
+    }
+
+    #[test]
+    fn who_turns_a_link_for_ever_is_polled() {
+        let root = tempfile::tempdir().unwrap();
+        let paths = [root.path().join("link/a.pem")];
+        let mut watch = Watch::new(&paths, |_| {});
+        let mut turns = 0..;
+        watch.refresh_from(|| {
+            let _ = fs::remove_file(root.path().join("link"));
+            let folder = root.path().join(format!("{}", turns.next().unwrap()));
+            fs::create_dir(&folder).unwrap();
+            symlink(&folder, root.path().join("link")).unwrap();
+            Scope::of(&paths)
+        });
+        assert!(matches!(watch.mode(), WatchMode::PollOnly { .. }), "{}", watch.mode());
+    }
+}
