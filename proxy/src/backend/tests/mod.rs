@@ -58,15 +58,26 @@ fn peer(dedicated: &Dedicated) -> SocketAddr {
 async fn an_endpoint_that_did_not_answer_is_down_until_it_does() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("app.sock");
-    let (backend, _) = backend(&[format!("unix:{}", path.display())], Balance::RoundRobin);
+    let (backend, metrics) = backend(&[format!("unix:{}", path.display())], Balance::RoundRobin);
     let is_down = || backend.report().endpoints[0].is_down;
+    let is_shown_up = || {
+        let text = text(&metrics);
+        let mut lines = text.lines().filter(|line| line.starts_with("portunus_endpoint_up{"));
+        lines.all(|line| line.ends_with(" 1"))
+    };
     let connect = async || backend.connect(None, &Introduction::default()).await.is_ok();
     assert!(!is_down(), "nobody has asked it yet");
     assert!(!connect().await);
     assert!(is_down(), "although nothing else is to be had, so that it is not ejected");
-    let _listener = UnixListener::bind(&path).unwrap();
+    assert!(!is_shown_up());
+    let listener = UnixListener::bind(&path).unwrap();
     assert!(connect().await);
-    assert!(!is_down());
+    assert!(!is_down() && is_shown_up());
+    let kept = backend.members.choose(None, &[]).unwrap();
+    drop(listener);
+    assert!(!connect().await && is_down());
+    kept.note(Verdict::Good);
+    assert!(!is_down() && is_shown_up(), "it answers over a connection that it had already");
 }
 
 #[tokio::test]
