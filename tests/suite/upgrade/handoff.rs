@@ -2,9 +2,10 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use portunus_tests::wait::eventually;
-use portunus_tests::{Proxy, Visitors, command, echo, tls, write};
+use portunus_tests::{Detour, Proxy, Visitors, command, echo, tls, write};
 
 use super::{NAME, Upgraded, install, install_script};
 
@@ -47,6 +48,33 @@ async fn sessions_and_tickets_resume_across_an_upgrade() {
             tls.send(b"hello").await;
             tls.expect(b"hello").await;
         }
+    }
+}
+
+/// Who was let in by the process before, and gets there when that one serves no longer.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_comes_late_resumes_while_the_new_process_is_watched() {
+    let builder = Proxy::builder().listener(tls(NAME)).backend(echo());
+    let upgraded = Upgraded::watching_for(Duration::from_secs(60), builder).await;
+    let proxy = &upgraded.proxy;
+    let detour = Detour::to(proxy.first_address()).await;
+    detour.takes(Duration::from_millis(700));
+    let client = proxy.client(NAME);
+    let slow = client.clone().at(detour.address());
+    let late = tokio::spawn(async move {
+        let mut tls = slow.connect().await;
+        tls.ticket().await;
+    });
+    proxy.wait_for_metric("portunus_connections_active", &[], |count| count == 1.0).await;
+    let resume = async {
+        upgraded.heir().await;
+        late.await.unwrap();
+        // Once only: whoever tries again has a session of the new process.
+        client.connect().await.resumed()
+    };
+    tokio::select! {
+        (_, _, said) = upgraded.upgrade() => panic!("the watch ended before the test: {said}"),
+        resumed = resume => assert!(resumed),
     }
 }
 

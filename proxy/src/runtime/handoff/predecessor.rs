@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use prometheus::IntGauge;
 use rustix::process::{PidfdFlags, Signal, getpid, pidfd_open, pidfd_send_signal};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::{debug, info};
 use zeroize::Zeroizing;
 
@@ -135,7 +135,7 @@ impl Upgrades {
             biased;
             fate = talk.fate() => fate,
             () = end => Fate::Leaves(Asked::Here),
-            () = sleep(watch_time()) => Fate::Lives,
+            () = self.watch(talk.packets, sessions, parcels) => Fate::Lives,
         };
         match fate {
             Fate::Died(how) => return Err(UpgradeError::Died(how)),
@@ -147,6 +147,20 @@ impl Upgrades {
             (Err(_), Fate::Leaves(Asked::Elsewhere)) | (Ok(()), _) => Ok(fate),
             (Err(error), _) => Err(error),
         }
+    }
+
+    /// Waits until a new process has served for long enough to be believed. Who was let in here and
+    /// gets there only now comes back to that process, and so do sessions.
+    async fn watch(&self, new: &Packets, sessions: &Sessions, parcels: &mut Parcels) {
+        let end = Instant::now() + watch_time();
+        while Instant::now() < end {
+            sleep(LATE_LOOK.min(end.duration_since(Instant::now()))).await;
+            if let Err(error) = send_sessions(new, sessions, parcels).await {
+                debug!(%error, "late sessions stay here");
+                break;
+            }
+        }
+        sleep_until(end).await;
     }
 
     /// Serves as before, with the sessions that had gone.
@@ -297,6 +311,8 @@ const LOOK: Duration = Duration::from_millis(2);
 /// For how long there is no handshake before there is none: one that was accepted at the last
 /// moment begins a moment later, and would miss a session that has gone by then.
 const QUIET: Duration = Duration::from_millis(20);
+/// Between two looks for sessions that came later all the same.
+const LATE_LOOK: Duration = Duration::from_millis(25);
 const LAST_WORDS: Duration = Duration::from_secs(2);
 /// Processes that drain at once, this one among them.
 const DRAINING_MAX: usize = 4;
