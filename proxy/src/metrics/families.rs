@@ -150,15 +150,18 @@ families! {
     session_evictions: IntCounter, Kind::Counter, "portunus_session_evictions_total", [],
         "Sessions that made room for newer ones before they expired.";
     certificate_not_after: GaugeVec, Kind::Gauge, "portunus_certificate_not_after_seconds",
-        ["certificate"], "End of validity of a loaded certificate, in seconds since 1970.";
+        ["certificate"], "End of validity of a loaded certificate, in seconds since 1970; \
+        absent once it has expired and no client gets it.";
     certificate_not_before: GaugeVec, Kind::Gauge, "portunus_certificate_not_before_seconds",
-        ["certificate"], "Begin of validity of a loaded certificate, in seconds since 1970.";
+        ["certificate"], "Begin of validity of a loaded certificate, in seconds since 1970; \
+        absent once it has expired and no client gets it.";
     staple_next_update: GaugeVec, Kind::Gauge,
         "portunus_certificate_staple_next_update_seconds", ["certificate"],
         "Until when the OCSP staple of a loaded certificate is sent, in seconds since 1970.";
     certificates: IntGaugeVec, Kind::Gauge, "portunus_certificates", ["state"],
         "Certificates, by state: loaded, of these kept (the last good, as the files are bad), \
-        expired, stapled and staple_stale; pending (not yet valid); skipped.";
+        expired, superseded (expired, and no client gets them), stapled and staple_stale; pending \
+        (not yet valid); skipped.";
     certificate_reloads: IntCounterVec, Kind::Counter, "portunus_certificate_reloads_total",
         ["result"], "Readings of the certificate paths: changed, unchanged, partial (something \
         was skipped).";

@@ -11,6 +11,7 @@ use super::{becomes, served};
 
 const NAME: &str = "www.app.example";
 const FAR: i64 = 86_400;
+const END: &str = "portunus_certificate_not_after_seconds{";
 
 /// Long enough for the proxy to start and for the test to look, in seconds.
 const SOON: i64 = 4;
@@ -89,6 +90,29 @@ async fn an_expired_certificate_of_the_very_name_yields_to_a_valid_wildcard() {
     let renewed = authority().issue(&[NAME]);
     write_and_rename(&proxy.folder().join("certs.d/exact.pem"), &renewed.pem());
     becomes(&proxy, NAME, &renewed.leaf).await;
+}
+
+/// Nobody is to be woken by one that no client gets any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_expires_and_that_another_has_followed_shows_no_end_any_more() {
+    let end = now() + SOON;
+    let old = between(Key::Ecdsa, now() - FAR, end);
+    let new = authority().issue(&[NAME]);
+    let proxy = proxy().certificate("new", &new).certificate("old", &old).start().await;
+    let is_shown = async |file: &str| {
+        let metrics = proxy.admin("/metrics").await.text();
+        let mut ends = metrics.lines().filter(|line| line.starts_with(END));
+        ends.any(|line| line.contains(file))
+    };
+    assert!(is_shown("old.pem").await || now() >= end);
+    eventually("the end that is nobody's matter to be gone", async || {
+        (!is_shown("old.pem").await).then_some(())
+    })
+    .await;
+    assert!(is_shown("new.pem").await);
+    for (state, count) in [("superseded", 1.0), ("expired", 0.0), ("loaded", 2.0)] {
+        assert_eq!(proxy.metric("portunus_certificates", &[("state", state)]).await, count);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

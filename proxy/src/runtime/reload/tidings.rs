@@ -199,9 +199,8 @@ impl Tidings {
     }
 
     fn show_certificates(&mut self, report: &ReloadReport, store: &CertificateStore) {
-        let expired = |warning: &&Warning| {
-            matches!(warning, Warning::Expired { .. } | Warning::Superseded { .. })
-        };
+        let expired = |warning: &&Warning| matches!(warning, Warning::Expired { .. });
+        let superseded = |warning: &&Warning| matches!(warning, Warning::Superseded { .. });
         let stale = |warning: &&Warning| matches!(warning, Warning::StapleStale { .. });
         let states = [
             ("loaded", report.loaded),
@@ -209,6 +208,7 @@ impl Tidings {
             ("pending", report.pending.len()),
             ("skipped", report.skipped.len()),
             ("expired", report.warnings.iter().filter(expired).count()),
+            ("superseded", report.warnings.iter().filter(superseded).count()),
             ("stapled", report.stapled),
             ("staple_stale", report.warnings.iter().filter(stale).count()),
         ];
@@ -216,7 +216,10 @@ impl Tidings {
             self.metrics.certificates.with_label_values(&[state]).set(count as i64);
         }
         let index = store.load();
-        let shown = || index.soonest().take(EXPIRIES_SHOWN_MAX);
+        let now = UnixTime::now().as_secs() as i64;
+        // Nobody is to be woken by an end that nobody suffers from.
+        let matters = |c: &&Arc<Credential>| !index.is_superseded(c, now);
+        let shown = || index.soonest().filter(matters).take(EXPIRIES_SHOWN_MAX);
         let begins = shown().map(|c| (Arc::clone(c.label()), c.not_before())).collect();
         show(&self.metrics.certificate_not_before, &mut self.begins, begins);
         let ends = shown().map(|c| (Arc::clone(c.label()), c.not_after())).collect();

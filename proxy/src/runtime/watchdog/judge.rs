@@ -111,8 +111,8 @@ impl Case {
         }
     }
 
-    /// Whether the worker that shows `progress` has something to do and has not got on with it since
-    /// it was last looked at.
+    /// Whether the worker that shows `progress` has something to do and has not got on with it
+    /// since the last look.
     pub(super) fn is_unmoved(&self, progress: Progress) -> bool {
         !progress.is_parked && progress == self.seen
     }
