@@ -18,6 +18,8 @@ labels! {
         Certificates => "certificates",
         /// The configuration.
         Configuration => "configuration",
+        /// Keys that seal sessions and tickets.
+        Keys => "keys",
         /// Authorities and revocation lists, for clients or endpoints.
         Trust => "trust",
     }

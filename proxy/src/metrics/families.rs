@@ -141,6 +141,9 @@ families! {
     ticket_key_rotation: GaugeVec, Kind::Gauge, "portunus_ticket_key_rotation_seconds", [],
         "For how long a ticket key shall seal; absent without tickets, and where a file says which \
         keys there are.";
+    key_file_reloads: IntCounterVec, Kind::Counter, "portunus_resumption_key_file_reloads_total",
+        ["result"], "Readings of the files of sealing keys and ticket keys: changed, unchanged, \
+        failed (the keys of before stay in use).";
     sessions: IntGauge, Kind::Gauge, "portunus_sessions", [],
         "Sessions in the memory tier.";
     session_bytes: IntGauge, Kind::Gauge, "portunus_session_bytes", [],

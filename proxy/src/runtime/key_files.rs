@@ -1,8 +1,9 @@
 //! The files of keys that seal sessions and tickets, read again when they change.
 //!
-//! Owns the watch over them: what is good takes effect, and of what is bad the last good stays and
-//! a warning says why, once. An event is a hint and the poll is the truth, as for certificates.
-//! Nothing that stands in the files is ever shown. Refuses to know what the keys seal.
+//! Owns the watch over them: what is good takes effect, and of what is bad the last good stays. The
+//! log says so once, and whoever asks later hears it for as long as it is so. An event is a hint and
+//! the poll is the truth, as for certificates. Nothing that stands in the files is ever shown.
+//! Refuses to know what the keys seal.
 
 use std::error::Error;
 use std::fs::File;
@@ -15,13 +16,16 @@ use portunus_certs::session::seal::SealingKeys;
 use portunus_certs::session::shared::SharedTier;
 use portunus_certs::tickets::{FileKeys, TicketKeys};
 use portunus_certs::watch::Watch;
+use rustls::pki_types::UnixTime;
 use tokio::time::sleep;
 use tracing::{info, warn};
 use zeroize::Zeroizing;
 
 use crate::config::{Certificates, Config, TicketKeySource};
 use crate::drain::DrainWatch;
+use crate::history::{History, Reading, Subject};
 use crate::log::Chain;
+use crate::metrics::IntCounterVec;
 
 use super::hints::{self, Hints};
 
@@ -66,6 +70,14 @@ pub(super) struct KeyFiles(Arc<Mutex<Followed>>);
 struct Followed {
     files: Vec<KeyFile>,
     watch: Option<Watch>,
+    ears: Ears,
+}
+
+/// Who hears of readings besides the log.
+#[derive(Debug)]
+pub(super) struct Ears {
+    pub(super) reloads: IntCounterVec,
+    pub(super) history: Arc<History>,
 }
 
 /// A file, what its keys are for, and what was last seen and said of it.
@@ -90,6 +102,7 @@ impl KeyFiles {
         config: &Config,
         shared: Option<Arc<SharedTier>>,
         tickets: Option<Arc<TicketKeys>>,
+        ears: Ears,
     ) -> Option<Self> {
         let resumption = &config.resumption;
         let mut files = Vec::new();
@@ -99,7 +112,10 @@ impl KeyFiles {
         if let (TicketKeySource::File(path), Some(tickets)) = (&resumption.tickets.keys, tickets) {
             files.push(KeyFile::new(path, Target::Tickets(tickets)));
         }
-        (!files.is_empty()).then(|| Self(Arc::new(Mutex::new(Followed { files, watch: None }))))
+        if files.is_empty() {
+            return None;
+        }
+        Some(Self(Arc::new(Mutex::new(Followed { files, watch: None, ears }))))
     }
 
     /// Reads again what changed, until the drain.
@@ -137,8 +153,38 @@ impl Followed {
                 self.watch = Some(hints::watch(&paths, hints));
             }
         }
-        self.files.iter_mut().for_each(KeyFile::look);
+        let seen: Vec<_> = self.files.iter_mut().map(KeyFile::look).collect();
+        for seen in &seen {
+            self.ears.reloads.with_label_values(&[seen.result]).inc();
+        }
+        if seen.iter().any(|seen| seen.is_news) {
+            self.note();
+        }
     }
+
+    /// Notes down how the files stand, for those who ask later.
+    fn note(&self) {
+        let errors: Vec<_> = self.files.iter().filter_map(|file| file.said.clone()).collect();
+        let good = self.files.iter().filter(|file| file.said.is_none());
+        let changes = good.map(|file| format!("{} is in use", file.path.display())).collect();
+        let result = if errors.is_empty() { "changed" } else { "failed" };
+        let now = UnixTime::now().as_secs();
+        let now = i64::try_from(now).unwrap_or(i64::MAX);
+        self.ears.history.note(Reading {
+            changes,
+            errors,
+            ..Reading::of(Subject::Keys, result, now)
+        });
+    }
+}
+
+/// What a look at a file came to.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    /// In the word of the metric.
+    result: &'static str,
+    /// Whether it is otherwise than before.
+    is_news: bool,
 }
 
 impl KeyFile {
@@ -147,7 +193,7 @@ impl KeyFile {
     }
 
     /// Takes what the file holds, if it is something else than before.
-    fn look(&mut self) {
+    fn look(&mut self) -> Seen {
         let outcome = bytes(&self.path).and_then(|bytes| {
             let mut digest = [0; 32];
             digest.copy_from_slice(digest::digest(&SHA256, &bytes).as_ref());
@@ -170,16 +216,20 @@ impl KeyFile {
         match outcome {
             Ok(is_news) => {
                 let was_bad = self.said.take().is_some();
-                if is_news || was_bad {
+                let is_news = is_news || was_bad;
+                if is_news {
                     info!(%file, "the keys of the file are in use");
                 }
+                Seen { result: if is_news { "changed" } else { "unchanged" }, is_news }
             }
             Err(error) => {
                 let words = Chain(&error).to_string();
-                if self.said.as_ref() != Some(&words) {
+                let is_news = self.said.as_ref() != Some(&words);
+                if is_news {
                     warn!(error = words, "the keys that were there before stay in use");
                     self.said = Some(words);
                 }
+                Seen { result: "failed", is_news }
             }
         }
     }

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use portunus_tests::wait::eventually;
 use portunus_tests::{Proxy, authority, echo, tls, write_and_rename};
+use serde_json::Value;
 
 use super::fleet::{Fleet, Kind, NAME, Store, UP, Visitor};
 
@@ -101,6 +102,14 @@ async fn tickets_outlive_the_replacement_of_the_key_that_seals_them() {
     replaces(&fleet, "ticket.keys", false).await;
 }
 
+/// What the status says of files of keys to whom should look.
+async fn complaint(proxy: &Proxy) -> Option<String> {
+    let status: Value = serde_json::from_slice(&proxy.admin("/status").await.body).unwrap();
+    let findings = status["attention"].as_array().unwrap().iter();
+    let mut what = findings.filter_map(|finding| finding["what"].as_str());
+    what.find(|what| what.contains("files of keys")).map(str::to_owned)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_of_keys_that_goes_bad_leaves_the_last_good_ones_in_use() {
     let Some(store) = Store::start(Kind::Local).await else { return };
@@ -118,10 +127,20 @@ async fn a_file_of_keys_that_goes_bad_leaves_the_last_good_ones_in_use() {
         for (proxy, before) in fleet.proxies.iter().zip(before) {
             eventually("a complaint", async || (complaints(proxy) > before).then_some(())).await;
         }
+        for proxy in &fleet.proxies {
+            let said = eventually("a word for who should look", async || complaint(proxy).await);
+            assert!(said.await.contains("sealing.key"));
+            let readings = "portunus_resumption_key_file_reloads_total";
+            assert_ne!(proxy.metric(readings, &[("result", "failed")]).await, 0.0);
+        }
         let visitors = regulars(&fleet, true).await;
         let resumed = resumed(&fleet, &visitors).await;
         assert!(resumed >= CLIENTS - 1, "with {bad:?}: {resumed} of {CLIENTS}");
         put(&fleet, "sealing.key", &good).await;
+    }
+    for proxy in &fleet.proxies {
+        let is_well = async || complaint(proxy).await.is_none().then_some(());
+        eventually("nothing to look at", is_well).await;
     }
     let all = fleet.proxies.iter().map(words);
     assert_eq!(all.collect::<Vec<_>>(), [3, 3], "once for each time that it was good again");

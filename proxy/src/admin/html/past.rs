@@ -81,6 +81,7 @@ fn row(reading: &Value, now: i64) -> [Markup; 4] {
     let subject = match text(reading, "/subject") {
         "certificates" => "Certificates",
         "configuration" => "Configuration",
+        "keys" => "Keys",
         "trust" => "Trust",
         _ => "Files",
     };

@@ -32,7 +32,7 @@ use crate::drain::DrainWatch;
 use crate::handshake::resume::Resumption;
 use crate::log::Chain;
 
-use super::key_files::{KeyFileError, KeyFiles, read};
+use super::key_files::{Ears, KeyFileError, KeyFiles, read};
 use engines::Engines;
 pub use error::ResumptionError;
 use numbers::Shown;
@@ -142,7 +142,7 @@ impl Sessions {
     }
 
     /// Keeps all of it current until the drain, and then hands over what waits.
-    pub(super) fn maintain(&self, config: &Config, watch: &DrainWatch) {
+    pub(super) fn maintain(&self, config: &Config, ears: Ears, watch: &DrainWatch) {
         let shared = self.shared();
         if let Some(shared) = &shared {
             watch.spawn(hand_over(Arc::clone(shared), watch.clone()));
@@ -150,7 +150,7 @@ impl Sessions {
         if let Some(tickets) = &self.tickets {
             watch.spawn(renew(Arc::clone(tickets), shared.clone(), watch.clone()));
         }
-        if let Some(files) = KeyFiles::new(config, shared, self.tickets.clone()) {
+        if let Some(files) = KeyFiles::new(config, shared, self.tickets.clone(), ears) {
             watch.spawn(files.follow(config.certificates.clone(), watch.clone()));
         }
     }

@@ -20,6 +20,8 @@ use crate::metrics::Metrics;
 
 use super::doors::Served;
 use super::{Generation, Held, HeldListener, World};
+use crate::runtime::generation::Common;
+use crate::runtime::key_files::Ears;
 
 /// Drains of listeners that are configured otherwise now, by their names, while anything of them is
 /// left: whoever is left must hear of the end of the listener, and of the process.
@@ -170,7 +172,10 @@ impl World {
             return;
         }
         let (drain, of_drain) = watch.child();
-        now.sessions.maintain(&now.config, &of_drain);
+        let Common { metrics, history, .. } = &self.common;
+        let reloads = metrics.process().key_file_reloads;
+        let ears = Ears { reloads, history: Arc::clone(history) };
+        now.sessions.maintain(&now.config, ears, &of_drain);
         // Whoever kept those of before current hands over what is left, and ends.
         held.sessions = Some(drain);
     }

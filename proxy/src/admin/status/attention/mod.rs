@@ -219,6 +219,7 @@ impl Judge<'_> {
         };
         for (subject, area, what, hint) in [
             ("configuration", "configuration", "the configuration that was read last", MEND),
+            ("keys", "resumption", "files of keys that seal sessions", MEND_KEYS),
             ("trust", "client_auth", "files that decide who is trusted", MEND_TRUST),
         ] {
             let errors = newest(subject).into_iter().flat_map(|one| texts(one, "/errors"));
@@ -312,6 +313,8 @@ const ENDPOINTS: &str = "look at the service there; it comes back by itself once
 const MEND: &str = "mend the file; `portunus check` tells what is wrong with files, \
                     `portunus reload` also what only the running process can tell";
 const MEND_TRUST: &str = "mend the files; they are read by themselves";
+const MEND_KEYS: &str =
+    "mend the files before the process starts anew; they are read by themselves";
 const SHARED: &str = "look at Redis and at the way to it; nobody waits for it meanwhile";
 
 #[cfg(test)]
