@@ -1,8 +1,8 @@
 //! The files of keys that seal sessions and tickets, read again when they change.
 //!
 //! Owns the watch over them: what is good takes effect, and of what is bad the last good stays. The
-//! log says so once, and whoever asks later hears it for as long as it is so. An event is a hint and
-//! the poll is the truth, as for certificates. Nothing that stands in the files is ever shown.
+//! log says so once, and whoever asks later hears it for as long as it is so. An event is a hint
+//! and the poll is the truth, as for certificates. Nothing that stands in the files is ever shown.
 //! Refuses to know what the keys seal.
 
 use std::error::Error;

@@ -17,7 +17,7 @@ use crate::runtime::generation::Generation;
 use crate::runtime::hints::{self, Hints};
 use crate::runtime::world::Names;
 
-use super::tidings::Tidings;
+use super::tidings::{Tidings, TrustNews};
 use super::{Trigger, locked};
 
 /// Reads, and says what came of it.
@@ -113,19 +113,21 @@ impl Reader {
         let backends: Vec<_> =
             backends.iter().map(|backend| (backend, backend.reload_tls())).collect();
         let mut tidings = locked(&self.tidings);
+        let mut news = TrustNews::default();
         // It may have taken so long that some of it is trusted no more, which is nobody's matter.
         let now = Trust::of(&self.names.served());
         for (auth, report) in client_auths.iter().zip(&reports) {
             if now.client_auths.iter().any(|one| Arc::ptr_eq(one, auth)) {
-                tidings.say_trust(report);
+                tidings.say_trust(report, &mut news);
             }
         }
         tidings.count_trust(client_auths);
         for (backend, result) in backends {
             if now.backends.iter().any(|one| Arc::ptr_eq(one, backend)) {
-                tidings.say_backend(backend.name(), result);
+                tidings.say_backend(backend.name(), result, &mut news);
             }
         }
+        tidings.note_trust(news);
         // Whether they were read for it in vain is known now that they are shown.
         self.trust_paths().iter().for_each(|path| self.names.forget_crl(path));
         self.trust_due = reports.iter().filter_map(|report| report.next_change).min();

@@ -91,14 +91,15 @@ impl Tidings {
         });
     }
 
-    /// Says what a reading of authorities and revocation lists came to.
-    pub(super) fn say_trust(&self, report: &TrustReport) {
+    /// Says what a reading of authorities and revocation lists came to, and adds it to `news`.
+    pub(super) fn say_trust(&self, report: &TrustReport, news: &mut TrustNews) {
         let result = match (report.failures.is_empty(), report.changed) {
             (false, _) => "failed",
             (true, false) => "unchanged",
             (true, true) => "changed",
         };
         self.metrics.client_auth_reloads.with_label_values(&[result]).inc();
+        news.add(report);
         if !report.changed && !report.news {
             return;
         }
@@ -111,34 +112,40 @@ impl Tidings {
         if report.changed {
             info!("client authentication changed");
         }
-        let failures = report.failures.iter();
-        self.history.note(Reading {
-            errors: failures.map(|failure| Chain(failure).to_string()).collect(),
-            warnings: report.warnings.clone(),
-            ..reading(Subject::Trust, result)
-        });
     }
 
-    /// Says what a reading of the files of a backend came to.
-    pub(super) fn say_backend(&mut self, name: &Arc<str>, result: Result<bool, TrustError>) {
+    /// Says what a reading of the files of a backend came to, and adds it to `news`.
+    pub(super) fn say_backend(
+        &mut self,
+        name: &Arc<str>,
+        result: Result<bool, TrustError>,
+        news: &mut TrustNews,
+    ) {
         let error = match result {
             Ok(changed) => {
                 if self.bad_backends.remove(name).is_some() || changed {
                     let words = "the files of the backend's TLS are good";
                     info!(backend = &**name, changed, "{words}");
-                    let changes = vec![format!("backend `{name}`: {words}")];
-                    self.history.note(Reading { changes, ..reading(Subject::Trust, "changed") });
+                    (news.is_news, news.has_changed) = (true, true);
+                    news.changes.push(format!("backend `{name}`: {words}"));
                 }
                 return;
             }
             Err(error) => Chain(&error).to_string(),
         };
+        news.errors.push(format!("backend `{name}`: {error}"));
         if self.bad_backends.get(name) != Some(&error) {
             let words = "the last good files of the backend's TLS stay in use";
             error!(backend = &**name, %error, "{words}");
-            let errors = vec![format!("backend `{name}`: {error}")];
-            self.history.note(Reading { errors, ..reading(Subject::Trust, "failed") });
+            news.is_news = true;
             self.bad_backends.insert(Arc::clone(name), error);
+        }
+    }
+
+    /// Notes down what all of these came to, for those who ask later.
+    pub(super) fn note_trust(&self, news: TrustNews) {
+        if news.is_news {
+            self.history.note(news.reading());
         }
     }
 
@@ -248,6 +255,36 @@ impl Tidings {
     }
 }
 
+/// What came of one reading of all files that decide who is trusted. It has everything that is bad
+/// at that time, so that what is good elsewhere hides nothing.
+#[derive(Debug, Default)]
+pub(super) struct TrustNews {
+    is_news: bool,
+    has_changed: bool,
+    changes: Vec<String>,
+    errors: Vec<String>,
+    warnings: Vec<String>,
+}
+
+impl TrustNews {
+    fn add(&mut self, report: &TrustReport) {
+        self.is_news |= report.changed || report.news;
+        self.has_changed |= report.changed;
+        self.errors.extend(report.failures.iter().map(|failure| Chain(failure).to_string()));
+        self.warnings.extend(report.warnings.iter().cloned());
+    }
+
+    fn reading(self) -> Reading {
+        let Self { has_changed, changes, errors, warnings, .. } = self;
+        let result = match (errors.is_empty(), has_changed) {
+            (false, _) => "failed",
+            (true, false) => "unchanged",
+            (true, true) => "changed",
+        };
+        Reading { changes, errors, warnings, ..reading(Subject::Trust, result) }
+    }
+}
+
 /// What came of a reading of certificates, in a word.
 fn outcome(report: &ReloadReport) -> &'static str {
     match (report.skipped.is_empty(), report.changed) {
@@ -290,3 +327,30 @@ const REMIND_INTERVAL: Duration = Duration::from_secs(300);
 
 /// Certificates whose validity is shown as a metric: those that expire first.
 const EXPIRIES_SHOWN_MAX: usize = 1000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::Metrics;
+
+    #[test]
+    fn a_file_that_is_good_hides_none_that_is_bad() {
+        let history = Arc::<History>::default();
+        let mut tidings = Tidings::new(Metrics::new().process(), Arc::clone(&history));
+        let bad = || TrustError::Missing { path: "/ca.pem".into() };
+        let mut read = |of_a: Result<bool, TrustError>, clients: TrustReport| {
+            let mut news = TrustNews::default();
+            tidings.say_trust(&clients, &mut news);
+            tidings.say_backend(&"a".into(), of_a, &mut news);
+            tidings.say_backend(&"b".into(), Ok(false), &mut news);
+            tidings.note_trust(news);
+            let last = history.last().into_iter().next().expect("a reading");
+            (last.result, last.errors.len(), history.last().len())
+        };
+        assert_eq!(read(Err(bad()), TrustReport::default()), ("failed", 1, 1));
+        assert_eq!(read(Err(bad()), TrustReport::default()), ("failed", 1, 1), "no news");
+        let changed = || TrustReport { changed: true, ..TrustReport::default() };
+        assert_eq!(read(Err(bad()), changed()), ("failed", 1, 2), "it is still bad");
+        assert_eq!(read(Ok(false), TrustReport::default()), ("changed", 0, 3), "it is mended");
+    }
+}
