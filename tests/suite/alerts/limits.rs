@@ -161,12 +161,16 @@ async fn memory_is_told_of_before_it_is_short_and_when() {
     let Some(watched) = watch(&proxy).await else { return };
     let client = proxy.client(NAME);
     let mut held = Vec::new();
-    while proxy.metric("portunus_memory_pressure", &[]).await < 2.0 {
+    let mut press = async || {
         // Who comes too late waits until there is memory again.
         held.push(timeout(Duration::from_secs(2), client.try_connect()).await);
-        assert!(held.len() < 3 * CROWD, "memory does not get short");
+        assert!(held.len() < 6 * CROWD, "memory does not get short");
+    };
+    while proxy.metric("portunus_memory_pressure", &[]).await < 2.0 {
+        press().await;
     }
-    watched.fires("PortunusMemoryShort").await;
+    // What can be given up for it was enough at times, and is not for ever.
+    watched.fires_amid("PortunusMemoryShort", press).await;
 }
 
 /// Connections that take memory.
