@@ -58,7 +58,7 @@ async fn a_session_that_comes_late_resumes_while_the_new_process_is_watched() {
     let upgraded = Upgraded::watching_for(Duration::from_secs(60), builder).await;
     let proxy = &upgraded.proxy;
     let detour = Detour::to(proxy.first_address()).await;
-    detour.takes(Duration::from_millis(700));
+    detour.takes(Duration::from_millis(1500));
     let client = proxy.client(NAME);
     let slow = client.clone().at(detour.address());
     let late = tokio::spawn(async move {

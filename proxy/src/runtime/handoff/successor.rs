@@ -13,7 +13,6 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::metrics::IntCounterVec;
 use rustix::process::{Signal, getpid, kill_process};
 use tokio::time::{Instant, sleep};
 use tracing::{debug, info, warn};
@@ -25,6 +24,7 @@ use super::packets::Packets;
 use crate::control::{Order, Orders};
 use crate::drain::DrainWatch;
 use crate::log::Chain;
+use crate::metrics::IntCounterVec;
 use crate::runtime::resumption::Sessions;
 use crate::runtime::sockets::{Sockets, Spare};
 use crate::runtime::supervisor::{Notice, Supervisor};

@@ -85,7 +85,8 @@ pub(super) async fn commit(
     })
 }
 
-/// Sends sessions as long as there are any, within a bound, and keeps a copy of them.
+/// Sends sessions as long as there are any, within a bound, and keeps a copy of them. What cannot
+/// be sent stays where it was.
 pub(super) async fn send_sessions(
     packets: &Packets,
     sessions: &Sessions,
@@ -97,7 +98,11 @@ pub(super) async fn send_sessions(
     {
         let message = Message::Sessions(Parcel(parcel.clone()));
         parcels.push(parcel);
-        say(packets, &message, None).await?;
+        if let Err(error) = say(packets, &message, None).await {
+            // A packet goes as a whole or not at all.
+            parcels.pop().iter().for_each(|parcel| sessions.unpack(parcel));
+            return Err(error);
+        }
     }
     Ok(())
 }
