@@ -96,6 +96,9 @@ impl Watch {
     /// Watches what `scope` finds. What changes before its watch has begun tells nobody, so that it
     /// is found anew until nothing has changed in between.
     fn refresh_from(&mut self, mut scope: impl FnMut() -> Scope) {
+        if self.watcher.is_none() {
+            return;
+        }
         let mut next = scope();
         for _ in 0..ATTEMPTS_MAX {
             self.take(&next);
