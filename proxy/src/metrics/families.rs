@@ -141,9 +141,9 @@ families! {
     ticket_key_rotation: GaugeVec, Kind::Gauge, "portunus_ticket_key_rotation_seconds", [],
         "For how long a ticket key shall seal; absent without tickets, and where a file says which \
         keys there are.";
-    key_file_reloads: IntCounterVec, Kind::Counter, "portunus_resumption_key_file_reloads_total",
-        ["result"], "Readings of the files of sealing keys and ticket keys: changed, unchanged, \
-        failed (the keys of before stay in use).";
+    key_files_bad: IntGauge, Kind::Gauge, "portunus_resumption_key_files_bad", [],
+        "Files of sealing keys and ticket keys that cannot be used now, so that the keys of before \
+        stay in use.";
     sessions: IntGauge, Kind::Gauge, "portunus_sessions", [],
         "Sessions in the memory tier.";
     session_bytes: IntGauge, Kind::Gauge, "portunus_session_bytes", [],
@@ -154,17 +154,18 @@ families! {
         "Sessions that made room for newer ones before they expired.";
     certificate_not_after: GaugeVec, Kind::Gauge, "portunus_certificate_not_after_seconds",
         ["certificate"], "End of validity of a loaded certificate, in seconds since 1970; \
-        absent once it has expired and no client gets it.";
+        absent once it has expired and another one serves its names.";
     certificate_not_before: GaugeVec, Kind::Gauge, "portunus_certificate_not_before_seconds",
         ["certificate"], "Begin of validity of a loaded certificate, in seconds since 1970; \
-        absent once it has expired and no client gets it.";
+        absent once it has expired and another one serves its names.";
     staple_next_update: GaugeVec, Kind::Gauge,
         "portunus_certificate_staple_next_update_seconds", ["certificate"],
-        "Until when the OCSP staple of a loaded certificate is sent, in seconds since 1970.";
+        "Until when the OCSP staple of a loaded certificate is sent, in seconds since 1970; absent \
+        as the end of the certificate is.";
     certificates: IntGaugeVec, Kind::Gauge, "portunus_certificates", ["state"],
         "Certificates, by state: loaded, of these kept (the last good, as the files are bad), \
-        expired, superseded (expired, and no client gets them), stapled and staple_stale; pending \
-        (not yet valid); skipped.";
+        expired, superseded (expired, and others serve their names), stapled and staple_stale; \
+        pending (not yet valid); skipped.";
     certificate_reloads: IntCounterVec, Kind::Counter, "portunus_certificate_reloads_total",
         ["result"], "Readings of the certificate paths: changed, unchanged, partial (something \
         was skipped).";

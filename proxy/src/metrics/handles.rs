@@ -124,7 +124,7 @@ pub struct ProcessMetrics {
     pub resumption_shared_errors: IntCounterVec,
     pub ticket_key_age: Gauge,
     pub ticket_key_rotation: Occasional<Gauge>,
-    pub key_file_reloads: IntCounterVec,
+    pub key_files_bad: IntGauge,
     pub sessions: IntGauge,
     pub session_bytes: IntGauge,
     pub session_limit: IntGauge,

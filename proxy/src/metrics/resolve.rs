@@ -13,11 +13,10 @@ use super::process::Usage;
 impl Families {
     /// Has counters stand at zero that could first be seen at one, where nobody sees them rise.
     pub(super) fn begin(&self) {
-        let results: [(_, &[&str]); 6] = [
+        let results: [(_, &[&str]); 5] = [
             (&self.certificate_reloads, &["changed", "partial", "unchanged"]),
             (&self.client_auth_reloads, &["changed", "failed", "unchanged"]),
             (&self.config_reloads, &["changed", "rejected", "unchanged"]),
-            (&self.key_file_reloads, &["changed", "failed", "unchanged"]),
             (&self.traces_exported, &["failed", "refused", "rejected", "taken"]),
             (&self.upgrades, &["done", "failed", "refused", "rolled_back"]),
         ];
@@ -113,7 +112,7 @@ impl Families {
             resumption_shared_errors: self.resumption_shared_errors.clone(),
             ticket_key_age: self.ticket_key_age.clone(),
             ticket_key_rotation: Occasional::new(&self.ticket_key_rotation),
-            key_file_reloads: self.key_file_reloads.clone(),
+            key_files_bad: self.key_files_bad.clone(),
             sessions: self.sessions.clone(),
             session_bytes: self.session_bytes.clone(),
             session_limit: self.session_limit.clone(),

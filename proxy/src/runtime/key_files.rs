@@ -16,6 +16,7 @@ use portunus_certs::session::seal::SealingKeys;
 use portunus_certs::session::shared::SharedTier;
 use portunus_certs::tickets::{FileKeys, TicketKeys};
 use portunus_certs::watch::Watch;
+use prometheus::IntGauge;
 use rustls::pki_types::UnixTime;
 use tokio::time::sleep;
 use tracing::{info, warn};
@@ -25,7 +26,6 @@ use crate::config::{Certificates, Config, TicketKeySource};
 use crate::drain::DrainWatch;
 use crate::history::{History, Reading, Subject};
 use crate::log::Chain;
-use crate::metrics::IntCounterVec;
 
 use super::hints::{self, Hints};
 
@@ -76,7 +76,8 @@ struct Followed {
 /// Who hears of readings besides the log.
 #[derive(Debug)]
 pub(super) struct Ears {
-    pub(super) reloads: IntCounterVec,
+    /// Files that are bad now.
+    pub(super) bad: IntGauge,
     pub(super) history: Arc<History>,
 }
 
@@ -97,13 +98,13 @@ enum Target {
 }
 
 impl KeyFiles {
-    /// The files of `config`, if there are any.
+    /// The files of `config`, of which there may be none.
     pub(super) fn new(
         config: &Config,
         shared: Option<Arc<SharedTier>>,
         tickets: Option<Arc<TicketKeys>>,
         ears: Ears,
-    ) -> Option<Self> {
+    ) -> Self {
         let resumption = &config.resumption;
         let mut files = Vec::new();
         if let (Some(config), Some(shared)) = (&resumption.shared, shared) {
@@ -112,15 +113,13 @@ impl KeyFiles {
         if let (TicketKeySource::File(path), Some(tickets)) = (&resumption.tickets.keys, tickets) {
             files.push(KeyFile::new(path, Target::Tickets(tickets)));
         }
-        if files.is_empty() {
-            return None;
-        }
-        Some(Self(Arc::new(Mutex::new(Followed { files, watch: None, ears }))))
+        Self(Arc::new(Mutex::new(Followed { files, watch: None, ears })))
     }
 
-    /// Reads again what changed, until the drain.
+    /// Reads again what changed, until the drain or, where there are none, until that is told.
     pub(super) async fn follow(self, config: Certificates, mut watch: DrainWatch) {
         let hints = Arc::new(Hints::default());
+        let are_none = locked(&self.0).files.is_empty();
         loop {
             let (files, receiver) = (Arc::clone(&self.0), Arc::clone(&hints));
             // The files are small and few, so all of them are looked at each time. A look that
@@ -129,6 +128,9 @@ impl KeyFiles {
             tokio::select! {
                 () = watch.finish() => return,
                 _ = tokio::task::spawn_blocking(look) => {}
+            }
+            if are_none {
+                return;
             }
             tokio::select! {
                 () = watch.finish() => return,
@@ -153,38 +155,41 @@ impl Followed {
                 self.watch = Some(hints::watch(&paths, hints));
             }
         }
-        let seen: Vec<_> = self.files.iter_mut().map(KeyFile::look).collect();
-        for seen in &seen {
-            self.ears.reloads.with_label_values(&[seen.result]).inc();
+        let mut changes = Vec::new();
+        let mut is_news = false;
+        for file in &mut self.files {
+            if file.look() {
+                is_news = true;
+                let good =
+                    file.said.is_none().then(|| format!("{} is in use", file.path.display()));
+                changes.extend(good);
+            }
         }
-        if seen.iter().any(|seen| seen.is_news) {
-            self.note();
-        }
-    }
-
-    /// Notes down how the files stand, for those who ask later.
-    fn note(&self) {
         let errors: Vec<_> = self.files.iter().filter_map(|file| file.said.clone()).collect();
-        let good = self.files.iter().filter(|file| file.said.is_none());
-        let changes = good.map(|file| format!("{} is in use", file.path.display())).collect();
-        let result = if errors.is_empty() { "changed" } else { "failed" };
-        let now = UnixTime::now().as_secs();
-        let now = i64::try_from(now).unwrap_or(i64::MAX);
-        self.ears.history.note(Reading {
-            changes,
-            errors,
-            ..Reading::of(Subject::Keys, result, now)
-        });
+        self.ears.bad.set(errors.len() as i64);
+        // What was bad may be gone with its configuration, which is no news of any file.
+        if is_news || (errors.is_empty() && self.ears.have_heard_of_bad()) {
+            self.ears.note(changes, errors);
+        }
     }
 }
 
-/// What a look at a file came to.
-#[derive(Clone, Copy, Debug)]
-struct Seen {
-    /// In the word of the metric.
-    result: &'static str,
-    /// Whether it is otherwise than before.
-    is_news: bool,
+impl Ears {
+    fn have_heard_of_bad(&self) -> bool {
+        let readings = self.history.last();
+        let newest = readings.iter().find(|reading| reading.subject == Subject::Keys);
+        newest.is_some_and(|reading| !reading.errors.is_empty())
+    }
+
+    fn note(&self, changes: Vec<String>, errors: Vec<String>) {
+        let result = match (errors.is_empty(), changes.is_empty()) {
+            (false, _) => "failed",
+            (true, true) => "unchanged",
+            (true, false) => "changed",
+        };
+        let now = i64::try_from(UnixTime::now().as_secs()).unwrap_or(i64::MAX);
+        self.history.note(Reading { changes, errors, ..Reading::of(Subject::Keys, result, now) });
+    }
 }
 
 impl KeyFile {
@@ -192,8 +197,9 @@ impl KeyFile {
         Self { path: path.to_owned(), target, seen: None, said: None }
     }
 
-    /// Takes what the file holds, if it is something else than before.
-    fn look(&mut self) -> Seen {
+    /// Takes what the file holds, if it is something else than before. Returns whether there is
+    /// anything to tell.
+    fn look(&mut self) -> bool {
         let outcome = bytes(&self.path).and_then(|bytes| {
             let mut digest = [0; 32];
             digest.copy_from_slice(digest::digest(&SHA256, &bytes).as_ref());
@@ -220,7 +226,7 @@ impl KeyFile {
                 if is_news {
                     info!(%file, "the keys of the file are in use");
                 }
-                Seen { result: if is_news { "changed" } else { "unchanged" }, is_news }
+                is_news
             }
             Err(error) => {
                 let words = Chain(&error).to_string();
@@ -229,7 +235,7 @@ impl KeyFile {
                     warn!(error = words, "the keys that were there before stay in use");
                     self.said = Some(words);
                 }
-                Seen { result: "failed", is_news }
+                is_news
             }
         }
     }

@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::fleet::{Fleet, Kind, NAME, Store, UP, Visitor};
 
 const CLIENTS: usize = 12;
+const BAD: &str = "portunus_resumption_key_files_bad";
 
 /// Puts `text` into a file of the store's, and waits until every process has taken it.
 async fn put(fleet: &Fleet, file: &str, text: &str) {
@@ -130,8 +131,7 @@ async fn a_file_of_keys_that_goes_bad_leaves_the_last_good_ones_in_use() {
         for proxy in &fleet.proxies {
             let said = eventually("a word for who should look", async || complaint(proxy).await);
             assert!(said.await.contains("sealing.key"));
-            let readings = "portunus_resumption_key_file_reloads_total";
-            assert_ne!(proxy.metric(readings, &[("result", "failed")]).await, 0.0);
+            assert_eq!(proxy.metric(BAD, &[]).await, 1.0);
         }
         let visitors = regulars(&fleet, true).await;
         let resumed = resumed(&fleet, &visitors).await;
@@ -141,11 +141,24 @@ async fn a_file_of_keys_that_goes_bad_leaves_the_last_good_ones_in_use() {
     for proxy in &fleet.proxies {
         let is_well = async || complaint(proxy).await.is_none().then_some(());
         eventually("nothing to look at", is_well).await;
+        assert_eq!(proxy.metric(BAD, &[]).await, 0.0);
     }
     let all = fleet.proxies.iter().map(words);
     assert_eq!(all.collect::<Vec<_>>(), [3, 3], "once for each time that it was good again");
     let said = fleet.proxies.iter().flat_map(|proxy| proxy.process().text()).collect::<String>();
     assert!(!said.contains(&good[..20]), "a part of a key is said");
+
+    // The way out may be not to ask for it any more.
+    write_and_rename(&file, "no key\n");
+    let proxy = &fleet.proxies[0];
+    eventually("a word for who should look", async || complaint(proxy).await).await;
+    let config = proxy.folder().join("config.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    let without: Vec<_> = text.lines().filter(|line| !line.contains("sealing_key")).collect();
+    write_and_rename(&config, &without.join("\n"));
+    let is_well = async || complaint(proxy).await.is_none().then_some(());
+    eventually("nothing to look at", is_well).await;
+    assert_eq!(proxy.metric(BAD, &[]).await, 0.0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

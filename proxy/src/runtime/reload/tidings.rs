@@ -9,7 +9,6 @@ use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::metrics::GaugeVec;
 use portunus_certs::client_auth::{ClientAuth, TrustReport};
 use portunus_certs::credential::Credential;
 use portunus_certs::store::{CertificateStore, ReloadReport, StoreOptions, Warning};
@@ -22,7 +21,7 @@ use crate::admin::status::NOTHING_LOADED;
 use crate::backend::TrustError;
 use crate::history::{History, Reading, Subject};
 use crate::log::Chain;
-use crate::metrics::ProcessMetrics;
+use crate::metrics::{GaugeVec, ProcessMetrics};
 
 /// Says what came of readings.
 #[derive(Debug)]
@@ -40,6 +39,8 @@ pub(super) struct Tidings {
     options: Option<Arc<StoreOptions>>,
     /// Backends with bad files, and what was said of them.
     bad_backends: HashMap<Arc<str>, String>,
+    /// What was noted as bad of the files that decide who is trusted.
+    distrusted: Vec<String>,
     poll_reason: Option<String>,
 }
 
@@ -54,6 +55,7 @@ impl Tidings {
             reminded: None,
             options: None,
             bad_backends: HashMap::new(),
+            distrusted: Vec::new(),
             poll_reason: None,
         }
     }
@@ -143,8 +145,10 @@ impl Tidings {
     }
 
     /// Notes down what all of these came to, for those who ask later.
-    pub(super) fn note_trust(&self, news: TrustNews) {
-        if news.is_news {
+    pub(super) fn note_trust(&mut self, news: TrustNews) {
+        // What was bad may be gone with its configuration, which is no news of any file.
+        if news.is_news || news.errors != self.distrusted {
+            self.distrusted.clone_from(&news.errors);
             self.history.note(news.reading());
         }
     }
@@ -224,7 +228,7 @@ impl Tidings {
         }
         let index = store.load();
         let now = UnixTime::now().as_secs() as i64;
-        // Nobody is to be woken by an end that nobody suffers from.
+        // Nobody is to be woken for one that has ended and that another has followed.
         let matters = |c: &&Arc<Credential>| !index.is_superseded(c, now);
         let shown = || index.soonest().filter(matters).take(EXPIRIES_SHOWN_MAX);
         let begins = shown().map(|c| (Arc::clone(c.label()), c.not_before())).collect();
@@ -270,7 +274,12 @@ impl TrustNews {
     fn add(&mut self, report: &TrustReport) {
         self.is_news |= report.changed || report.news;
         self.has_changed |= report.changed;
-        self.errors.extend(report.failures.iter().map(|failure| Chain(failure).to_string()));
+        for error in report.failures.iter().map(|failure| Chain(failure).to_string()) {
+            // Several policies may name one file.
+            if !self.errors.contains(&error) {
+                self.errors.push(error);
+            }
+        }
         self.warnings.extend(report.warnings.iter().cloned());
     }
 
@@ -338,19 +347,27 @@ mod tests {
         let history = Arc::<History>::default();
         let mut tidings = Tidings::new(Metrics::new().process(), Arc::clone(&history));
         let bad = || TrustError::Missing { path: "/ca.pem".into() };
-        let mut read = |of_a: Result<bool, TrustError>, clients: TrustReport| {
+        let mut read = |of_a: Option<Result<bool, TrustError>>, clients: TrustReport| {
             let mut news = TrustNews::default();
             tidings.say_trust(&clients, &mut news);
-            tidings.say_backend(&"a".into(), of_a, &mut news);
+            if let Some(of_a) = of_a {
+                tidings.say_backend(&"a".into(), of_a, &mut news);
+            }
             tidings.say_backend(&"b".into(), Ok(false), &mut news);
             tidings.note_trust(news);
             let last = history.last().into_iter().next().expect("a reading");
             (last.result, last.errors.len(), history.last().len())
         };
-        assert_eq!(read(Err(bad()), TrustReport::default()), ("failed", 1, 1));
-        assert_eq!(read(Err(bad()), TrustReport::default()), ("failed", 1, 1), "no news");
+        assert_eq!(read(Some(Err(bad())), TrustReport::default()), ("failed", 1, 1));
+        assert_eq!(read(Some(Err(bad())), TrustReport::default()), ("failed", 1, 1), "no news");
         let changed = || TrustReport { changed: true, ..TrustReport::default() };
-        assert_eq!(read(Err(bad()), changed()), ("failed", 1, 2), "it is still bad");
-        assert_eq!(read(Ok(false), TrustReport::default()), ("changed", 0, 3), "it is mended");
+        assert_eq!(read(Some(Err(bad())), changed()), ("failed", 1, 2), "it is still bad");
+        assert_eq!(
+            read(Some(Ok(false)), TrustReport::default()),
+            ("changed", 0, 3),
+            "it is mended"
+        );
+        assert_eq!(read(Some(Err(bad())), TrustReport::default()), ("failed", 1, 4));
+        assert_eq!(read(None, TrustReport::default()), ("unchanged", 0, 5), "it is not asked for");
     }
 }

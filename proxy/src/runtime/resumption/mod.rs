@@ -150,9 +150,8 @@ impl Sessions {
         if let Some(tickets) = &self.tickets {
             watch.spawn(renew(Arc::clone(tickets), shared.clone(), watch.clone()));
         }
-        if let Some(files) = KeyFiles::new(config, shared, self.tickets.clone(), ears) {
-            watch.spawn(files.follow(config.certificates.clone(), watch.clone()));
-        }
+        let files = KeyFiles::new(config, shared, self.tickets.clone(), ears);
+        watch.spawn(files.follow(config.certificates.clone(), watch.clone()));
     }
 }
 

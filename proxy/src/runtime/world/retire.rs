@@ -173,8 +173,8 @@ impl World {
         }
         let (drain, of_drain) = watch.child();
         let Common { metrics, history, .. } = &self.common;
-        let reloads = metrics.process().key_file_reloads;
-        let ears = Ears { reloads, history: Arc::clone(history) };
+        let bad = metrics.process().key_files_bad;
+        let ears = Ears { bad, history: Arc::clone(history) };
         now.sessions.maintain(&now.config, ears, &of_drain);
         // Whoever kept those of before current hands over what is left, and ends.
         held.sessions = Some(drain);
