@@ -96,12 +96,12 @@ impl Watch {
     /// Watches what `scope` finds. What changes before its watch has begun tells nobody, so that it
     /// is found anew until nothing has changed in between.
     fn refresh_from(&mut self, mut scope: impl FnMut() -> Scope) {
-        if self.watcher.is_none() {
+        let Some(watcher) = &mut self.watcher else {
             return;
-        }
+        };
         let mut next = scope();
         for _ in 0..ATTEMPTS_MAX {
-            self.take(&next);
+            self.mode = take(watcher, &self.scope, &next);
             let found = scope();
             if found == next {
                 return;
@@ -111,28 +111,25 @@ impl Watch {
         let reason = "the way to the files changes all the time".to_owned();
         self.mode = WatchMode::PollOnly { reason };
     }
+}
 
-    /// Watches what `next` says, and nothing else.
-    fn take(&mut self, next: &Scope) {
-        let Some(watcher) = &mut self.watcher else {
-            return;
-        };
-        let previous = {
-            let mut scope = self.scope.lock().unwrap_or_else(PoisonError::into_inner);
-            std::mem::replace(&mut *scope, next.clone())
-        };
-        // A folder that is gone, or whose watch the kernel has dropped, cannot be unwatched.
-        previous.folders.keys().for_each(|folder| drop(watcher.unwatch(folder)));
-        let mut failure = (next.overfull).then(|| "too many folders to watch".to_owned());
-        for folder in next.folders.keys() {
-            if let Err(error) = watcher.watch(folder, RecursiveMode::NonRecursive) {
-                failure.get_or_insert_with(|| format!("{}: {error}", folder.display()));
-            }
+/// Has `watcher` watch what `next` says, and nothing else.
+fn take(watcher: &mut RecommendedWatcher, scope: &Mutex<Scope>, next: &Scope) -> WatchMode {
+    let previous = {
+        let mut scope = scope.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut *scope, next.clone())
+    };
+    // A folder that is gone, or whose watch the kernel has dropped, cannot be unwatched.
+    previous.folders.keys().for_each(|folder| drop(watcher.unwatch(folder)));
+    let mut failure = (next.overfull).then(|| "too many folders to watch".to_owned());
+    for folder in next.folders.keys() {
+        if let Err(error) = watcher.watch(folder, RecursiveMode::NonRecursive) {
+            failure.get_or_insert_with(|| format!("{}: {error}", folder.display()));
         }
-        self.mode = match failure {
-            Some(reason) => WatchMode::PollOnly { reason },
-            None => WatchMode::Events,
-        };
+    }
+    match failure {
+        Some(reason) => WatchMode::PollOnly { reason },
+        None => WatchMode::Events,
     }
 }
 

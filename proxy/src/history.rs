@@ -9,6 +9,8 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use rustls::pki_types::UnixTime;
+
 use crate::outcome::{Label, labels};
 
 labels! {
@@ -47,6 +49,21 @@ impl Reading {
     pub fn of(subject: Subject, result: &'static str, time: i64) -> Self {
         let (changes, errors, warnings) = (Vec::new(), Vec::new(), Vec::new());
         Self { time, subject, result, changes, errors, warnings }
+    }
+
+    /// The same of this moment.
+    pub fn now(subject: Subject, result: &'static str) -> Self {
+        let now = i64::try_from(UnixTime::now().as_secs()).unwrap_or(i64::MAX);
+        Self::of(subject, result, now)
+    }
+}
+
+/// What came of files of which the last good stay, in a word.
+pub fn result(is_good: bool, has_changed: bool) -> &'static str {
+    match (is_good, has_changed) {
+        (false, _) => "failed",
+        (true, false) => "unchanged",
+        (true, true) => "changed",
     }
 }
 

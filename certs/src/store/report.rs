@@ -8,7 +8,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::credential::{Credential, Validity};
+use crate::credential::Credential;
 use crate::load::LoadError;
 use crate::name::NamePattern;
 use crate::resolver::CertificateIndex;
@@ -50,9 +50,7 @@ impl ReloadReport {
 
     /// Tells what has expired and is served in no place any more from what clients suffer from.
     pub(super) fn tell_superseded(&mut self, index: &CertificateIndex, now: i64) {
-        let ended = |credential: &&Arc<Credential>| credential.validity(now) == Validity::Expired;
-        let superseded = index.soonest().take_while(ended);
-        let superseded = superseded.filter(|one| index.is_superseded(one, now));
+        let superseded = index.soonest().filter(|one| index.is_superseded(one, now));
         let superseded: HashSet<_> = superseded.map(|credential| credential.label()).collect();
         for warning in &mut self.warnings {
             if let Warning::Expired { label, .. } = warning

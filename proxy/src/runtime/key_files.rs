@@ -17,14 +17,13 @@ use portunus_certs::session::shared::SharedTier;
 use portunus_certs::tickets::{FileKeys, TicketKeys};
 use portunus_certs::watch::Watch;
 use prometheus::IntGauge;
-use rustls::pki_types::UnixTime;
 use tokio::time::sleep;
 use tracing::{info, warn};
 use zeroize::Zeroizing;
 
 use crate::config::{Certificates, Config, TicketKeySource};
 use crate::drain::DrainWatch;
-use crate::history::{History, Reading, Subject};
+use crate::history::{self, History, Reading, Subject};
 use crate::log::Chain;
 
 use super::hints::{self, Hints};
@@ -150,6 +149,7 @@ impl Followed {
     fn look(&mut self, hints: &Arc<Hints>) {
         match &mut self.watch {
             Some(watch) => watch.refresh(),
+            None if self.files.is_empty() => {}
             None => {
                 let paths: Vec<_> = self.files.iter().map(|file| file.path.clone()).collect();
                 self.watch = Some(hints::watch(&paths, hints));
@@ -182,13 +182,8 @@ impl Ears {
     }
 
     fn note(&self, changes: Vec<String>, errors: Vec<String>) {
-        let result = match (errors.is_empty(), changes.is_empty()) {
-            (false, _) => "failed",
-            (true, true) => "unchanged",
-            (true, false) => "changed",
-        };
-        let now = i64::try_from(UnixTime::now().as_secs()).unwrap_or(i64::MAX);
-        self.history.note(Reading { changes, errors, ..Reading::of(Subject::Keys, result, now) });
+        let result = history::result(errors.is_empty(), !changes.is_empty());
+        self.history.note(Reading { changes, errors, ..Reading::now(Subject::Keys, result) });
     }
 }
 

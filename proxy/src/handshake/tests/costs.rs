@@ -89,12 +89,17 @@ async fn only_a_session_that_is_there_makes_a_handshake_cheap() {
     }
 }
 
+/// So many handshakes a second of each source.
+fn rates(bench: &Bench, per_second: u32) -> Arc<SourceRates> {
+    let hits = bench.metrics.process().limit_hits;
+    let hits = hits.of(Limit::HandshakeRatePerSource).clone();
+    SourceRates::new(NonZeroU32::new(per_second), hits)
+}
+
 #[tokio::test]
 async fn who_invents_sessions_has_no_more_handshakes_than_who_offers_none() {
     let bench = Bench::new();
-    let hits = bench.metrics.process().limit_hits;
-    let hits = hits.of(Limit::HandshakeRatePerSource).clone();
-    let rates = SourceRates::new(NonZeroU32::new(2), hits);
+    let rates = rates(&bench, 2);
     let mut client = bench.client(&version::TLS13, None);
     client.resumption = Resumption::in_memory_sessions(8);
     let client = Arc::new(client);
@@ -155,9 +160,7 @@ impl ClientSessionStore for Forgetful {
 #[tokio::test]
 async fn who_is_asked_for_another_hello_pays_before_that_is_heard_whatever_it_offers() {
     let bench = Bench::new();
-    let hits = bench.metrics.process().limit_hits;
-    let hits = hits.of(Limit::HandshakeRatePerSource).clone();
-    let rates = SourceRates::new(NonZeroU32::new(1), hits);
+    let rates = rates(&bench, 1);
     let source = Some([192, 0, 2, 1].into());
     let mut groups = CryptoProvider::clone(&provider());
     let wanted = aws_lc_rs::kx_group::X25519;

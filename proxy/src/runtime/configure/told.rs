@@ -96,7 +96,7 @@ impl Told {
             changes: self.changes.clone(),
             errors: self.errors.clone(),
             warnings: self.warnings.clone(),
-            ..Reading::of(Subject::Configuration, self.outcome.label(), now() as i64)
+            ..Reading::now(Subject::Configuration, self.outcome.label())
         }
     }
 

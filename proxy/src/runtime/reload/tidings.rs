@@ -19,7 +19,7 @@ use tracing::{error, info, warn};
 
 use crate::admin::status::NOTHING_LOADED;
 use crate::backend::TrustError;
-use crate::history::{History, Reading, Subject};
+use crate::history::{self, History, Reading, Subject};
 use crate::log::Chain;
 use crate::metrics::{GaugeVec, ProcessMetrics};
 
@@ -89,17 +89,13 @@ impl Tidings {
             changes: changes.collect(),
             errors: report.skipped.iter().map(ToString::to_string).collect(),
             warnings: report.warnings.iter().map(ToString::to_string).collect(),
-            ..reading(Subject::Certificates, outcome(report))
+            ..Reading::now(Subject::Certificates, outcome(report))
         });
     }
 
     /// Says what a reading of authorities and revocation lists came to, and adds it to `news`.
     pub(super) fn say_trust(&self, report: &TrustReport, news: &mut TrustNews) {
-        let result = match (report.failures.is_empty(), report.changed) {
-            (false, _) => "failed",
-            (true, false) => "unchanged",
-            (true, true) => "changed",
-        };
+        let result = history::result(report.failures.is_empty(), report.changed);
         self.metrics.client_auth_reloads.with_label_values(&[result]).inc();
         news.add(report);
         if !report.changed && !report.news {
@@ -285,12 +281,8 @@ impl TrustNews {
 
     fn reading(self) -> Reading {
         let Self { has_changed, changes, errors, warnings, .. } = self;
-        let result = match (errors.is_empty(), has_changed) {
-            (false, _) => "failed",
-            (true, false) => "unchanged",
-            (true, true) => "changed",
-        };
-        Reading { changes, errors, warnings, ..reading(Subject::Trust, result) }
+        let result = history::result(errors.is_empty(), has_changed);
+        Reading { changes, errors, warnings, ..Reading::now(Subject::Trust, result) }
     }
 }
 
@@ -301,11 +293,6 @@ fn outcome(report: &ReloadReport) -> &'static str {
         (true, false) => "unchanged",
         (true, true) => "changed",
     }
-}
-
-/// A reading of this moment, of which nothing is said yet.
-fn reading(subject: Subject, result: &'static str) -> Reading {
-    Reading::of(subject, result, i64::try_from(UnixTime::now().as_secs()).unwrap_or(i64::MAX))
 }
 
 /// Turns the gauges that show `shown` into those that show `now`. Only those that differ are
