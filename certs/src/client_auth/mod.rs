@@ -95,6 +95,8 @@ pub struct ClientAuth {
     options: ClientAuthOptions,
     trust: ArcSwap<ClientTrust>,
     memory: Mutex<Memory>,
+    /// What the last reading that came to an end told.
+    last: ArcSwap<TrustReport>,
 }
 
 /// What a reload remembers for the next one.
@@ -131,8 +133,9 @@ impl ClientAuth {
         let mut report = TrustReport { changed: true, ..TrustReport::default() };
         let mut memory = Memory { files, said: Vec::new() };
         memory.account(&options, &mut report, now);
-        let trust = ArcSwap::from_pointee(trust);
-        Ok((Self { options, trust, memory: Mutex::new(memory) }, report))
+        let (trust, memory) = (ArcSwap::from_pointee(trust), Mutex::new(memory));
+        let last = ArcSwap::from_pointee(report.clone());
+        Ok((Self { options, trust, memory, last }, report))
     }
 
     /// The trust of this moment; a connection takes it once and keeps it.
@@ -154,12 +157,15 @@ impl ClientAuth {
 
     /// Reads the files again and publishes what they give; of each that is bad, the last good
     /// stays. Reads nothing that was not touched. Blocks on the disk; what is being read already is
-    /// not read a second time, since that may hang.
+    /// not read a second time, since that may hang: what was found before it holds until then.
     pub fn reload(&self, now: UnixTime) -> TrustReport {
         let mut memory = match self.memory.try_lock() {
             Ok(memory) => memory,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            Err(TryLockError::WouldBlock) => return TrustReport::default(),
+            Err(TryLockError::WouldBlock) => {
+                let last = TrustReport::clone(&self.last.load());
+                return TrustReport { changed: false, news: false, ..last };
+            }
         };
         let mut report = TrustReport::default();
         let mut next = memory.files.clone();
@@ -177,6 +183,7 @@ impl ClientAuth {
             memory.files = next;
         }
         memory.account(&self.options, &mut report, now);
+        self.last.store(Arc::new(report.clone()));
         report
     }
 }
@@ -206,4 +213,49 @@ fn sentence(error: &ClientAuthError) -> String {
         cause = error.source();
     }
     sentence
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use rustls::crypto::aws_lc_rs;
+
+    use super::*;
+    use crate::issue::DevelopmentCa;
+
+    #[test]
+    fn what_was_found_before_holds_while_a_reading_hangs() {
+        let folder = tempfile::tempdir().unwrap();
+        let ca = folder.path().join("ca.pem");
+        let now = UnixTime::now();
+        let good = DevelopmentCa::new(now).unwrap().certificate_pem().to_owned();
+        fs::write(&ca, &good).unwrap();
+        let options = ClientAuthOptions {
+            demand: Demand::Require,
+            ca: ca.clone(),
+            crls: Vec::new(),
+            crl_depth: CrlDepth::Chain,
+            bounds: ChainBounds { certificates_max: 4, bytes_max: 65_536 },
+            provider: Arc::new(aws_lc_rs::default_provider()),
+        };
+        let (auth, opened) = ClientAuth::open(options, now).unwrap();
+        let hung = |auth: &ClientAuth| {
+            let _reading = auth.memory.lock().unwrap();
+            auth.reload(now)
+        };
+        let meanwhile = hung(&auth);
+        assert!(opened.changed && !meanwhile.changed && !meanwhile.news);
+        assert!(meanwhile.failures.is_empty() && meanwhile.next_change.is_some());
+        assert_eq!(meanwhile.next_change, opened.next_change);
+        fs::write(&ca, "nothing").unwrap();
+        let bad = auth.reload(now);
+        assert!(bad.news && bad.failures.len() == 1);
+        let meanwhile = hung(&auth);
+        assert!(!meanwhile.news, "it was told");
+        let failures = |report: &TrustReport| -> Vec<_> {
+            report.failures.iter().map(ToString::to_string).collect()
+        };
+        assert_eq!(failures(&meanwhile), failures(&bad), "it is bad still");
+    }
 }
