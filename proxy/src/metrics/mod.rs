@@ -141,6 +141,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn how_certificates_are_watched_has_its_place_before_it_is_known() {
+        let text = Metrics::new().encode(Exposition::Text);
+        for mode in ["events", "poll"] {
+            let line = format!("portunus_certificate_watch_mode{{mode=\"{mode}\"}} 0\n");
+            assert!(text.contains(&line), "{text}");
+        }
+    }
+
+    #[test]
     fn what_is_gone_is_not_shown_any_more_and_begins_anew_if_it_comes_back() {
         let metrics = Metrics::new();
         let shown = || metrics.encode(Exposition::Text);

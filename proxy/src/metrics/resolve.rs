@@ -11,7 +11,7 @@ use super::handles::{
 use super::process::Usage;
 
 impl Families {
-    /// Has counters stand at zero that could first be seen at one, where nobody sees them rise.
+    /// Has stand at zero what could first be seen at one, where nobody sees it rise.
     pub(super) fn begin(&self) {
         let results: [(_, &[&str]); 5] = [
             (&self.certificate_reloads, &["changed", "partial", "unchanged"]),
@@ -25,6 +25,10 @@ impl Families {
                 // To resolve it is enough.
                 family.with_label_values(&[result]);
             }
+        }
+        // Which of them it is shows with the first watch, which a scrape may come before.
+        for mode in ["events", "poll"] {
+            self.certificate_watch_mode.with_label_values(&[mode]);
         }
     }
 
