@@ -325,7 +325,7 @@ mod tests {
         assert_eq!(watch.mode(), &WatchMode::Events);
         while hints.try_recv().is_ok() {}
         fs::write(at("new").join("a.pem"), "2").unwrap();
-        hints.recv_timeout(Duration::from_secs(5)).expect("a hint at what is written there");
+        hints.recv_timeout(Duration::from_secs(30)).expect("a hint at what is written there");
     }
 
     #[test]

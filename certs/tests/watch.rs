@@ -9,7 +9,7 @@ use std::time::Duration;
 use portunus_certs::{Hint, Watch, WatchMode};
 
 /// How long a hint may take; far above what it does take.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(30);
 /// How long to listen before nothing counts as nothing.
 const SILENCE: Duration = Duration::from_millis(150);
 

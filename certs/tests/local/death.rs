@@ -17,7 +17,9 @@ const BYTES: usize = 64 << 20;
 async fn stop_with_lock(engine: &LocalEngine, other: &Process) {
     for _ in 0..200 {
         other.signal("STOP");
-        if timeout(Duration::from_millis(200), engine.probe()).await.is_err() {
+        // What was only slow answers the second time.
+        let silent = async || timeout(Duration::from_millis(200), engine.probe()).await.is_err();
+        if silent().await && silent().await {
             return;
         }
         other.signal("CONT");
@@ -38,7 +40,7 @@ async fn a_stopped_process_costs_callers_their_timeout_and_no_session() {
     let begun = Instant::now();
     let late = timeout(Duration::from_millis(5), fetch(&engine, 1000, Use::Single)).await;
     assert!(late.is_err());
-    assert!(begun.elapsed() < Duration::from_secs(1), "the caller was held up");
+    assert!(begun.elapsed() < LIMIT, "the caller was held up");
     other.signal("CONT");
     // Nobody waited any more when its turn came, so it was not taken.
     let found = timeout(LIMIT, fetch(&engine, 1000, Use::Single)).await;
@@ -110,6 +112,7 @@ async fn a_folder_that_a_stopped_process_holds_is_opened_when_that_goes_on() {
 #[tokio::test]
 async fn no_moment_of_a_kill_stops_the_others_or_gives_a_session_twice() {
     const KILLS: u64 = 120;
+    const KILLS_MIN: u64 = 20;
     let folder = tempfile::tempdir().unwrap();
     let engine = LocalEngine::open(&LocalOptions::new(folder.path())).unwrap();
     put(&engine, u64::MAX, 100).await;
@@ -132,7 +135,11 @@ async fn no_moment_of_a_kill_stops_the_others_or_gives_a_session_twice() {
     let mut others: Vec<_> = (0..4).map(|_| start(&mut own)).collect();
     let begun = Instant::now();
     let mut kills = 0;
-    while kills < KILLS && begun.elapsed() < Duration::from_secs(15) {
+    let is_due = |kills, begun: Instant| match kills {
+        0..KILLS_MIN => begun.elapsed() < Duration::from_secs(90),
+        _ => kills < KILLS && begun.elapsed() < Duration::from_secs(15),
+    };
+    while is_due(kills, begun) {
         sleep(Duration::from_micros(numbers.below(60_000))).await;
         let victim = numbers.below(others.len() as u64) as usize;
         win(others.swap_remove(victim).kill());
@@ -150,6 +157,6 @@ async fn no_moment_of_a_kill_stops_the_others_or_gives_a_session_twice() {
     }
     let won = others.drain(..).map(|other| win(other.kill())).last().unwrap();
     println!("{kills} kills, {won} sessions won, in {:?}", begun.elapsed());
-    assert!(kills >= 20, "{kills} kills");
+    assert!(kills >= KILLS_MIN, "{kills} kills");
     assert!(won >= 100, "{won} won");
 }

@@ -8,11 +8,13 @@ pub(crate) mod http;
 pub(crate) mod ledger;
 
 use std::net::TcpListener as StdListener;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+
+use crate::reserved::Reserved;
 
 /// A service.
 #[derive(Clone, Debug)]
@@ -77,10 +79,12 @@ pub fn silent() -> Backend {
     })
 }
 
-/// An address at which nobody listens: connections are refused.
+/// An address at which nobody listens while the tests run: connections are refused.
 pub fn unreachable() -> Backend {
-    let listener = StdListener::bind("127.0.0.1:0").expect("there is a free port");
-    let endpoint = listener.local_addr().expect("it is bound").to_string();
+    static RESERVED: Mutex<Vec<Reserved>> = Mutex::new(Vec::new());
+    let reserved = Reserved::new();
+    let endpoint = format!("127.0.0.1:{}", reserved.number());
+    RESERVED.lock().expect("nobody panicked").push(reserved);
     Backend { endpoint, connections: Arc::default() }
 }
 

@@ -155,7 +155,8 @@ impl Proxy {
         .await
     }
 
-    /// Has the certificates read again, and waits until they were.
+    /// Has the certificates read again, and waits until they were; by a reading, maybe, that was
+    /// under way.
     pub async fn reload(&self) {
         let name = "portunus_certificate_reloads_total";
         let before = self.metric(name, &[]).await;
@@ -164,7 +165,7 @@ impl Proxy {
     }
 
     /// Puts another credential in the place of the one of `name`, as one new file by renaming, and
-    /// waits until it was read.
+    /// waits as [`Proxy::reload`] does.
     pub async fn replace_certificate(&self, name: &str, credential: &Credential) {
         let file = self.folder().join(format!("certs.d/{name}.pem"));
         write_and_rename(&file, &credential.pem());

@@ -126,8 +126,11 @@ async fn of_a_private_key_no_text_and_no_copy_stays_in_memory() {
     let proxy = builder.certificate("app", &first).start().await;
     let newest = authority().issue(&[NAME]);
     proxy.replace_certificate("app", &newest).await;
-    let mut client = proxy.client(NAME).connect().await;
-    assert!(client.leaf() == newest.leaf, "the key is in use");
+    let mut client = eventually("the key to be in use", async || {
+        let client = proxy.client(NAME).connect().await;
+        (client.leaf() == newest.leaf).then_some(client)
+    })
+    .await;
     client.send(b"signed").await;
     client.expect(b"signed").await;
     let line = newest.key.lines().nth(1).expect("the first line of the key").as_bytes().to_vec();

@@ -58,7 +58,9 @@ async fn sessions_are_taken_up_again_after_every_change() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn certificates_can_come_from_elsewhere() {
-    let proxy = builder().listener(tls(NAME)).backend(echo()).start().await;
+    // Certificates are not read before they are quiet either.
+    let builder = builder().set("certificates.settle", "\"5s\"");
+    let proxy = builder.listener(tls(NAME)).backend(echo()).start().await;
     let other = authority().issue(&[NAME]);
     portunus_tests::write(&proxy.folder().join("other/app.pem"), &other.pem());
     let mut open = proxy.client(NAME).connect().await;
@@ -71,7 +73,10 @@ async fn certificates_can_come_from_elsewhere() {
     let newest = authority().issue(&[NAME]);
     portunus_tests::write_and_rename(&proxy.folder().join("other/app.pem"), &newest.pem());
     proxy.reload().await;
-    assert_eq!(proxy.client(NAME).connect().await.leaf(), newest.leaf, "the new folder is read");
+    eventually("the new folder to be read", async || {
+        (proxy.client(NAME).connect().await.leaf() == newest.leaf).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

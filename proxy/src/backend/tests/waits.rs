@@ -52,7 +52,7 @@ async fn those_who_wait_for_a_connection_hear_why_there_is_none() {
     }))
     .await;
     for (elapsed, error) in asked.into_inner().unwrap() {
-        assert!(elapsed >= limit && elapsed < limit * 3 / 2, "{elapsed:?}");
+        assert!(elapsed >= limit && elapsed < limit * 5, "{elapsed:?}, one after another");
         assert_eq!(error.failure(), BackendFailure::ConnectTimeout);
     }
     let attempts = "portunus_backend_errors_total{backend=\"app\",reason=\"connect_timeout\"} 1\n";

@@ -96,7 +96,7 @@ fn rates(bench: &Bench, per_second: u32) -> Arc<SourceRates> {
     SourceRates::new(NonZeroU32::new(per_second), hits)
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn who_invents_sessions_has_no_more_handshakes_than_who_offers_none() {
     let bench = Bench::new();
     let rates = rates(&bench, 2);
@@ -157,7 +157,7 @@ impl ClientSessionStore for Forgetful {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn who_is_asked_for_another_hello_pays_before_that_is_heard_whatever_it_offers() {
     let bench = Bench::new();
     let rates = rates(&bench, 1);
@@ -194,8 +194,6 @@ async fn who_is_asked_for_another_hello_pays_before_that_is_heard_whatever_it_of
             if is_asked { Err(HandshakeFailure::SourceRate) } else { Ok(HandshakeKind::Stateful) };
         assert_eq!(failures, [Ok(HandshakeKind::Stateful), second]);
         // Until nothing is owed.
-        tokio::time::pause();
         tokio::time::advance(std::time::Duration::from_secs(5)).await;
-        tokio::time::resume();
     }
 }

@@ -30,6 +30,9 @@ async fn nothing_passes_before_the_backend_agrees() {
     let late = Step { until: "never", ..say(AGREE) };
     let mut client = Client::new(vec![late]).await;
     client.send(&format!("{ASK}SMUGGLED")).await;
+    while !client.backend_received().contains("\r\n\r\n") {
+        tokio::task::yield_now().await;
+    }
     tokio::time::sleep(Duration::from_millis(50)).await;
     let received = client.backend_received();
     assert!(received.ends_with("\r\n\r\n"), "{received}");
