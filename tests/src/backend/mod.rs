@@ -8,8 +8,8 @@ pub(crate) mod http;
 pub(crate) mod ledger;
 
 use std::net::TcpListener as StdListener;
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
