@@ -46,7 +46,7 @@ impl Hints {
     }
 
     /// Takes a hint; called on the thread of the watch.
-    fn give(&self, hint: Hint) {
+    pub(super) fn give(&self, hint: Hint) {
         let mut collected = self.collected.lock().unwrap_or_else(PoisonError::into_inner);
         match hint {
             Hint::At(path) if collected.files.len() < FILES_MAX => {

@@ -164,6 +164,8 @@ impl Configure {
             }
             if self.watch.as_ref().is_none_or(|(paths, _)| *paths != self.watched()) {
                 self.watch().await;
+                // What changed until they were watched told nobody.
+                quiet.hear(Instant::now(), settle);
             }
             sleep_until(begun + PAUSE).await;
         }

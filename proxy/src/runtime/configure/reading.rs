@@ -63,13 +63,15 @@ pub(super) fn load(world: &World) -> Result<(Config, Told), Refusal> {
     let Some(path) = &now.config.path else {
         return Err(Refusal::of(vec!["the configuration was not read from a file".to_owned()]));
     };
-    let config = Config::load(Some(path)).map_err(|error| {
+    let config = Config::load(Some(path)).or_else(|error| {
         let files = match &error {
             LoadError::Invalid(errors) => errors.files(),
             LoadError::Read(_) => &[],
         };
         let traces = files.iter().map(|path| Trace::of(path)).collect();
-        Refusal { errors: told::load_errors(&error), traces }
+        // Which files matter is known only now; what happened to them meanwhile counts.
+        Config::load(Some(path))
+            .map_err(|error| Refusal { errors: told::load_errors(&error), traces })
     })?;
     let told = Told::of(now.number, &now.config, &config);
     Ok((config, told))

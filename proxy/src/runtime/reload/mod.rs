@@ -2,9 +2,10 @@
 //!
 //! Owns the triggers: an event of the file system, SIGHUP, the moment at which time alone changes
 //! what is to be served, and the poll that does not depend on any of them. They are one queue, so
-//! readings never overlap; a storm of them is one reading, once the files are quiet. `reader` does
-//! it; what it changes is decided by `certs`, and what is said of it is in `tidings`. Refuses to
-//! know connections: they see the new index, and the new trust in clients, when they next load it.
+//! readings never overlap; a storm of events is one reading, once the files are quiet, and whoever
+//! asks does not wait for that. `reader` does it; what it changes is decided by `certs`, and what is
+//! said of it is in `tidings`. Refuses to know connections: they see the new index, and the new
+//! trust in clients, when they next load it.
 
 mod reader;
 mod tidings;
@@ -102,10 +103,16 @@ impl Reloader {
                 () = trust_files.arrived() => Trigger::Hint,
                 () = sleep_until(now + next) => Trigger::Time,
             };
-            if trigger == Trigger::Hint {
-                let settle = config.settle;
-                tokio::join!(files.settle(settle), trust_files.settle(settle));
-            }
+            let trigger = match trigger {
+                Trigger::Hint => tokio::select! {
+                    () = watch.finish() => return,
+                    () = heard(hang_up.as_mut()) => Trigger::HangUp,
+                    () = asks.notified() => Trigger::HangUp,
+                    Ok(()) = self.generations.changed() => Trigger::Configured,
+                    () = quiet(&self.hints, config.settle) => Trigger::Hint,
+                },
+                other => other,
+            };
             // Never by what is not configured any more, whatever came first.
             let is_other = self.generations.has_changed().unwrap_or(false);
             if is_other || trigger == Trigger::Configured {
@@ -190,6 +197,11 @@ impl Reloader {
     }
 }
 
+/// Waits until all files have been quiet for so long.
+async fn quiet([files, trust_files]: &Signs, settle: Duration) {
+    tokio::join!(files.settle(settle), trust_files.settle(settle));
+}
+
 /// Lets the threads that serve connections go first: a reading is never in a hurry. On Linux each
 /// thread has a priority of its own.
 fn step_back() {
@@ -221,3 +233,79 @@ const LEFT_MAX: usize = 8;
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 /// Settle times between two readings.
 const PAUSE_SETTLES: u32 = 2;
+
+#[cfg(test)]
+mod tests {
+    use portunus_certs::store::StoreOptions;
+    use portunus_certs::watch::Hint;
+    use rustls::crypto::aws_lc_rs;
+    use tokio::task::yield_now;
+
+    use super::*;
+    use crate::config::Config;
+    use crate::drain::Drain;
+    use crate::metrics::Metrics;
+
+    /// Has everything done that wants to be, while no time passes.
+    #[expect(clippy::disallowed_methods, reason = "the other clock stands still")]
+    async fn until(what: &str, mut is_true: impl FnMut() -> bool) {
+        let begin = std::time::Instant::now();
+        while !is_true() {
+            assert!(begin.elapsed() < Duration::from_secs(20), "{what}");
+            yield_now().await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn while_files_are_not_quiet_whoever_asks_is_heard_and_the_end_is_not_put_off() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = "[certificates]\npaths = ['certs.d']\nsettle = '60s'\npoll_interval = '1h'\n\
+                    [listener.a]\nlisten = ['[::]:1']\nbackend = 'app'\n\
+                    [backend.app]\nendpoints = ['a.example:1']\n";
+        let config = Config::parse(text, "config.toml", folder.path()).unwrap();
+        let metrics = Arc::new(Metrics::new());
+        let names = Names::of_nothing(config, &metrics);
+        let (_served, generations) = watch::channel(names.served());
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let options = StoreOptions { paths: Vec::new(), strict_permissions: false, provider };
+        let (certificates, _) = CertificateStore::open(options, UnixTime::now());
+        let certificates = Arc::new(certificates);
+        let tidings = Arc::new(Mutex::new(Tidings::new(metrics.process(), Arc::default())));
+        let hints = Signs::default();
+        let trust = Trust::of(&generations.borrow());
+        let means = (Arc::clone(&certificates), Arc::clone(&tidings), Arc::clone(&names));
+        let reader = Arc::new(Mutex::new(Reader::new(means, trust, hints.clone())));
+        let ([files, _], shared) = (hints.clone(), Arc::clone(&reader));
+        let left = Vec::new();
+        let reloader = Reloader { reader, left, certificates, tidings, hints, generations, names };
+        let (drain, watch) = Drain::new();
+        let asks = Arc::new(Notify::new());
+        watch.spawn(reloader.run(Arc::clone(&asks), None, watch.clone()));
+        let readings = || {
+            metrics.process().certificate_reloads.with_label_values(&["changed"]).get()
+                + metrics.process().certificate_reloads.with_label_values(&["unchanged"]).get()
+        };
+        let hint = async || {
+            until("the end of the reading", || Arc::strong_count(&shared) == 2).await;
+            for _ in 0..100 {
+                yield_now().await;
+            }
+            tokio::time::advance(PAUSE_MAX).await;
+            for _ in 0..100 {
+                yield_now().await;
+            }
+            files.give(Hint::Changed);
+            for _ in 0..100 {
+                yield_now().await;
+            }
+        };
+        until("the first reading", || readings() == 1).await;
+        hint().await;
+        assert_eq!(readings(), 1, "it is not quiet yet");
+        asks.notify_one();
+        until("the reading that was asked for", || readings() == 2).await;
+        hint().await;
+        drop(watch);
+        assert_eq!(drain.drain(Duration::from_secs(1)).await, 0, "it ends at once");
+    }
+}
