@@ -23,7 +23,7 @@ async fn an_endpoint_that_is_gone_is_a_ticket_and_the_last_one_a_page() {
     let proxy = Proxy::builder()
         .listener(https(NAME))
         .endpoints("app", &[&one.endpoint(), &two.endpoint()])
-        .set("backend.app.health", "{ interval = \"200ms\", timeout = \"200ms\", fall = 2 }")
+        .set("backend.app.health", "{ interval = \"200ms\", timeout = \"2s\", fall = 2 }")
         .start()
         .await;
     let Some(watch) = watch(&proxy).await else { return };

@@ -33,7 +33,7 @@ async fn clients_that_a_new_policy_shuts_out_are_told_of_and_scanners_are_not() 
         scan().await;
     })
     .await;
-    assert!(watch.firing().await.is_empty(), "{:?}", watch.firing().await);
+    watch.tells_of(&[]).await;
     let path = proxy.folder().join("config.toml");
     let strict = fs::read_to_string(&path).unwrap().replace("\"1.2\"", "\"1.3\"");
     write(&path, &strict);
@@ -82,7 +82,7 @@ async fn a_ticket_key_that_is_replaced_in_one_step_is_told_of_by_what_clients_lo
     }
     let regular = visitor();
     past(&watch, 100, async || _ = visit(&regular).await).await;
-    assert!(watch.firing().await.is_empty(), "{:?}", watch.firing().await);
+    watch.tells_of(&[]).await;
     write_and_rename(&proxy.folder().join("ticket.keys"), &key().await.unwrap());
     proxy.wait_for_log("the keys of the file are in use", &[]).await;
     let mut returning = absent.iter();
@@ -122,7 +122,7 @@ async fn a_shared_tier_that_is_away_is_told_of_until_it_is_back() {
     let client = proxy.client(NAME);
     let visit = async || _ = visit(&client).await;
     past(&watch, 10, visit).await;
-    assert!(watch.firing().await.is_empty(), "{:?}", watch.firing().await);
+    watch.tells_of(&[]).await;
     redis.kill();
     watch.fires_amid("PortunusSharedTierAway", visit).await;
     redis.restart().await;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use portunus_tests::wait::within;
 use portunus_tests::{Builder, Client, Proxy, Tls, echo, tls};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
@@ -43,7 +44,7 @@ async fn connections_are_told_of_before_there_are_none_left_and_when() {
     let client = proxy.client(NAME);
     let mut held = hold(&client, 17).await;
     watch.fires("PortunusConnectionsNearLimit").await;
-    assert_eq!(watch.firing().await.len(), 1, "{:?}", watch.firing().await);
+    watch.tells_of(&["PortunusConnectionsNearLimit"]).await;
     held.extend(hold(&client, 3).await);
     watch.fires("PortunusConnectionsExhausted").await;
     watch.fires("PortunusLimitReached").await;
@@ -152,7 +153,8 @@ async fn memory_is_told_of_before_it_is_short_and_when() {
     let busy = used(&probe).await;
     drop((held, probe));
 
-    let proxy = limited(idle / 0.86).await;
+    // Once memory runs short, some of it is given back.
+    let proxy = limited(idle / 0.9).await;
     let Some(watched) = watch(&proxy).await else { return };
     watched.fires("PortunusMemoryNearLimit").await;
 
@@ -163,12 +165,17 @@ async fn memory_is_told_of_before_it_is_short_and_when() {
     let mut held = Vec::new();
     let mut press = async || {
         // Who comes too late waits until there is memory again.
-        held.push(timeout(Duration::from_secs(2), client.try_connect()).await);
+        if let Ok(Ok(one)) = timeout(Duration::from_secs(2), client.try_connect()).await {
+            held.push(one);
+        }
         assert!(held.len() < 6 * CROWD, "memory does not get short");
     };
-    while proxy.metric("portunus_memory_pressure", &[]).await < 2.0 {
-        press().await;
-    }
+    within("memory to be short", async {
+        while proxy.metric("portunus_memory_pressure", &[]).await < 2.0 {
+            press().await;
+        }
+    })
+    .await;
     // What can be given up for it was enough at times, and is not for ever.
     watched.fires_amid("PortunusMemoryShort", press).await;
 }

@@ -9,9 +9,11 @@ use tokio::net::TcpStream;
 
 use super::{FASTER, NAME, Watch, amid, watch};
 
-/// An address that is free now, for a listener that has to come back to it.
-fn free() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+/// An address that is free, for a listener that has to come back to it: of a `host` that nothing
+/// else has, so that no connection takes the port in between.
+fn free(host: u8) -> SocketAddr {
+    let any = SocketAddr::from(([127, 80, 1, host], 0));
+    TcpListener::bind(any).unwrap().local_addr().unwrap()
 }
 
 fn builder() -> Builder {
@@ -40,21 +42,22 @@ async fn a_process_that_stalls_is_told_of_and_so_is_its_end() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn where_there_never_was_one_none_is_down_but_all_are_absent() {
-    let Some(watch) = Watch::of(free(), FASTER).await else { return };
+    let Some(watch) = Watch::of(free(1), FASTER).await else { return };
     watch.fires("PortunusAbsent").await;
     assert!(!watch.firing().await.contains("PortunusDown"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_that_ends_again_and_again_is_told_of() {
-    let admin = free();
+    let admin = free(2);
     let mut proxy = builder().set("admin.listen", &format!("\"{admin}\"")).start().await;
     // Slower, since a start takes as long as it takes.
     let Some(watch) = Watch::of(admin, FASTER / 4).await else { return };
     watch.is_calm().await;
-    for _ in 0..3 {
+    for restarts in 1..=3 {
         proxy = proxy.restart().await;
-        watch.server.scrapes(2).await;
+        let seen = format!("changes(process_start_time_seconds[5m]) >= {restarts}");
+        watch.server.query_until(&seen).await;
     }
     watch.fires("PortunusRestarting").await;
 }
@@ -80,7 +83,7 @@ async fn a_drain_without_end_is_told_of() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn lines_of_the_log_that_are_lost_are_told_of() {
-    let (address, admin) = (free(), free());
+    let (address, admin) = (free(3), free(4));
     let (_folder, process) = Proxy::builder()
         .listener(tls(NAME).at(&[&address.to_string()]))
         .backend(echo())

@@ -64,7 +64,7 @@ async fn every_rule_looks_at_something_that_is_there() {
         .map(|name| fs::read_to_string(root().join("dashboards/prometheus").join(name)).unwrap());
     let all: BTreeSet<_> = rules.iter().flat_map(|text| selectors(text)).collect();
     assert!(all.len() >= 60, "{}", all.len());
-    let look = async {
+    let look = async || {
         let mut blind = Vec::new();
         for selector in &all {
             let query = selector.query();
@@ -81,7 +81,19 @@ async fn every_rule_looks_at_something_that_is_there() {
         }
         blind
     };
-    assert_eq!(amid(visit, look).await, UNSEEN);
+    let look_again = async {
+        let mut blind = look().await;
+        // After a scrape that came too late there is nothing to be seen until the next one.
+        for _ in 0..5 {
+            if blind == UNSEEN {
+                break;
+            }
+            watch.server.scrapes(3).await;
+            blind = look().await;
+        }
+        blind
+    };
+    assert_eq!(amid(visit, look_again).await, UNSEEN);
     // And nothing is wrong.
-    assert!(watch.firing().await.is_empty(), "{:?}", watch.firing().await);
+    watch.tells_of(&[]).await;
 }

@@ -2,6 +2,8 @@
 //!
 //! The poll is an hour away throughout, so whatever happens, happens because its moment has come.
 
+use std::ops::RangeInclusive;
+
 use portunus_tests::wait::eventually;
 use portunus_tests::{
     Builder, Credential, Key, Proxy, authority, echo, now, tls, write_and_rename,
@@ -15,6 +17,10 @@ const END: &str = "portunus_certificate_not_after_seconds{";
 
 /// Long enough for the proxy to start and for the test to look, in seconds.
 const SOON: i64 = 4;
+
+/// How many seconds behind its time a reading may come: it may be a busy machine, but never the
+/// poll.
+const LATE: RangeInclusive<i64> = 0..=20;
 
 fn between(key: Key, not_before: i64, not_after: i64) -> Credential {
     authority().issue_between(key, &[NAME], not_before, not_after)
@@ -41,7 +47,7 @@ async fn a_certificate_that_is_not_valid_yet_waits_and_is_served_when_its_time_c
     assert!(shown == old.leaf || now() >= start, "served before its time");
     becomes(&proxy, NAME, &new.leaf).await;
     let late = now() - start;
-    assert!((0..=2).contains(&late), "{late} s behind its time");
+    assert!(LATE.contains(&late), "{late} s behind its time");
     eventually("nothing to wait", async || (waiting().await == 0.0).then_some(())).await;
 }
 
@@ -65,8 +71,9 @@ async fn of_two_kinds_of_key_the_one_that_expires_makes_room_for_the_other() {
     let ecdsa = between(Key::Ecdsa, now() - FAR, end);
     let rsa = between(Key::Rsa, now() - FAR, now() + FAR);
     let proxy = proxy().certificate("ecdsa", &ecdsa).certificate("rsa", &rsa).start().await;
-    let shown = served(&proxy, NAME).await;
+    let shown = proxy.client(NAME).try_connect().await.map(|tls| tls.leaf());
     if now() < end {
+        let shown = shown.expect("it is still valid");
         assert_eq!(shown, ecdsa.leaf, "the better kind of key comes first while it is valid");
     }
     // Our own client would refuse what has expired, so until then it sees the other one.
@@ -76,7 +83,7 @@ async fn of_two_kinds_of_key_the_one_that_expires_makes_room_for_the_other() {
     })
     .await;
     let late = now() - end;
-    assert!((0..=2).contains(&late), "{late} s behind its time");
+    assert!(LATE.contains(&late), "{late} s behind its time");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -128,5 +135,5 @@ async fn a_certificate_of_the_very_name_that_expires_yields_to_a_valid_wildcard_
     })
     .await;
     let late = now() - end;
-    assert!((0..=2).contains(&late), "{late} s behind its time");
+    assert!(LATE.contains(&late), "{late} s behind its time");
 }

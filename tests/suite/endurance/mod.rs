@@ -11,6 +11,7 @@ mod witness;
 
 use portunus_tests::Proxy;
 use portunus_tests::traffic::{Bytes, Pages, Road, Traffic, bytes, pages, road_builder};
+use portunus_tests::wait::eventually;
 
 const NAME: &str = "app.example";
 
@@ -59,12 +60,18 @@ impl Size {
         Self::of(proxy).await
     }
 
-    /// Fails if it is larger than `before` by more than chance: a few connections that are kept to
-    /// services, and what an allocator keeps.
-    fn expect_no_more_than(self, before: Self) {
-        assert!(self.files <= before.files + 8.0, "{before:?}, then {self:?}");
+    /// Whether it is larger than `before` by no more than chance: a few connections that are kept
+    /// to services, and what an allocator keeps.
+    fn is_no_more_than(self, before: Self) -> bool {
         let most = before.memory * 1.25 + 8.0 * 1024.0 * 1024.0;
-        assert!(self.memory <= most, "{before:?}, then {self:?}");
+        self.files <= before.files + 8.0 && self.memory <= most
+    }
+
+    /// Waits until a process whose traffic has gone is no larger than that.
+    async fn comes_back(proxy: &Proxy, before: Self) {
+        let what = format!("a process of {before:?} again, instead of {:?}", Self::of(proxy).await);
+        eventually(&what, async || Self::of(proxy).await.is_no_more_than(before).then_some(()))
+            .await;
     }
 }
 

@@ -71,7 +71,7 @@ impl Run {
         }
         let after = Size::after_traffic(proxy).await;
         eprintln!("{tally}before {before:?}\nafter  {after:?}");
-        after.expect_no_more_than(before);
+        Size::comes_back(proxy, before).await;
     }
 
     /// Puts a certificate in the place of that of before, and waits until it was read.

@@ -10,6 +10,9 @@ use tokio::time::Instant;
 
 use super::{NAME, Size, often};
 
+/// So many rounds have a second quarter in which everything has its room.
+const ROUNDS_MIN: usize = 6;
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_soak_fails_no_request_and_leaves_memory_flat() {
     let (first, second, bytes) = (pages().await, pages().await, bytes().await);
@@ -21,6 +24,8 @@ async fn a_soak_fails_no_request_and_leaves_memory_flat() {
             .certificate("app", &issued[0])
             .set("certificates.settle", "\"0s\"")
             .set("limits.http.keepalive_timeout", &timeout)
+            // What is kept to services is gone soon after the traffic.
+            .set("limits.http.pool_idle_timeout", "\"10s\"")
             // A session of TLS 1.2 is used for as long as the soak lasts.
             .set("resumption.lifetime", "\"24h\"")
             .taking_orders()
@@ -48,7 +53,8 @@ async fn a_soak_fails_no_request_and_leaves_memory_flat() {
         let so_far = traffic.so_far();
         assert_eq!(so_far.failed, 0, "round {number}: {so_far}");
         sizes.push(Size::of(&proxy).await);
-        if Instant::now() > end {
+        // On a machine that is busy, the first rounds are not early but cold.
+        if Instant::now() > end && number >= ROUNDS_MIN {
             break;
         }
     }
@@ -57,7 +63,9 @@ async fn a_soak_fails_no_request_and_leaves_memory_flat() {
     let quarter = sizes.len() / 4;
     let (early, late) = (median(&sizes[quarter..2 * quarter + 1]), median(&sizes[3 * quarter..]));
     eprintln!("{tally}early {early:?}\nlate  {late:?}");
-    late.expect_no_more_than(early);
+    if !late.is_no_more_than(early) {
+        Size::comes_back(&proxy, early).await;
+    }
     said_nothing_bad(&proxy);
 }
 

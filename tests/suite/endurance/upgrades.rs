@@ -44,7 +44,7 @@ async fn over(services: Services, change: &dyn Fn(Builder) -> Builder) {
     tally.expect_flawless();
     let after = Size::after_traffic(&proxy).await;
     eprintln!("{tally}before {before:?}\nafter  {after:?}");
-    after.expect_no_more_than(before);
+    Size::comes_back(&proxy, before).await;
     let first = proxy.process().exited().expect("the first process has ended");
     assert_eq!(first.code(), Some(0), "the first process has finished everything");
 }

@@ -4,7 +4,7 @@ use portunus_tests::foreign::{Foreign, curl, openssl, program, python};
 use portunus_tests::{ClientAuthority, Proxy, echo, http, https, now, tls, write};
 use serde_json::Value;
 
-use super::{FAILURES, failures};
+use super::{FAILURES, failures, newest};
 
 const NAME: &str = "app.example";
 
@@ -23,12 +23,13 @@ async fn expect(proxy: &Proxy, cases: Vec<Case>) {
         let labels = [("reason", reason)];
         let (before, all) =
             (proxy.metric(FAILURES, &labels).await, proxy.metric(FAILURES, &[]).await);
+        let kept = failures(proxy).await.len();
         let said = client.run().await.everything();
         let counted = |count: f64| count > before;
         // Whoever is told of another reason sees which.
         proxy.wait_for_metric(FAILURES, &[], |count| count > all).await;
         let now = proxy.metric(FAILURES, &labels).await;
-        let failure = failures(proxy).await.swap_remove(0);
+        let failure = newest(proxy, kept).await;
         assert!(counted(now), "{reason}, but {failure}: {said}");
         assert_eq!(failure["reason"], reason, "{said}");
         assert!(failure["client"].as_str().unwrap().starts_with("127.0.0.1:"), "{failure}");
@@ -121,9 +122,10 @@ async fn every_alert_of_a_client_says_what_it_did_not_like() {
     ];
     for (alert, word) in alerts {
         let reason = format!("client_alert_{word}");
+        let kept = failures(&proxy).await.len();
         let said = failing(&proxy, &format!("alert-{alert}")).run().await.everything();
         proxy.wait_for_metric(FAILURES, &[("reason", &reason)], |count| count >= 1.0).await;
-        let failure = failures(&proxy).await.swap_remove(0);
+        let failure = newest(&proxy, kept).await;
         assert_eq!(failure["reason"], reason, "{alert}: {said}");
         assert_eq!(failure["versions"], serde_json::json!(["1.2"]), "{failure}");
         assert_eq!(failure["alpn"], serde_json::json!(["http/1.1"]), "{failure}");

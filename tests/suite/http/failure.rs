@@ -7,13 +7,13 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use super::{NAME, ask, get};
 
 async fn behind(backend: &Backend) -> Proxy {
-    Proxy::builder()
-        .listener(https(NAME))
-        .backend(backend)
-        .set("limits.http.response_head_timeout", "\"500ms\"")
-        .set("limits.http.response_body_timeout", "\"500ms\"")
-        .start()
-        .await
+    Proxy::builder().listener(https(NAME)).backend(backend).start().await
+}
+
+/// The same with little patience for this part of a response.
+async fn impatient(backend: &Backend, part: &str) -> Proxy {
+    let key = format!("limits.http.response_{part}_timeout");
+    Proxy::builder().listener(https(NAME)).backend(backend).set(&key, "\"500ms\"").start().await
 }
 
 /// Reads a request and answers it by `answer`, and ends the connection.
@@ -36,7 +36,10 @@ async fn each_failure_has_its_status_and_names_the_request() {
         (echo(), 502, "bad_response"),
     ];
     for (backend, status, reason) in cases {
-        let proxy = behind(&backend).await;
+        let proxy = match status {
+            504 => impatient(&backend, "head").await,
+            _ => behind(&backend).await,
+        };
         let answer = ask(&proxy, get("/", "")).await.expect("an answer");
         assert_eq!(answer.status, status, "{reason}");
         let id = answer.field("x-request-id");
@@ -82,7 +85,7 @@ async fn content_that_stops_coming_is_no_clean_end_for_the_client() {
         let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nhello").await;
         std::future::pending::<()>().await;
     });
-    let proxy = behind(&backend).await;
+    let proxy = impatient(&backend, "body").await;
     for option in ["--http1.1", "--http2"] {
         let Some(curl) = curl_for(&proxy, NAME) else { return };
         let output = curl.args([option, &url(&proxy, NAME, "/")]).run().await;

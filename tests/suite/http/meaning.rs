@@ -116,14 +116,19 @@ fn some<S: Strategy>(strategy: &S, count: usize) -> Vec<S::Value> {
 }
 
 /// Sends each of `requests` on a connection of its own, and returns what the backend saw.
-async fn sent(protocol: &str, requests: Vec<Vec<u8>>) -> Vec<Result<reference::Request, String>> {
+/// The proxy waits for the rest of a request as long as `patience` says.
+async fn sent(
+    protocol: &str,
+    patience: &str,
+    requests: Vec<Vec<u8>>,
+) -> Vec<Result<reference::Request, String>> {
     let (backend, seen) = judge();
     let proxy = Proxy::builder()
         .listener(https(NAME))
         .backend(&backend)
-        .set("limits.http.request_head_timeout", "\"2s\"")
-        .set("limits.http.request_body_timeout", "\"2s\"")
-        .set("limits.http.keepalive_timeout", "\"2s\"")
+        .set("limits.http.request_head_timeout", patience)
+        .set("limits.http.request_body_timeout", patience)
+        .set("limits.http.keepalive_timeout", patience)
         .start()
         .await;
     let client = Arc::new(proxy.client(NAME).alpn(&[protocol]));
@@ -201,7 +206,7 @@ async fn a_sound_request_of_http_1_1_means_at_the_backend_what_the_client_meant(
     let thoughts = some(&thoughts(), SOUND);
     let requests: Vec<_> =
         thoughts.iter().enumerate().map(|(id, thought)| thought.written(id)).collect();
-    let seen = sorted(sent("http/1.1", requests.clone()).await, &requests);
+    let seen = sorted(sent("http/1.1", LONG, requests.clone()).await, &requests);
     for (id, thought) in thoughts.iter().enumerate() {
         let text = String::from_utf8_lossy(&requests[id]);
         let seen = seen.get(&id).unwrap_or_else(|| panic!("it did not arrive: {text:?}"));
@@ -231,7 +236,7 @@ async fn a_request_of_http_1_1_with_changed_bytes_means_one_thing_or_nothing() {
             bytes
         })
         .collect();
-    let seen = sorted(sent("http/1.1", requests.clone()).await, &requests);
+    let seen = sorted(sent("http/1.1", SHORT, requests.clone()).await, &requests);
     // Many of the changes are in values and content, which may be anything.
     assert!(seen.len() > CHANGED / 8, "only {} arrived", seen.len());
     for (id, seen) in seen {
@@ -301,7 +306,7 @@ async fn fields_of_http_2_make_one_request_of_http_1_1_or_none() {
             frames(&list, &content)
         })
         .collect();
-    let seen = sorted(sent("h2", requests.clone()).await, &requests);
+    let seen = sorted(sent("h2", SHORT, requests.clone()).await, &requests);
     assert!(seen.len() > FIELDS / 4, "only {} arrived", seen.len());
     for (id, seen) in seen {
         let text = requests[id].escape_ascii().to_string();
@@ -339,3 +344,9 @@ const SOUND: usize = 400;
 const CHANGED: usize = 600;
 const FIELDS: usize = 600;
 const AT_ONCE: usize = 32;
+
+/// For requests that are whole.
+const LONG: &str = "\"30s\"";
+
+/// For requests of which some never end.
+const SHORT: &str = "\"2s\"";

@@ -91,7 +91,7 @@ async fn ten_thousand_slow_clients_cost_little_and_hold_up_nobody() {
             let answer = asker.ask(Method::GET, "/", &[], "").await.unwrap();
             assert_eq!((answer.status, &*answer.body), (200, &b"hello"[..]));
         }
-        assert!(begin.elapsed() < Duration::from_secs(10), "{version:?}: {:?}", begin.elapsed());
+        assert!(begin.elapsed() < Duration::from_secs(30), "{version:?}: {:?}", begin.elapsed());
     }
     load.say(b"enough\n").await;
     within("the end of the slow ones", load.finish()).await.expect_success();

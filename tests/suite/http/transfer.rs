@@ -12,7 +12,7 @@ use super::NAME;
 const BYTES: u64 = 1 << 30;
 /// How much more memory the proxy may have at its peak than before.
 const GROWTH_MAX_KIB: u64 = 24 << 10;
-const PATIENCE: Duration = Duration::from_secs(150);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// A proxy in front of a backend for content that fits nowhere, and that backend.
 async fn bulk() -> Option<(Proxy, Conversation)> {

@@ -1,7 +1,7 @@
 //! WebSocket, spoken by `websockets` on both sides, over HTTP/1.1 and over streams of HTTP/2: the
 //! tunnel between them is not to be noticed.
 
-use portunus_tests::foreign::{Conversation, program, python_with};
+use portunus_tests::foreign::{Conversation, Output, program, python_with};
 use portunus_tests::{Proxy, https};
 
 use super::NAME;
@@ -29,15 +29,22 @@ async fn ask_over_2(what: &str) {
 }
 
 async fn ask_by(client: &str, keys: &[(&str, &str)], what: &[&str]) {
-    let Some((proxy, service)) = service(keys).await else { return };
-    let Some(python) = python_with(&["h2", "websockets"]) else { return };
+    if let Some(output) = try_by(client, keys, what).await {
+        output.expect_success();
+    }
+}
+
+async fn try_by(client: &str, keys: &[(&str, &str)], what: &[&str]) -> Option<Output> {
+    let (proxy, service) = service(keys).await?;
+    let python = python_with(&["h2", "websockets"])?;
     let address = proxy.first_address();
     let python = python.arg(program(client));
     let python = python.args([address.ip().to_string(), address.port().to_string()]);
-    python.arg(proxy.ca()).args(what).run().await.expect_success();
+    let output = python.arg(proxy.ca()).args(what).run().await;
     proxy.wait_for_metric("portunus_connections_active", &[], |count| count == 0.0).await;
     proxy.wait_for_metric("portunus_backend_connections_active", &[], |n| n == 0.0).await;
     drop(service);
+    Some(output)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -89,7 +96,16 @@ async fn ten_minutes_of_silence_end_no_socket_and_an_hour_does() {
         ("limits.http.response_body_timeout", "\"500ms\""),
         ("limits.http.write_timeout", "\"50ms\""),
     ];
-    ask(&scaled, &["silence", "1", "6"]).await;
+    let ask = async || try_by("websocket/ask.py", &scaled, &["silence", "1", "6"]).await;
+    let Some(mut output) = ask().await else { return };
+    // As short as these limits are, a side that has to wait for the machine may exceed one.
+    for _ in 0..3 {
+        if output.status.success() {
+            break;
+        }
+        output = ask().await.unwrap();
+    }
+    output.expect_success();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -101,7 +101,7 @@ async fn it_is_up_within_300_ms_and_takes_less_than_40_mb() {
     let backend = http();
     let mut fastest = Duration::MAX;
     // The machine has other things to do as well: the fastest of some starts tells what it takes.
-    for _ in 0..8 {
+    for _ in 0..30 {
         let Some(image) = Image::find() else { return };
         let draft = draft(image, &backend);
         let begun = Instant::now();

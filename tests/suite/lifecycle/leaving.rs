@@ -18,7 +18,7 @@ async fn answers_say_close_from_the_first_moment_while_clients_are_still_accepte
     let proxy = Proxy::builder()
         .listener(https(NAME))
         .backend(http())
-        .set("server.drain_delay", "\"3s\"")
+        .set("server.drain_delay", "\"6s\"")
         .start()
         .await;
     let client = proxy.client(NAME).alpn(&["http/1.1"]);

@@ -13,3 +13,39 @@ mod signals;
 mod start;
 mod supervisor;
 mod watchdog;
+
+use portunus_tests::wait::eventually;
+use portunus_tests::{Proxy, get};
+
+/// What succeeds once in three times: a busy machine may have no time for an attempt while it
+/// counts. Whatever is wrong in every attempt is told.
+async fn best_of_three<T>(mut attempt: impl AsyncFnMut() -> Result<T, String>) -> T {
+    let mut failures = Vec::new();
+    for _ in 0..3 {
+        match attempt().await {
+            Ok(success) => return success,
+            Err(why) => failures.push(why),
+        }
+    }
+    panic!("in no attempt: {failures:?}");
+}
+
+/// Waits until the answer for `path` is 503, unless the process ends before.
+async fn becomes_unavailable(proxy: &Proxy, path: &str) -> Result<(), String> {
+    let admin = proxy.address("admin");
+    let answer = eventually(path, async || match get(admin, path).await {
+        Ok(answer) if answer.status == 200 => None,
+        answer => Some(answer),
+    });
+    let answer = answer.await.map_err(|error| format!("{path}: {error}"))?;
+    assert_eq!(answer.status, 503, "{path}: {}", answer.text());
+    Ok(())
+}
+
+/// Whether `line` is among the numbers, if there is still somebody to tell them.
+async fn counts(proxy: &Proxy, line: &str) -> Result<(), String> {
+    let answer = get(proxy.address("admin"), "/metrics").await;
+    let numbers = answer.map_err(|error| format!("{line}: {error}"))?.text();
+    let is_there = numbers.lines().any(|other| other == line);
+    is_there.then_some(()).ok_or_else(|| format!("no {line}: {numbers}"))
+}

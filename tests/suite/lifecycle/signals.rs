@@ -40,7 +40,7 @@ async fn a_second_signal_cuts_at_once_by_resets_also_during_the_delay() {
         proxy.process().signal(second);
         let exit = proxy.exit().await;
         assert_eq!(exit.code, Some(1), "{second}");
-        assert!(asked.elapsed() < Duration::from_secs(5), "{second}: {:?}", asked.elapsed());
+        assert!(asked.elapsed() < Duration::from_secs(15), "{second}: {:?}", asked.elapsed());
         assert!(exit.log.iter().any(|line| line.contains("\"left\":1")), "{:?}", exit.log);
         let error = client.receive_all().await.unwrap_err();
         assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset, "{second}");

@@ -6,30 +6,45 @@ use portunus_tests::wait::eventually;
 use portunus_tests::{Builder, Client, Proxy, echo, tls};
 use tokio::time::{Instant, timeout};
 
+use super::{becomes_unavailable, best_of_three, counts};
+
 const NAME: &str = "app.example";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_spins_or_blocks_is_told_of_and_ends_the_process() {
     // One that spins is judged by the time that it ran, which may be little on a busy machine.
-    for (fault, workers, limit) in [("block", "2", "5s"), ("spin", "2", "1s"), ("block", "1", "5s")]
+    for (fault, workers, limit) in [("block", "2", "5s"), ("spin", "2", "3s"), ("block", "1", "5s")]
     {
-        let proxy = service(limit).set("server.workers", workers).start().await;
-        let asked = Instant::now();
-        let stuck = hold_up(&proxy, fault);
-        let line = proxy.wait_for_log("a worker has stalled", &[]).await;
-        if fault == "block" {
-            assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
-        }
-        assert_ne!(line.field("place"), "");
-        assert_eq!(proxy.metric("portunus_worker_stalls_total", &[]).await, 1.0);
-        assert_eq!(proxy.admin("/livez").await.status, 503);
-        let exit = proxy.exit().await;
-        // By the signal of abort(3).
-        assert_eq!(exit.code, None, "{fault}: {:?}", exit.log);
-        let last = exit.log.iter().any(|line| line.contains("has stalled for good: aborting"));
-        assert!(last, "{fault}: {:?}", exit.log);
-        stuck.abort();
+        best_of_three(async || {
+            let proxy = service(limit).set("server.workers", workers).start().await;
+            ends_of(fault, proxy).await
+        })
+        .await;
     }
+}
+
+/// Sees a worker that does what `fault` says told of, and the process end of it; an error is that
+/// the one came so late, or the other so soon, that there was no time to see it.
+async fn ends_of(fault: &str, proxy: Proxy) -> Result<(), String> {
+    let asked = Instant::now();
+    let stuck = hold_up(&proxy, fault);
+    let line = proxy.wait_for_log("a worker has stalled", &[]).await;
+    let told = asked.elapsed();
+    assert_ne!(line.field("place"), "");
+    let mut seen = becomes_unavailable(&proxy, "/livez").await;
+    if seen.is_ok() {
+        seen = counts(&proxy, "portunus_worker_stalls_total 1").await;
+    }
+    let exit = proxy.exit().await;
+    // By the signal of abort(3).
+    assert_eq!(exit.code, None, "{fault}: {:?}", exit.log);
+    let last = exit.log.iter().any(|line| line.contains("has stalled for good: aborting"));
+    assert!(last, "{fault}: {:?}", exit.log);
+    stuck.abort();
+    if fault == "block" && told >= Duration::from_secs(5) {
+        return Err(format!("told after {told:?}"));
+    }
+    seen
 }
 
 #[tokio::test(flavor = "multi_thread")]

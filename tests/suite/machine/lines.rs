@@ -48,8 +48,9 @@ async fn a_reader_that_stops_reading_the_log_holds_up_nobody() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_costs_lines_of_the_log_and_nothing_else() {
-    let free = || std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let (address, admin) = (free(), free());
+    // Addresses of hosts that nothing else has, so that no connection takes a port in between.
+    let free = |host: &str| std::net::TcpListener::bind(host).unwrap().local_addr().unwrap();
+    let (address, admin) = (free("127.80.2.1:0"), free("127.80.2.2:0"));
     let full = ["sh", "-c", "exec \"$0\" \"$@\" 2>/dev/full"];
     let (_folder, process) = Proxy::builder()
         .listener(tls(NAME).at(&[&address.to_string()]))

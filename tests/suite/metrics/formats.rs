@@ -84,7 +84,7 @@ async fn prometheus_scrapes_openmetrics_and_knows_units() {
     let proxy = proxy().await;
     let server = prometheus.scrape("portunus", &[proxy.address("admin")]).start().await;
     server.scrapes(2).await;
-    assert_eq!(server.target_errors().await, BTreeMap::new());
+    super::all_is_well(&server).await;
     let metadata = server.metadata().await;
     assert_eq!(metadata["portunus_handshake_duration_seconds"]["unit"], "seconds");
     assert_eq!(metadata["portunus_connections"]["type"], "counter");

@@ -52,8 +52,12 @@ async fn panics_that_do_not_stop_send_new_clients_elsewhere() {
     .await;
     assert_eq!(proxy.admin("/livez").await.status, 200);
     client.connect().await;
-    let lines = proxy.process().lines();
-    let of_panics: Vec<_> = lines.iter().filter(|line| line.says(PANICKED, &[])).collect();
+    let of_panics = eventually("a line for each", async || {
+        let lines = proxy.process().lines().into_iter();
+        let of_panics: Vec<_> = lines.filter(|line| line.says(PANICKED, &[])).collect();
+        (of_panics.len() >= 10).then_some(of_panics)
+    });
+    let of_panics = of_panics.await;
     assert_eq!(of_panics.len(), 10);
     let with_frames = of_panics.iter().filter(|line| !line.field("frames").is_empty()).count();
     assert_eq!(with_frames, 1, "whoever causes panics does not have frames looked up each time");

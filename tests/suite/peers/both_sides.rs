@@ -53,8 +53,13 @@ async fn dovecot_is_reached_under_its_own_tls() {
         }
     }
     // It knows which of its logins came under TLS: all.
-    let log = peer.log();
-    let logins: Vec<_> = log.lines().filter(|line| line.contains("Login: user=")).collect();
+    let logins = eventually("six logins in its log", async || {
+        let log = peer.log();
+        let logins = log.lines().filter(|line| line.contains("Login: user="));
+        let logins: Vec<_> = logins.map(str::to_owned).collect();
+        (logins.len() >= 6).then_some(logins)
+    })
+    .await;
     assert!(logins.len() == 6 && logins.iter().all(|line| line.contains("TLS")), "{logins:?}");
 }
 

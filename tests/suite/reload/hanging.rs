@@ -9,13 +9,18 @@ use std::time::Duration;
 
 use portunus_tests::foreign::{self, Conversation};
 use portunus_tests::wait::eventually;
-use portunus_tests::{authority, echo, tls};
+use portunus_tests::{Builder, authority, echo, tls};
 use tokio::time::timeout;
 
 use super::{NAME, builder, edit, reload};
 
 /// Less than what hangs takes, and enough for anything else.
 const SOON: Duration = Duration::from_secs(15);
+
+/// A proxy that lets certificates be quiet for less than [`SOON`] before it reads them.
+fn soon_read() -> Builder {
+    builder().set("certificates.settle", "\"5s\"")
+}
 
 /// Has whoever opens the file wait.
 pub(super) async fn hold(file: &Path) -> Option<Conversation> {
@@ -27,7 +32,7 @@ pub(super) async fn hold(file: &Path) -> Option<Conversation> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_folder_of_certificates_that_hangs_is_left_by_a_reload() {
-    let proxy = builder().listener(tls(NAME)).backend(echo()).start().await;
+    let proxy = soon_read().listener(tls(NAME)).backend(echo()).start().await;
     let stuck = proxy.folder().join("certs.d/stuck.pem");
     let newer = authority().issue(&[NAME]);
     portunus_tests::write(&stuck, &newer.pem());
@@ -56,7 +61,7 @@ async fn a_folder_of_certificates_that_hangs_is_left_by_a_reload() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_ends_although_a_folder_of_certificates_hangs() {
-    let proxy = builder().listener(tls(NAME)).backend(echo()).start().await;
+    let proxy = soon_read().listener(tls(NAME)).backend(echo()).start().await;
     let stuck = proxy.folder().join("certs.d/stuck.pem");
     portunus_tests::write(&stuck, &authority().issue(&[NAME]).pem());
     let Some(mut holder) = hold(&stuck).await else { return };

@@ -18,7 +18,7 @@ use serde_json::Value;
 use tokio::time::timeout;
 
 use super::hanging::hold;
-use super::{NAME, add, builder, edit, generation, refused, reload};
+use super::{NAME, add, builder, edit, generation, refused};
 
 /// Less than anybody waits for files, and enough for anything else.
 const SOON: Duration = Duration::from_secs(15);
@@ -57,12 +57,25 @@ async fn refused_as_late(proxy: &Proxy) {
     assert!(why.iter().any(|line| line.contains("a file system that hangs")), "{why:?}");
 }
 
+/// Has the configuration read, and that once more whenever it took too long: a proxy with so little
+/// patience has none for a busy machine either.
+async fn reload_in_time(proxy: &Proxy) -> Value {
+    eventually("a reload in time", async || {
+        let (status, told) = proxy.order("/reload").await;
+        let is_late = status == 409 && told["errors"].to_string().contains("cannot be read within");
+        assert!(status == 200 || is_late, "{told}");
+        (!is_late).then_some(told)
+    })
+    .await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_built_too_late_holds_no_address_and_leaves_no_numbers() {
     let builder = builder().set("server.sandbox", "\"off\"");
     let proxy = impatient(builder, Duration::from_secs(1)).start().await;
     let pipe = pipe(&proxy, "pipe.pem");
-    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    // Nobody else listens at this address.
+    let free = TcpListener::bind("127.80.1.1:0").unwrap().local_addr().unwrap();
     let more = format!("[listener.more]\nlisten = ['{free}']\nmode = 'tcp'\nbackend = 'far'\n");
     add(&proxy, &format!("{FAR}{more}"));
     refused_as_late(&proxy).await;
@@ -71,10 +84,10 @@ async fn what_is_built_too_late_holds_no_address_and_leaves_no_numbers() {
     // Another one that names the same is built meanwhile, and served.
     edit(&proxy, &[(FAR, &FAR.replace("pipe.pem", "ca.pem")), (&more, "")]);
     std::fs::write(proxy.folder().join("ca.pem"), authority().pem()).unwrap();
-    assert_eq!(reload(&proxy).await["result"], "changed");
+    assert_eq!(reload_in_time(&proxy).await["result"], "changed");
     pour(&pipe, authority().pem()).await;
     edit(&proxy, &[(&FAR.replace("pipe.pem", "ca.pem"), "")]);
-    assert_eq!(reload(&proxy).await["result"], "changed");
+    assert_eq!(reload_in_time(&proxy).await["result"], "changed");
     eventually("no numbers of what is not served", async || {
         // It may have been tried again by itself, and hang once more.
         let aside = pipe.with_extension("aside");
@@ -112,22 +125,31 @@ async fn looks_at_a_file_that_hangs_keep_no_order_from_being_carried_out() {
     let before = thread_count();
     eventually("looks that hang", async || (thread_count() >= before + 4).then_some(())).await;
     write_and_rename(&config, &format!("{text}\n{MORE}"));
-    assert_eq!(reload(&proxy).await["result"], "changed");
+    // The next look may have seen it before.
+    assert_eq!(reload_in_time(&proxy).await["generation"], 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_question_keeps_nobody_from_seeing_a_change() {
     let builder = Proxy::builder().taking_orders().set("certificates.poll_interval", "\"1h\"");
-    let proxy = builder.set("certificates.settle", "\"2s\"");
+    let proxy = builder.set("certificates.settle", "\"4s\"");
     let proxy = proxy.listener(tls(NAME)).backend(echo()).start().await;
-    add(&proxy, MORE);
-    // Until the file has been quiet for long enough.
-    for _ in 0..5 {
-        let (status, told): (_, Value) = proxy.order("/reload?dry=true").await;
-        assert_eq!((status, &told["result"]), (200, &"changed".into()), "{told}");
-        assert_eq!(generation(&proxy).await, 1.0);
+    // A busy machine may not ask until the file has been quiet for long enough.
+    for round in [1.0, 2.0, 3.0] {
+        add(&proxy, &MORE.replace("more", &format!("more{round}")));
+        let mut is_early = true;
+        for _ in 0..5 {
+            let (status, told) = proxy.order("/reload?dry=true").await;
+            assert_eq!(status, 200, "{told}");
+            is_early &= told["result"] == "changed" && generation(&proxy).await == round;
+        }
+        let is_next = |number| number == round + 1.0;
+        proxy.wait_for_metric("portunus_config_generation", &[], is_next).await;
+        if is_early {
+            return;
+        }
     }
-    proxy.wait_for_metric("portunus_config_generation", &[], |number| number == 2.0).await;
+    panic!("nobody waited for the file to be quiet");
 }
 
 #[tokio::test(flavor = "multi_thread")]

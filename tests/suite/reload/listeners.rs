@@ -11,7 +11,7 @@ use crate::http::{ask, get};
 
 async fn with_little_time_to_drain() -> Proxy {
     let builder = builder().listener(tls(NAME)).backend(echo());
-    builder.set("server.drain_timeout", "\"1s\"").start().await
+    builder.set("server.drain_timeout", "\"5s\"").start().await
 }
 
 const MORE: &str = "[listener.more]\nlisten = ['127.0.0.1:0']\nmode = 'tcp'\nbackend = 'app'\n";

@@ -29,7 +29,7 @@ const SEALING_KEY: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=\n";
 fn builder() -> Builder {
     Proxy::builder()
         .taking_orders()
-        .set("certificates.settle", "\"5s\"")
+        .set("certificates.settle", "\"30s\"")
         .set("certificates.poll_interval", "\"1h\"")
 }
 

@@ -13,10 +13,20 @@ const CHOSEN: &str = "listen = [\"127.0.0.1:0\"]";
 /// A proxy at a port that was asked for, and what its configuration says of that.
 async fn at_a_port(builder: Builder) -> (Proxy, SocketAddr) {
     let proxy = builder.listener(tls(NAME)).backend(echo()).start().await;
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    edit(&proxy, &[(CHOSEN, &format!("listen = [\"{port}\"]"))]);
-    assert_eq!(reload(&proxy).await["result"], "changed");
-    (proxy, port)
+    let mut errors = Vec::new();
+    // Somebody else may take it meanwhile.
+    for _ in 0..3 {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let listen = format!("listen = [\"{port}\"]");
+        edit(&proxy, &[(CHOSEN, &listen)]);
+        let (_, told) = proxy.order("/reload").await;
+        if told["result"] == "changed" {
+            return (proxy, port);
+        }
+        errors.push(told);
+        edit(&proxy, &[(&listen, CHOSEN)]);
+    }
+    panic!("no port was to be had: {errors:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -54,7 +54,7 @@ async fn go_around(fleet: &Fleet) {
         for to in &fleet.proxies {
             eventually("sessions that go around", async || {
                 let visitor = Visitor::tls13();
-                fleet.hand_over(async || (1, visitor.visit(from).await)).await;
+                fleet.settles(async || (1, visitor.visit(from).await)).await;
                 visitor.visit(to).await.then_some(())
             })
             .await;

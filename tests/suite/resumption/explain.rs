@@ -112,8 +112,7 @@ async fn a_session_of_another_cipher_is_a_reason() {
 async fn a_store_that_does_not_answer_in_time_is_a_reason() {
     let Some(store) = Store::start(Kind::Redis).await else { return };
     let fleet = Fleet::start(store, 2, |builder| builder).await;
-    let visitor = Visitor::tls12(false);
-    fleet.hand_over(async || (1, visitor.visit(&fleet.proxies[0]).await)).await;
+    let visitor = known(&fleet).await;
     fleet.store.redis().stop();
     assert!(!visitor.visit(&fleet.proxies[1]).await);
     says(&fleet.proxies[1], "timeout").await;
@@ -123,8 +122,7 @@ async fn a_store_that_does_not_answer_in_time_is_a_reason() {
 async fn a_store_that_is_away_is_a_reason() {
     let Some(store) = Store::start(Kind::Redis).await else { return };
     let mut fleet = Fleet::start(store, 2, |builder| builder).await;
-    let visitor = Visitor::tls12(false);
-    fleet.hand_over(async || (1, visitor.visit(&fleet.proxies[0]).await)).await;
+    let visitor = known(&fleet).await;
     fleet.store.redis_mut().kill();
     let other = &fleet.proxies[1];
     eventually("a process that notices", async || {
@@ -135,6 +133,17 @@ async fn a_store_that_is_away_is_a_reason() {
     .await;
     assert!(!visitor.visit(other).await);
     says(other, "error").await;
+}
+
+/// A client whose session the first process has handed over.
+async fn known(fleet: &Fleet) -> Visitor {
+    fleet
+        .hand_over(async || {
+            let visitor = Visitor::tls12(false);
+            visitor.visit(&fleet.proxies[0]).await;
+            (1, visitor)
+        })
+        .await
 }
 
 /// A client with a session of `name`, which it offers everywhere.

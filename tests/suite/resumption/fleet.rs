@@ -1,9 +1,11 @@
 //! Processes with a store between them, and clients that go from one to the other.
 //!
-//! Owns what every process of a store is told, the counting over all of them, and [`Visitor`], a
-//! client of either kind that keeps its session. Refuses to know what is required.
+//! Owns what every process of a store is told, the counting over all of them, what is done again
+//! when the store fails in the middle of it, and [`Visitor`], a client of either kind that keeps
+//! its session. Refuses to know what is required.
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use portunus_tests::foreign::{Foreign, openssl, s_client};
 use portunus_tests::redis::{RedisServer, Reply, redis};
@@ -14,10 +16,16 @@ use tempfile::TempDir;
 pub(super) const NAME: &str = "app.example";
 pub(super) const LOOKUPS: &str = "portunus_resumption_lookups_total";
 pub(super) const STORED: &str = "portunus_resumption_shared_stored_total";
+const LOST: &str = "portunus_resumption_shared_lost_total";
 pub(super) const ERRORS: &str = "portunus_resumption_shared_errors_total";
 pub(super) const UP: &str = "portunus_resumption_shared_up";
 /// In every address of Redis, and nowhere else.
 pub(super) const PASSWORD: &str = "planted-password-of-the-store";
+
+/// How often something is tried at most while the store fails in the middle of it.
+const TRIES: usize = 4;
+/// From when on sessions that are not in a store that failed are not on their way any more.
+const ARRIVAL: Duration = Duration::from_secs(10);
 
 /// What a store is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -122,32 +130,92 @@ impl Fleet {
 
     /// What the series add up to in all processes.
     pub(super) async fn metric(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
-        let mut sum = 0.0;
-        for proxy in &self.proxies {
-            sum += proxy.metric(name, labels).await;
+        sum(&self.proxies, name, labels).await
+    }
+
+    /// Does something, and waits until as many sessions as it says lie in the store. Where the
+    /// store took fewer, it is done again, so what it does has to leave new ones each time.
+    pub(super) async fn hand_over<T>(&self, act: impl AsyncFnMut() -> (usize, T)) -> T {
+        hand_over(&self.proxies, act).await
+    }
+
+    /// Does something once, and waits until so many sessions are in the store or given up; whether
+    /// they are in the store, and what else came of it.
+    pub(super) async fn settles<T>(&self, act: impl AsyncFnOnce() -> (usize, T)) -> (bool, T) {
+        settles(&self.proxies, act).await
+    }
+
+    /// See [`undisturbed`].
+    pub(super) async fn undisturbed<T>(&self, act: impl AsyncFnMut() -> Result<T, String>) -> T {
+        undisturbed(&self.proxies, act).await
+    }
+}
+
+async fn sum(proxies: &[Proxy], name: &str, labels: &[(&str, &str)]) -> f64 {
+    let mut sum = 0.0;
+    for proxy in proxies {
+        sum += proxy.metric(name, labels).await;
+    }
+    sum
+}
+
+/// [`Fleet::hand_over`] of any processes.
+pub(super) async fn hand_over<T>(proxies: &[Proxy], mut act: impl AsyncFnMut() -> (usize, T)) -> T {
+    for _ in 0..TRIES {
+        if let (true, result) = settles(proxies, &mut act).await {
+            return result;
         }
-        sum
     }
+    panic!("the store does not take what it is given");
+}
 
-    /// Waits until that is as wanted.
-    pub(super) async fn wait_for_metric(
-        &self,
-        name: &str,
-        labels: &[(&str, &str)],
-        wanted: impl Fn(f64) -> bool,
-    ) {
-        eventually(&format!("{name} with {labels:?} as wanted"), async || {
-            wanted(self.metric(name, labels).await).then_some(())
-        })
-        .await;
+async fn settles<T>(proxies: &[Proxy], act: impl AsyncFnOnce() -> (usize, T)) -> (bool, T) {
+    let stored = sum(proxies, STORED, &[]).await;
+    let (lost, errors) = (sum(proxies, LOST, &[]).await, sum(proxies, ERRORS, &[]).await);
+    let (count, result) = act().await;
+    let (count, begin) = (count as f64, Instant::now());
+    let is_whole = eventually("sessions to arrive in the store", async || {
+        let stored = sum(proxies, STORED, &[]).await - stored;
+        let lost = sum(proxies, LOST, &[]).await - lost;
+        // What the store has refused stays where it is.
+        let is_refused = begin.elapsed() > ARRIVAL && sum(proxies, ERRORS, &[]).await > errors;
+        (stored + lost >= count || is_refused).then_some(stored >= count)
+    });
+    (is_whole.await, result)
+}
+
+/// Does something until it goes well, but not again where it goes wrong although the store
+/// answered every call: a look-up that a busy machine answers too late is as good as none.
+pub(super) async fn undisturbed<T>(
+    proxies: &[Proxy],
+    mut act: impl AsyncFnMut() -> Result<T, String>,
+) -> T {
+    let mut wrong = String::new();
+    for _ in 0..TRIES {
+        is_used(proxies).await;
+        let before = sum(proxies, ERRORS, &[]).await;
+        match act().await {
+            Ok(result) => return result,
+            Err(what) => wrong = what,
+        }
+        assert!(sum(proxies, ERRORS, &[]).await > before, "{wrong}");
     }
+    panic!("{wrong}");
+}
 
-    /// Does something, and waits until as many sessions as it says lie in the store.
-    pub(super) async fn hand_over<T>(&self, act: impl AsyncFnOnce() -> (usize, T)) -> T {
-        let before = self.metric(STORED, &[]).await;
-        let (count, result) = act().await;
-        self.wait_for_metric(STORED, &[], |stored| stored >= before + count as f64).await;
-        result
+/// Waits until every process asks its store, where it has one.
+pub(super) async fn is_used(proxies: &[Proxy]) {
+    for proxy in proxies {
+        let has_failed = proxy.metric(ERRORS, &[]).await > 0.0;
+        proxy.wait_for_metric(UP, &[], |up| up == 1.0 || !has_failed).await;
+    }
+}
+
+/// The process had no reason to leave the store, unless that one was too late.
+pub(super) async fn stays_with_its_store(proxy: &Proxy, what: &str) {
+    if proxy.metric(UP, &[]).await != 1.0 {
+        let late = proxy.metric(ERRORS, &[("kind", "timeout")]).await;
+        assert!(late > 0.0, "{what}: no reason to leave the store");
     }
 }
 

@@ -3,10 +3,13 @@
 
 use portunus_tests::authority;
 use portunus_tests::foreign::{Conversation, s_client};
+use portunus_tests::wait::eventually;
 
-use super::fleet::{Die, Fleet, Kind, LOOKUPS, NAME, Store, Visitor, says_hello};
+use super::fleet::{Die, ERRORS, Fleet, Kind, LOOKUPS, NAME, Store, Visitor, is_used, says_hello};
 
 const PROCESSES: usize = 3;
+/// How often clients return at most while the store fails in the middle of it.
+const TRIES: usize = 4;
 const SEED: u64 = 0x706f_7274_756e_7573;
 
 /// What clients resume with.
@@ -42,10 +45,14 @@ struct Crowd {
     visitors: Vec<Visitor>,
     mode: Mode,
     die: Die,
+    /// Whether the store has everything that their last round left there.
+    is_whole: bool,
+    /// How often the store had failed when they last returned well.
+    errors: f64,
 }
 
 /// What became of visits.
-#[derive(Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Tally {
     returned: usize,
     resumed: usize,
@@ -67,15 +74,16 @@ impl Crowd {
         });
         let resumes = |visitor: &Visitor| visitor.takes_tickets || mode != Mode::Tickets;
         let visitors = ours.chain(foreign).filter(resumes).collect();
-        Self { visitors, mode, die: Die(SEED) }
+        Self { visitors, mode, die: Die(SEED), is_whole: false, errors: 0.0 }
     }
 
-    /// Everybody goes to some process, and what that leaves in the store is there afterwards.
+    /// Everybody goes to some process, and what that leaves in the store is there afterwards, or
+    /// given up.
     async fn round(&mut self, fleet: &Fleet) -> Tally {
         let late = [("tier", "shared"), ("result", "timeout")];
         let before = fleet.metric(LOOKUPS, &late).await;
-        let resumed = fleet
-            .hand_over(async || {
+        let (is_whole, resumed) = fleet
+            .settles(async || {
                 let (mut kept, mut resumed) = (0, 0);
                 for visitor in &self.visitors {
                     let proxy = &fleet.proxies[self.die.roll(PROCESSES)];
@@ -86,23 +94,55 @@ impl Crowd {
                 (kept, resumed)
             })
             .await;
+        self.is_whole = is_whole;
         let late = fleet.metric(LOOKUPS, &late).await - before;
         Tally { returned: self.visitors.len(), resumed, late }
     }
 
-    /// Three rounds of clients that return: 99 of 100 resume, but for those whose look-up came too
-    /// late, of whom there are few.
-    async fn returns(&mut self, fleet: &Fleet, when: &str) {
+    /// Three rounds of clients that return after `act`: 99 of 100 resume, but for those whose
+    /// look-up came too late, of whom there are few. Both are done again where the store failed.
+    async fn returns(
+        &mut self,
+        fleet: &mut Fleet,
+        when: &str,
+        act: impl AsyncFn(&mut Fleet, &mut Die),
+    ) {
         let mut all = Tally::default();
-        for _ in 0..3 {
-            let Tally { returned, resumed, late } = self.round(fleet).await;
-            all.returned += returned;
-            all.resumed += resumed;
-            all.late += late;
+        for _ in 0..TRIES {
+            is_used(&fleet.proxies).await;
+            if !self.is_whole {
+                eventually("a round in which everybody resumes", async || {
+                    let Tally { returned, resumed, .. } = self.round(fleet).await;
+                    (returned == resumed && self.is_whole).then_some(())
+                })
+                .await;
+            }
+            let has_failed = fleet.metric(ERRORS, &[]).await != self.errors;
+            act(fleet, &mut self.die).await;
+            // A new process begins to count anew.
+            let before = fleet.metric(ERRORS, &[]).await;
+            all = Tally::default();
+            for _ in 0..3 {
+                all.add(self.round(fleet).await);
+            }
+            let (returned, lost) = (all.returned as f64, (all.returned - all.resumed) as f64);
+            if all.late <= 0.1 * returned && lost <= 0.01 * returned + all.late {
+                self.errors = fleet.metric(ERRORS, &[]).await;
+                return;
+            }
+            let has_failed = has_failed || fleet.metric(ERRORS, &[]).await > before;
+            assert!(has_failed, "{when}: {all:?}");
+            self.is_whole = false;
         }
-        let (returned, lost) = (all.returned as f64, (all.returned - all.resumed) as f64);
-        assert!(all.late <= 0.1 * returned, "{when}, the store is too slow: {all:?}");
-        assert!(lost <= 0.01 * returned + all.late, "{when}: {all:?}");
+        panic!("{when}, the store is too slow: {all:?}");
+    }
+}
+
+impl Tally {
+    fn add(&mut self, other: Self) {
+        self.returned += other.returned;
+        self.resumed += other.resumed;
+        self.late += other.late;
     }
 }
 
@@ -121,15 +161,19 @@ async fn clients_move(kind: Kind, mode: Mode, ticket_keys: Option<&str>) {
     .await;
     let mut crowd = Crowd::new(mode, &fleet);
     assert_eq!(crowd.round(&fleet).await.resumed, 0, "nobody was here before");
-    crowd.returns(&fleet, "at first").await;
-    let killed = fleet.proxies.swap_remove(crowd.die.roll(PROCESSES));
-    killed.kill().await;
-    fleet.proxies.push(killed.restart().await);
-    crowd.returns(&fleet, "after one was killed").await;
-    for proxy in &fleet.proxies {
-        proxy.replace_certificate(NAME, &authority().issue(&[NAME])).await;
-    }
-    crowd.returns(&fleet, "after the certificates were renewed").await;
+    crowd.returns(&mut fleet, "at first", async |_, _| ()).await;
+    let kill = async |fleet: &mut Fleet, die: &mut Die| {
+        let killed = fleet.proxies.swap_remove(die.roll(PROCESSES));
+        killed.kill().await;
+        fleet.proxies.push(killed.restart().await);
+    };
+    crowd.returns(&mut fleet, "after one was killed", kill).await;
+    let renew = async |fleet: &mut Fleet, _: &mut Die| {
+        for proxy in &fleet.proxies {
+            proxy.replace_certificate(NAME, &authority().issue(&[NAME])).await;
+        }
+    };
+    crowd.returns(&mut fleet, "after the certificates were renewed", renew).await;
 }
 
 const SHARED: Option<&str> = Some("\"shared\"");
@@ -175,13 +219,16 @@ async fn who_has_to_say_hello_twice_resumes_all_the_same() {
         // A key share that is not taken, and another group for the second hello (RFC 8446 §4.1.4).
         let groups = ["-tls1_3", "-groups", "P-521:X25519"];
         let client = |proxy| s_client(proxy, NAME).expect("it was found before").args(groups);
-        let first = client(&fleet.proxies[0]).arg("-sess_out").arg(&file);
-        assert!(!fleet.hand_over(async || (1, says_hello(first).await)).await);
-        let again = client(&fleet.proxies[1]).arg("-sess_in").arg(&file).arg("-msg").start();
-        let output = visits(again).await;
-        // The server says hello twice as well: once to have the client say it again.
-        assert_eq!(output.matches(", ClientHello").count(), 2, "{output}");
-        assert!(output.contains("\nReused, "), "{output}");
+        let moves = async || {
+            let first = || says_hello(client(&fleet.proxies[0]).arg("-sess_out").arg(&file));
+            assert!(!fleet.hand_over(async || (1, first().await)).await);
+            let again = client(&fleet.proxies[1]).arg("-sess_in").arg(&file).arg("-msg").start();
+            let output = visits(again).await;
+            // The server says hello twice as well: once to have the client say it again.
+            assert_eq!(output.matches(", ClientHello").count(), 2, "{output}");
+            output.contains("\nReused, ").then_some(()).ok_or(output)
+        };
+        fleet.undisturbed(moves).await;
     }
 }
 
@@ -197,13 +244,17 @@ async fn who_comes_back_to_the_same_process_at_once_resumes() {
     for kind in [Kind::Redis, Kind::Local] {
         let Some(store) = Store::start(kind).await else { continue };
         let fleet = Fleet::start(store, 1, |builder| builder).await;
-        let visitor = Visitor::tls13();
-        assert!(!visitor.visit(&fleet.proxies[0]).await);
-        let mut resumed = 0;
-        for _ in 0..100 {
-            // Its session is in memory, on its way to the store, or there.
-            resumed += usize::from(visitor.visit(&fleet.proxies[0]).await);
-        }
-        assert!(resumed >= 90, "{kind:?}: {resumed} of 100");
+        let returns = async || {
+            let visitor = Visitor::tls13();
+            assert!(!visitor.visit(&fleet.proxies[0]).await);
+            let mut resumed = 0;
+            for _ in 0..100 {
+                // Its session is in memory, on its way to the store, or there.
+                resumed += usize::from(visitor.visit(&fleet.proxies[0]).await);
+            }
+            let told = || format!("{kind:?}: {resumed} of 100");
+            (resumed >= 90).then_some(()).ok_or_else(told)
+        };
+        fleet.undisturbed(returns).await;
     }
 }

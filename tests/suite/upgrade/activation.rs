@@ -16,7 +16,7 @@ async fn every_socket_of_a_name_is_served_whoever_opened_it() {
     if !is_here() {
         return;
     }
-    let [one, two] = free_addresses();
+    let [one, two] = free_addresses("127.80.3.1");
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("socket");
     let (_folder, process) = Proxy::builder()
@@ -48,7 +48,7 @@ async fn a_socket_that_nobody_has_asked_for_yet_is_there_after_an_upgrade() {
     if !is_here() {
         return;
     }
-    let [one, two] = free_addresses();
+    let [one, two] = free_addresses("127.80.3.2");
     let folder = tempfile::tempdir().unwrap();
     let admin = format!("\"unix:{}/admin.sock\"", folder.path().display());
     let (folder, process) = Proxy::builder()
@@ -142,9 +142,10 @@ async fn wake(address: &str) {
     eventually("the supervisor to listen", async || TcpStream::connect(address).await.ok()).await;
 }
 
-/// Addresses that nobody has at this moment.
-fn free_addresses() -> [String; 2] {
-    let sockets = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+/// Addresses that nobody has at this moment, nor asks for before they are used: of a host of their
+/// own.
+fn free_addresses(host: &str) -> [String; 2] {
+    let sockets = [(); 2].map(|()| TcpListener::bind((host, 0)).unwrap());
     sockets.map(|socket| socket.local_addr().unwrap().to_string())
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use portunus_tests::wait::eventually;
 use portunus_tests::{Detour, Proxy, Visitors, command, echo, tls, write};
 
-use super::{NAME, Upgraded, install, install_script};
+use super::{NAME, Upgraded, install, install_script, within_the_watch};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_is_refused_over_ten_upgrades_and_old_connections_go_on() {
@@ -116,8 +116,12 @@ async fn a_bad_configuration_changes_nothing_and_its_errors_are_the_answer() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_process_that_dies_while_it_is_watched_is_followed_by_the_old_one() {
+    within_the_watch(Duration::from_millis(700), dies).await;
+}
+
+async fn dies(watch: Duration) -> Result<(), String> {
     let builder = Proxy::builder().listener(tls(NAME)).backend(echo());
-    let proxy = Upgraded::start(builder).await;
+    let proxy = Upgraded::watching_for(watch, builder).await;
     let client = proxy.proxy.client(NAME);
     let order = proxy.upgrade();
     let kill = async {
@@ -128,11 +132,14 @@ async fn a_new_process_that_dies_while_it_is_watched_is_followed_by_the_old_one(
         assert!(Command::new("kill").args(["-KILL", &pid]).status().unwrap().success());
     };
     let ((code, _, said), ()) = tokio::join!(order, kill);
-    assert_eq!(code, Some(1), "{said}");
+    if code != Some(1) {
+        return Err(said);
+    }
     assert!(said.contains("this one serves again"), "{said}");
     client.visit().await;
     proxy.upgrade_well().await;
     client.visit().await;
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -76,6 +76,14 @@ impl Upgraded {
     }
 }
 
+/// Does something while a new process is watched for this long, and once more while one is watched
+/// for long if that did not come in time.
+async fn within_the_watch(watch: Duration, act: impl AsyncFn(Duration) -> Result<(), String>) {
+    if act(watch).await.is_err() {
+        assert_eq!(act(Duration::from_secs(20)).await, Ok(()));
+    }
+}
+
 impl Drop for Upgraded {
     fn drop(&mut self) {
         // Whoever follows runs our file, and nothing else does.

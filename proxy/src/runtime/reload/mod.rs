@@ -3,8 +3,8 @@
 //! Owns the triggers: an event of the file system, SIGHUP, the moment at which time alone changes
 //! what is to be served, and the poll that does not depend on any of them. They are one queue, so
 //! readings never overlap; a storm of events is one reading, once the files are quiet, and whoever
-//! asks does not wait for that. `reader` does it; what it changes is decided by `certs`, and what is
-//! said of it is in `tidings`. Refuses to know connections: they see the new index, and the new
+//! asks does not wait for that. `reader` does it; what it changes is decided by `certs`, and what
+//! is said of it is in `tidings`. Refuses to know connections: they see the new index, and the new
 //! trust in clients, when they next load it.
 
 mod reader;

@@ -32,6 +32,33 @@ async fn connected(url: &str) -> RedisEngine {
     engine
 }
 
+/// How the store itself answers a call that fails: one that took too long to reach does not.
+async fn failure<T: std::fmt::Debug>(
+    mut call: impl AsyncFnMut() -> Result<T, EngineError>,
+) -> EngineError {
+    eventually("an error of the store's own", async || {
+        let error = call().await.unwrap_err();
+        (error.kind() != ErrorKind::Unreachable).then_some(error)
+    })
+    .await
+}
+
+/// Probes again and again for longer than anything takes but a sentinel, which does nothing for
+/// half a minute where its own clock seems to have jumped.
+async fn patiently<T>(what: &str, mut probe: impl AsyncFnMut() -> Option<T>) -> T {
+    let mut turns = tokio::time::interval(Duration::from_millis(50));
+    let found = async {
+        loop {
+            turns.tick().await;
+            if let Some(found) = probe().await {
+                return found;
+            }
+        }
+    };
+    let found = tokio::time::timeout(Duration::from_secs(90), found).await;
+    found.unwrap_or_else(|_| panic!("{what}: not for a minute and a half"))
+}
+
 fn key(number: u16) -> EntryKey {
     let mut key = [0xfb; 32];
     key[..2].copy_from_slice(&number.to_be_bytes());
