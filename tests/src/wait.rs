@@ -6,7 +6,7 @@ use std::time::Duration;
 
 /// How long anything may take that should take no time at all; generous, since the machine may be
 /// busy with other tests.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 const INTERVAL: Duration = Duration::from_millis(20);
 
