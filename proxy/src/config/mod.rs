@@ -203,7 +203,7 @@ pub struct Certificates {
     pub paths: Vec<PathBuf>,
     /// How often the contents are compared even if no event told of a change.
     pub poll_interval: Duration,
-    /// How long the files must have been quiet before they are read.
+    /// How long the files must have been quiet before they are read unasked.
     pub settle: Duration,
     /// Refuse private keys that others than their owner can read, instead of warning.
     pub strict_permissions: bool,

@@ -133,7 +133,7 @@ section! {
             .or(vec![Written::default("certificates.paths[0]", "certs.d")]);
         /// How often contents are compared even if no event told of a change.
         poll_interval: Duration = Time(SECOND, DAY).or(secs(60));
-        /// How long files must have been quiet before they are read.
+        /// How long files must have been quiet before they are read unasked.
         settle: Duration = Time(NOTHING, MINUTE).or(millis(500));
         /// Refuse private keys that others can read, instead of warning.
         strict_permissions: bool = Flag.or(false);
