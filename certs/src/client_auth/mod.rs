@@ -94,16 +94,9 @@ pub struct ChainBounds {
 pub struct ClientAuth {
     options: ClientAuthOptions,
     trust: ArcSwap<ClientTrust>,
-    memory: Mutex<Memory>,
+    files: Mutex<Files>,
     /// What the last reading that came to an end told.
     last: ArcSwap<TrustReport>,
-}
-
-/// What a reload remembers for the next one.
-#[derive(Debug)]
-struct Memory {
-    files: Files,
-    said: Vec<String>,
 }
 
 /// The account of one reload.
@@ -130,12 +123,11 @@ impl ClientAuth {
     ) -> Result<(Self, TrustReport), ClientAuthError> {
         let files = Files::open(&options)?;
         let trust = ClientTrust::build(&options, files.bundle(), &files.lists())?;
-        let mut report = TrustReport { changed: true, ..TrustReport::default() };
-        let mut memory = Memory { files, said: Vec::new() };
-        memory.account(&options, &mut report, now);
-        let (trust, memory) = (ArcSwap::from_pointee(trust), Mutex::new(memory));
+        let mut report = TrustReport { changed: true, news: true, ..TrustReport::default() };
+        report.tell(&options, &files, now);
+        let (trust, files) = (ArcSwap::from_pointee(trust), Mutex::new(files));
         let last = ArcSwap::from_pointee(report.clone());
-        Ok((Self { options, trust, memory, last }, report))
+        Ok((Self { options, trust, files, last }, report))
     }
 
     /// The trust of this moment; a connection takes it once and keeps it.
@@ -159,8 +151,8 @@ impl ClientAuth {
     /// stays. Reads nothing that was not touched. Blocks on the disk; what is being read already is
     /// not read a second time, since that may hang: what was found before it holds until then.
     pub fn reload(&self, now: UnixTime) -> TrustReport {
-        let mut memory = match self.memory.try_lock() {
-            Ok(memory) => memory,
+        let mut files = match self.files.try_lock() {
+            Ok(files) => files,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
             Err(TryLockError::WouldBlock) => {
                 let last = TrustReport::clone(&self.last.load());
@@ -168,38 +160,40 @@ impl ClientAuth {
             }
         };
         let mut report = TrustReport::default();
-        let mut next = memory.files.clone();
+        let mut next = files.clone();
         if next.reload(&self.options, &mut report.failures) {
             match ClientTrust::build(&self.options, next.bundle(), &next.lists()) {
                 Ok(trust) => {
                     report.changed = trust.digest() != self.load().digest();
                     // The facts about files may differ where what is trusted does not.
                     self.trust.store(Arc::new(trust));
-                    memory.files = next;
+                    *files = next;
                 }
                 Err(error) => report.failures.push(error),
             }
         } else {
-            memory.files = next;
+            *files = next;
         }
-        memory.account(&self.options, &mut report, now);
+        report.tell(&self.options, &files, now);
+        report.news = report.changed || report.sentences() != self.last.load().sentences();
         self.last.store(Arc::new(report.clone()));
         report
     }
 }
 
-impl Memory {
-    /// Fills in what is to be said now, and whether that is news.
-    fn account(&mut self, options: &ClientAuthOptions, report: &mut TrustReport, now: UnixTime) {
+impl TrustReport {
+    /// Fills in what these files have one say now.
+    fn tell(&mut self, options: &ClientAuthOptions, files: &Files, now: UnixTime) {
         let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
-        let bundle = (options.ca.as_path(), self.files.bundle());
-        let warnings = Warnings::of(bundle, &self.files.signed_lists(), now);
-        report.warnings = warnings.lines;
-        report.next_change = warnings.next_change;
-        let failures = report.failures.iter().map(sentence);
-        let said: Vec<_> = failures.chain(report.warnings.iter().cloned()).collect();
-        report.news = report.changed || said != self.said;
-        self.said = said;
+        let bundle = (options.ca.as_path(), files.bundle());
+        let Warnings { lines, next_change, .. } = Warnings::of(bundle, &files.signed_lists(), now);
+        (self.warnings, self.next_change) = (lines, next_change);
+    }
+
+    /// All that is wrong, or will be.
+    fn sentences(&self) -> Vec<String> {
+        let failures = self.failures.iter().map(sentence);
+        failures.chain(self.warnings.iter().cloned()).collect()
     }
 }
 
@@ -241,7 +235,7 @@ mod tests {
         };
         let (auth, opened) = ClientAuth::open(options, now).unwrap();
         let hung = |auth: &ClientAuth| {
-            let _reading = auth.memory.lock().unwrap();
+            let _reading = auth.files.lock().unwrap();
             auth.reload(now)
         };
         let meanwhile = hung(&auth);
