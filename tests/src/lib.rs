@@ -59,5 +59,6 @@ pub use http1::{Response, read_response};
 pub use process::{Line, Process, command};
 pub use proxy::builder::{Builder, Listener, TOKEN, clear, https, tls, write, write_and_rename};
 pub use proxy::{Exit, Proxy, get};
+pub use reserved::own_address;
 pub use visitors::Visitors;
 pub use wallet::Wallet;

@@ -24,7 +24,7 @@ use crate::foreign;
 use crate::process::Process;
 use crate::proxy::{TOKEN, get};
 use crate::reserved::Reserved;
-use crate::wait::eventually;
+use crate::wait::{PATIENCE, eventually, patiently};
 
 /// What a server shall be, if `prometheus` is on this machine.
 pub fn prometheus() -> Option<Prometheus> {
@@ -207,7 +207,8 @@ impl PrometheusServer {
     /// Waits until the alert `name` fires.
     pub async fn wait_for_alert(&self, name: &str) -> Alert {
         let what = format!("the alert {name}");
-        eventually(&what, async || {
+        // Each scrape that comes too late has it begin anew.
+        patiently(&what, PATIENCE * 2, async || {
             let mut alerts = self.alerts().await.into_iter();
             alerts.find(|alert| alert.name == name && alert.state == "firing")
         })

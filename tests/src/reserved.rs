@@ -1,9 +1,11 @@
 //! A port that nobody else gets: bound here without listening, so that a server of another process,
 //! which asks for reuse just as this does, may listen there.
 //!
-//! Owns the search for one. Refuses to know who listens.
+//! Owns the search for one, and that for an address of a host of its own. Refuses to know who
+//! listens.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use socket2::{Domain, Socket, Type};
 
@@ -56,6 +58,14 @@ impl Reserved {
             fields.next() == Some(&wanted) && fields.nth(1) == Some(LISTENING)
         })
     }
+}
+
+/// An address that is free, and that no connection takes before it is used: of a host of its own.
+pub fn own_address() -> SocketAddr {
+    static HOSTS: AtomicU16 = AtomicU16::new(0);
+    let [high, low] = HOSTS.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+    let any = SocketAddr::from(([127, 80, high, low], 0));
+    TcpListener::bind(any).and_then(|socket| socket.local_addr()).expect("there is a free port")
 }
 
 /// The state of a socket that listens, as the kernel writes it.

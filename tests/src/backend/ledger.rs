@@ -19,6 +19,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
 
 use crate::asker::Version;
+use crate::reserved::own_address;
 use crate::wait::eventually;
 
 /// The service.
@@ -34,8 +35,7 @@ type Counts = Arc<Mutex<HashMap<String, usize>>>;
 
 /// A service that runs and speaks this version.
 pub async fn ledger(version: Version) -> Ledger {
-    // Nobody's own address, so that no connection of another test takes the port in between.
-    let listener = TcpListener::bind("127.80.0.1:0").await.expect("there is a free port");
+    let listener = TcpListener::bind(own_address()).await.expect("it is its own");
     let address = listener.local_addr().expect("it is bound");
     let counts = Counts::default();
     let running = Mutex::new(run(listener, version, &counts));

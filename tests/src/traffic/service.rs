@@ -23,6 +23,7 @@ use tokio::sync::watch;
 use super::bulk::first_difference;
 use super::socket::{ACCEPT, CLOSE};
 use crate::backend::http::filler;
+use crate::reserved::own_address;
 use crate::wait::eventually;
 
 /// Pages: `/bytes/N` so many bytes, `/echo` the request's own, `/socket` a WebSocket that echoes.
@@ -83,8 +84,7 @@ service!(Bytes);
 
 impl Service {
     async fn begin(kind: Kind) -> Self {
-        // Nobody's own address, so that no connection of another test takes the port in between.
-        let listener = TcpListener::bind("127.80.0.2:0").await.expect("there is a free port");
+        let listener = TcpListener::bind(own_address()).await.expect("it is its own");
         let address = listener.local_addr().expect("it is bound");
         Self { address, kind, running: Mutex::new(Some(run(listener, kind))) }
     }

@@ -1,20 +1,11 @@
 //! A process that is gone, comes and goes, or does not get on.
 
-use std::net::{SocketAddr, TcpListener};
-
 use portunus_tests::wait::eventually;
-use portunus_tests::{Builder, Client, Proxy, echo, tls};
+use portunus_tests::{Builder, Client, Proxy, echo, own_address, tls};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
 use super::{FASTER, NAME, Watch, amid, watch};
-
-/// An address that is free, for a listener that has to come back to it: of a `host` that nothing
-/// else has, so that no connection takes the port in between.
-fn free(host: u8) -> SocketAddr {
-    let any = SocketAddr::from(([127, 80, 1, host], 0));
-    TcpListener::bind(any).unwrap().local_addr().unwrap()
-}
 
 fn builder() -> Builder {
     Proxy::builder().listener(tls(NAME)).backend(echo())
@@ -42,14 +33,14 @@ async fn a_process_that_stalls_is_told_of_and_so_is_its_end() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn where_there_never_was_one_none_is_down_but_all_are_absent() {
-    let Some(watch) = Watch::of(free(1), FASTER).await else { return };
+    let Some(watch) = Watch::of(own_address(), FASTER).await else { return };
     watch.fires("PortunusAbsent").await;
     assert!(!watch.firing().await.contains("PortunusDown"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_that_ends_again_and_again_is_told_of() {
-    let admin = free(2);
+    let admin = own_address();
     let mut proxy = builder().set("admin.listen", &format!("\"{admin}\"")).start().await;
     // Slower, since a start takes as long as it takes.
     let Some(watch) = Watch::of(admin, FASTER / 4).await else { return };
@@ -83,7 +74,7 @@ async fn a_drain_without_end_is_told_of() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn lines_of_the_log_that_are_lost_are_told_of() {
-    let (address, admin) = (free(3), free(4));
+    let (address, admin) = (own_address(), own_address());
     let (_folder, process) = Proxy::builder()
         .listener(tls(NAME).at(&[&address.to_string()]))
         .backend(echo())

@@ -4,14 +4,13 @@ use std::net::TcpListener;
 use std::path::Path;
 
 use portunus_tests::foreign::{curl, openssl};
+use portunus_tests::wait::best_of;
 use portunus_tests::{Process, command};
 use tokio::time::Instant;
 
-use super::best_of_three;
-
 #[tokio::test(flavor = "multi_thread")]
 async fn the_lines_of_the_demo_work_as_they_stand_there() {
-    let demo = best_of_three(async || {
+    let demo = best_of(3, async || {
         let begin = Instant::now();
         let mut demo = command();
         demo.args(["demo", "--port", "0", "--admin-port", "0"]);

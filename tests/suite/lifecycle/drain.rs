@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use portunus_tests::wait::{eventually, within};
+use portunus_tests::wait::{best_of, eventually, within};
 use portunus_tests::{Backend, Proxy, echo, get, http, https, raw, read_response, tls};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::{becomes_unavailable, best_of_three};
+use super::becomes_unavailable;
 
 const NAME: &str = "app.example";
 
@@ -53,7 +53,7 @@ async fn a_request_is_answered_before_the_process_ends() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn readiness_is_false_at_once_and_accepting_goes_on_for_the_delay() {
-    best_of_three(async || {
+    best_of(3, async || {
         let proxy = Proxy::builder()
             .listener(https(NAME))
             .backend(http())

@@ -17,19 +17,6 @@ mod watchdog;
 use portunus_tests::wait::eventually;
 use portunus_tests::{Proxy, get};
 
-/// What succeeds once in three times: a busy machine may have no time for an attempt while it
-/// counts. Whatever is wrong in every attempt is told.
-async fn best_of_three<T>(mut attempt: impl AsyncFnMut() -> Result<T, String>) -> T {
-    let mut failures = Vec::new();
-    for _ in 0..3 {
-        match attempt().await {
-            Ok(success) => return success,
-            Err(why) => failures.push(why),
-        }
-    }
-    panic!("in no attempt: {failures:?}");
-}
-
 /// Waits until the answer for `path` is 503, unless the process ends before.
 async fn becomes_unavailable(proxy: &Proxy, path: &str) -> Result<(), String> {
     let admin = proxy.address("admin");

@@ -3,13 +3,13 @@
 use std::path::Path;
 use std::time::Duration;
 
-use portunus_tests::wait::within;
+use portunus_tests::wait::{best_of, within};
 use portunus_tests::{Builder, Client, Proxy, echo, tls};
 use tempfile::TempDir;
 use tokio::net::{TcpStream, UnixDatagram};
 use tokio::time::Instant;
 
-use super::{becomes_unavailable, best_of_three, counts};
+use super::{becomes_unavailable, counts};
 
 const NAME: &str = "app.example";
 
@@ -56,7 +56,7 @@ async fn the_watchdog_of_the_supervisor_hears_twice_in_its_time_that_all_is_well
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_watchdog_of_the_supervisor_hears_nothing_while_a_worker_has_stalled() {
-    best_of_three(async || {
+    best_of(3, async || {
         let ear = Ear::new();
         let proxy = service(&ear, &["WATCHDOG_USEC=1000000", "PORTUNUS_FAULTS=1"])
             .set("server.watchdog", "\"5s\"")

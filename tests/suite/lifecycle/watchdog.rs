@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use portunus_tests::wait::eventually;
+use portunus_tests::wait::{best_of, eventually};
 use portunus_tests::{Builder, Client, Proxy, echo, tls};
 use tokio::time::{Instant, timeout};
 
-use super::{becomes_unavailable, best_of_three, counts};
+use super::{becomes_unavailable, counts};
 
 const NAME: &str = "app.example";
 
@@ -15,7 +15,7 @@ async fn a_worker_that_spins_or_blocks_is_told_of_and_ends_the_process() {
     // One that spins is judged by the time that it ran, which may be little on a busy machine.
     for (fault, workers, limit) in [("block", "2", "5s"), ("spin", "2", "3s"), ("block", "1", "5s")]
     {
-        best_of_three(async || {
+        best_of(3, async || {
             let proxy = service(limit).set("server.workers", workers).start().await;
             ends_of(fault, proxy).await
         })

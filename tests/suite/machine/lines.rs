@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use portunus_tests::foreign::{s_client, shell};
 use portunus_tests::wait::eventually;
-use portunus_tests::{Client, Proxy, echo, http, https, tls};
+use portunus_tests::{Client, Proxy, echo, http, https, own_address, tls};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
@@ -48,9 +48,7 @@ async fn a_reader_that_stops_reading_the_log_holds_up_nobody() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_costs_lines_of_the_log_and_nothing_else() {
-    // Addresses of hosts that nothing else has, so that no connection takes a port in between.
-    let free = |host: &str| std::net::TcpListener::bind(host).unwrap().local_addr().unwrap();
-    let (address, admin) = (free("127.80.2.1:0"), free("127.80.2.2:0"));
+    let (address, admin) = (own_address(), own_address());
     let full = ["sh", "-c", "exec \"$0\" \"$@\" 2>/dev/full"];
     let (_folder, process) = Proxy::builder()
         .listener(tls(NAME).at(&[&address.to_string()]))

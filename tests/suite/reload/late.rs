@@ -13,7 +13,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use portunus_tests::wait::{eventually, within};
-use portunus_tests::{Builder, Proxy, authority, echo, tls, write_and_rename};
+use portunus_tests::{Builder, Proxy, authority, echo, own_address, tls, write_and_rename};
 use serde_json::Value;
 use tokio::time::timeout;
 
@@ -74,8 +74,7 @@ async fn what_is_built_too_late_holds_no_address_and_leaves_no_numbers() {
     let builder = builder().set("server.sandbox", "\"off\"");
     let proxy = impatient(builder, Duration::from_secs(1)).start().await;
     let pipe = pipe(&proxy, "pipe.pem");
-    // Nobody else listens at this address.
-    let free = TcpListener::bind("127.80.1.1:0").unwrap().local_addr().unwrap();
+    let free = own_address();
     let more = format!("[listener.more]\nlisten = ['{free}']\nmode = 'tcp'\nbackend = 'far'\n");
     add(&proxy, &format!("{FAR}{more}"));
     refused_as_late(&proxy).await;

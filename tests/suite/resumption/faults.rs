@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use portunus_tests::wait::eventually;
+use portunus_tests::wait::{best_of, eventually};
 use portunus_tests::{Detour, Line, Proxy, echo, tls};
 
 use super::fleet::{ERRORS, Fleet, Kind, NAME, Store, UP, Visitor};
@@ -50,14 +50,7 @@ impl Trial {
         kinds: &[&str],
     ) {
         self.comes_back().await;
-        let mut cost = Ok(());
-        for _ in 0..MEASUREMENTS {
-            cost = self.bears_one(&begin, &end, kinds).await;
-            if cost.is_ok() {
-                break;
-            }
-        }
-        assert_eq!(cost, Ok(()));
+        best_of(MEASUREMENTS, async || Box::pin(self.bears_one(&begin, &end, kinds)).await).await;
     }
 
     async fn bears_one(
@@ -274,16 +267,12 @@ impl Trial {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_starts_without_its_store_and_finds_it_later() {
-    let mut noticed = Ok(());
-    for _ in 0..MEASUREMENTS {
-        let Some(mut store) = Store::start(Kind::Redis).await else { return };
+    best_of(MEASUREMENTS, async || {
+        let Some(mut store) = Store::start(Kind::Redis).await else { return Ok(()) };
         store.redis_mut().kill();
-        noticed = starts_without(store).await;
-        if noticed.is_ok() {
-            break;
-        }
-    }
-    assert_eq!(noticed, Ok(()));
+        starts_without(store).await
+    })
+    .await;
 }
 
 async fn starts_without(store: Store) -> Result<(), String> {

@@ -1,11 +1,10 @@
 //! Sockets that a supervisor opened: served as its own, left as they were.
 
-use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
 
 use portunus_tests::wait::eventually;
-use portunus_tests::{Client, Process, Proxy, command, echo, tls, write};
+use portunus_tests::{Client, Process, Proxy, command, echo, own_address, tls, write};
 use serde_json::Value;
 use tokio::net::{TcpStream, UnixStream};
 
@@ -16,7 +15,7 @@ async fn every_socket_of_a_name_is_served_whoever_opened_it() {
     if !is_here() {
         return;
     }
-    let [one, two] = free_addresses("127.80.3.1");
+    let [one, two] = [(); 2].map(|()| own_address().to_string());
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("socket");
     let (_folder, process) = Proxy::builder()
@@ -48,7 +47,7 @@ async fn a_socket_that_nobody_has_asked_for_yet_is_there_after_an_upgrade() {
     if !is_here() {
         return;
     }
-    let [one, two] = free_addresses("127.80.3.2");
+    let [one, two] = [(); 2].map(|()| own_address().to_string());
     let folder = tempfile::tempdir().unwrap();
     let admin = format!("\"unix:{}/admin.sock\"", folder.path().display());
     let (folder, process) = Proxy::builder()
@@ -140,13 +139,6 @@ async fn words(process: &Process) -> (Option<i32>, String) {
 
 async fn wake(address: &str) {
     eventually("the supervisor to listen", async || TcpStream::connect(address).await.ok()).await;
-}
-
-/// Addresses that nobody has at this moment, nor asks for before they are used: of a host of their
-/// own.
-fn free_addresses(host: &str) -> [String; 2] {
-    let sockets = [(); 2].map(|()| TcpListener::bind((host, 0)).unwrap());
-    sockets.map(|socket| socket.local_addr().unwrap().to_string())
 }
 
 fn is_here() -> bool {

@@ -7,7 +7,7 @@ use portunus_certs::session::engine::{Engine, EngineError, ErrorKind, Record, Wa
 use portunus_certs::session::id::Use;
 use portunus_certs::session::redis::RedisEngine;
 use portunus_tests::redis::{RedisServer, join, redis};
-use portunus_tests::wait::eventually;
+use portunus_tests::wait::{best_of, eventually};
 
 use super::{connected, everything, fetch, patiently, record, store, wanted};
 
@@ -27,17 +27,13 @@ async fn every_slot_of_a_cluster_is_used() {
     let nodes = cluster(redis.password("word")).await;
     let hosts = [nodes[1].address().to_string(), nodes[0].address().to_string()].join(",");
     let engine = connected(&format!("redis+cluster://:word@{hosts}")).await;
-    let mut shared = Err(None);
-    for _ in 0..4 {
-        shared = every_slot_is_used(&engine, &nodes).await.map_err(Some);
-        if shared.is_ok() {
-            break;
-        }
+    best_of(4, async || {
         for node in &nodes {
             node.ask(&["FLUSHALL"]).await.expect_ok();
         }
-    }
-    shared.unwrap();
+        every_slot_is_used(&engine, &nodes).await.map_err(|error| everything(&error))
+    })
+    .await;
     let other = Record { sealed: b"other".to_vec(), ..record(1) };
     for proposed in [record(1), other] {
         let agree = async || engine.agree(&proposed).await.ok();

@@ -18,7 +18,7 @@ use portunus_certs::session::engine::{Engine, EngineError, EntryKey, ErrorKind, 
 use portunus_certs::session::id::Use;
 use portunus_certs::session::redis::{RedisEngine, RedisOptions};
 use portunus_tests::redis::{RedisServer, Reply};
-use portunus_tests::wait::{eventually, within};
+use portunus_tests::wait::{self, eventually, within};
 
 fn engine(url: &str) -> RedisEngine {
     RedisEngine::new(&RedisOptions::new(url)).unwrap()
@@ -43,20 +43,13 @@ async fn failure<T: std::fmt::Debug>(
     .await
 }
 
-/// Probes again and again for longer than anything takes but a sentinel, which does nothing for
-/// half a minute where its own clock seems to have jumped.
-async fn patiently<T>(what: &str, mut probe: impl AsyncFnMut() -> Option<T>) -> T {
-    let mut turns = tokio::time::interval(Duration::from_millis(50));
-    let found = async {
-        loop {
-            turns.tick().await;
-            if let Some(found) = probe().await {
-                return found;
-            }
-        }
-    };
-    let found = tokio::time::timeout(Duration::from_secs(90), found).await;
-    found.unwrap_or_else(|_| panic!("{what}: not for a minute and a half"))
+/// Longer than anything takes but a sentinel, which does nothing for half a minute where its own
+/// clock seems to have jumped.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// Probes again and again, and fails after [`PATIENCE`].
+async fn patiently<T>(what: &str, probe: impl AsyncFnMut() -> Option<T>) -> T {
+    wait::patiently(what, PATIENCE, probe).await
 }
 
 fn key(number: u16) -> EntryKey {
