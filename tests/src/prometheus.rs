@@ -208,7 +208,7 @@ impl PrometheusServer {
     pub async fn wait_for_alert(&self, name: &str) -> Alert {
         let what = format!("the alert {name}");
         // Each scrape that comes too late has it begin anew.
-        patiently(&what, PATIENCE * 2, async || {
+        patiently(&what, PATIENCE * 4, async || {
             let mut alerts = self.alerts().await.into_iter();
             alerts.find(|alert| alert.name == name && alert.state == "firing")
         })

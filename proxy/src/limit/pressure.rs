@@ -5,7 +5,8 @@
 //! that memory may look used that new connections would only fill again. Where a good part of the
 //! connections has gone since a level was entered, and not much more is in use than then, there is
 //! room, until as many have come again. Without that, a flood could leave a process that accepts
-//! nobody for ever. Refuses to know where the numbers come from. Read next: `memory`.
+//! nobody for ever. At the end of memory there is no room for as long as anybody is there. Refuses
+//! to know where the numbers come from. Read next: `memory`.
 
 use std::num::NonZeroU64;
 
@@ -38,6 +39,8 @@ pub struct Barometer {
 pub struct Reading {
     /// Bytes.
     pub used: u64,
+    /// Bytes that may be in use by the next reading.
+    pub soon: u64,
     /// Connections.
     pub connections: usize,
 }
@@ -46,7 +49,7 @@ impl Barometer {
     /// How short memory is at `now`, if there is `available` of it. Where there is room, new
     /// connections are accepted and none is reset; but none is kept open for later either.
     pub fn read(&mut self, now: Reading, available: NonZeroU64) -> Pressure {
-        let level = self.level.next(now.used, available);
+        let level = self.level.next(now.soon, available);
         let much_more = self.mark.used.saturating_add(available.get() / MUCH_MORE_PART);
         if level > self.level || now.used > much_more {
             self.mark = now;
@@ -55,10 +58,12 @@ impl Barometer {
         self.level = level;
         let enough = self.mark.connections - self.mark.connections / 4;
         // Where there is nobody, nobody is going to give anything back.
-        if now.connections == 0 || now.connections < enough {
+        if now.connections == 0 {
             self.has_room = true;
-        } else if now.connections > self.mark.connections {
+        } else if now.used > available.get() || now.connections > self.mark.connections {
             self.has_room = false;
+        } else if now.connections < enough {
+            self.has_room = true;
         }
         if self.has_room { level.min(Pressure::High) } else { level }
     }
@@ -149,7 +154,7 @@ mod tests {
     }
 
     fn reading(used: u64, connections: usize) -> Reading {
-        Reading { used, connections }
+        Reading { used, soon: used, connections }
     }
 
     #[test]
@@ -175,6 +180,30 @@ mod tests {
         assert_eq!(read(975, 50), Pressure::Critical);
         assert_eq!(read(976, 40), Pressure::Critical);
         assert_eq!(read(976, 37), Pressure::High);
+    }
+
+    #[test]
+    fn at_the_end_of_memory_there_is_no_room_whoever_has_gone() {
+        let mut barometer = Barometer::default();
+        let mut read = |used, connections| barometer.read(reading(used, connections), AVAILABLE);
+        assert_eq!(read(990, 400), Pressure::Critical);
+        assert_eq!(read(1_000, 100), Pressure::High);
+        assert_eq!(read(1_001, 100), Pressure::Critical);
+        assert_eq!(read(1_001, 1), Pressure::Critical);
+        assert_eq!(read(1_001, 0), Pressure::High);
+        assert_eq!(read(1_000, 1), Pressure::High);
+    }
+
+    #[test]
+    fn what_was_only_expected_is_not_taken_for_what_was_there() {
+        let mut barometer = Barometer::default();
+        let mut read = |used, soon, connections| {
+            barometer.read(Reading { used, soon, connections }, AVAILABLE)
+        };
+        assert_eq!(read(900, 1_100, 400), Pressure::Critical);
+        assert_eq!(read(900, 900, 200), Pressure::High);
+        // A fiftieth more than there was, not than there might have been.
+        assert_eq!(read(970, 970, 200), Pressure::Critical);
     }
 
     #[test]

@@ -261,9 +261,11 @@ families! {
         "How short memory is: 1, connections end after what they are at; 2, nothing new is \
         accepted; 3, the largest connections are reset.";
     memory_used: IntGauge, Kind::Gauge, "portunus_memory_used_bytes", [],
-        "Memory in use, as far as it counts for the limit; absent or 0 without one.";
+        "Memory in use, as far as it counts for the limit; in a control group the program's code \
+        counts and other files do not. Absent or 0 without a limit.";
     memory_available: IntGauge, Kind::Gauge, "portunus_memory_limit_bytes", [],
-        "What may be used of memory: by `server.memory_max`, or by the control group.";
+        "What may be used of memory: `server.memory_max`, or what the control group allows, less \
+        a tenth of it, at most 16 MiB, that is kept free.";
     panics: IntCounter, Kind::Counter, "portunus_panics_total", [],
         "Panics, each a bug: a task ended, its connection was reset, the process goes on.";
     log_dropped: IntCounter, Kind::Counter, "portunus_log_dropped_total", [],

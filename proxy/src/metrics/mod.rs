@@ -31,7 +31,7 @@ pub use labels::{
     HttpReject, HttpVersion, Limit, NotResumed, ResolveResult, SpanResult, Standing, Suite,
     TlsVersion,
 };
-pub use process::{Usage, own_bytes};
+pub use process::{Usage, code_bytes, own_bytes};
 pub use reference::reference;
 pub use vector::{GaugeVec, IntCounterVec, IntGaugeVec, Vector};
 

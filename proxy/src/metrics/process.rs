@@ -66,6 +66,13 @@ pub fn own_bytes() -> Option<u64> {
     u64::try_from(bytes).ok()
 }
 
+/// Of the files that are mapped and in RAM, as much as can be code, that of libraries included: at
+/// most what all code takes, so that files of data, however large, are not meant.
+pub fn code_bytes() -> Option<u64> {
+    let bytes = kib_of("RssFile:")?.min(kib_of("VmExe:")? + kib_of("VmLib:")?);
+    u64::try_from(bytes).ok()
+}
+
 /// The rest of the line of `file` that begins with `start`.
 fn line_of(file: &str, start: &str) -> Option<String> {
     let text = fs::read_to_string(file).ok()?;

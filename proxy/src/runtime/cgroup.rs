@@ -3,7 +3,7 @@
 //! Owns the two layouts that Linux has for it: version 2, where each group has `memory.max`
 //! (cgroups(7)), and version 1, whose controller is mounted by itself. The group that counts is the
 //! one that has the least, among that of the process and those above it that it can see. Pages of
-//! files, which the kernel can give back, are not counted. Refuses to know what follows. Read
+//! files, which the kernel can take back, are told apart. Refuses to know what follows. Read
 //! next: `memory`.
 
 use std::fs;
@@ -15,6 +15,16 @@ use std::path::{Path, PathBuf};
 pub(super) struct Cgroup {
     folder: PathBuf,
     layout: &'static Layout,
+}
+
+/// What a group uses, and may use, in bytes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct GroupMemory {
+    /// Of processes and of the kernel on their behalf.
+    pub held: u64,
+    /// Of files, in pages that the kernel keeps for as long as nobody needs the room.
+    pub files: u64,
+    pub limit: NonZeroU64,
 }
 
 /// What files are called.
@@ -63,13 +73,14 @@ impl Cgroup {
     }
 
     /// What it uses, and what it may use.
-    pub(super) fn read(&self) -> Option<(u64, NonZeroU64)> {
+    pub(super) fn read(&self) -> Option<GroupMemory> {
         let Self { folder, layout } = self;
         let limit = limit(folder, layout)?;
         let usage = fs::read_to_string(folder.join(layout.usage)).ok()?;
         let usage = usage.trim().parse::<u64>().ok()?;
         let stat = fs::read_to_string(folder.join("memory.stat")).unwrap_or_default();
-        Some((usage.saturating_sub(files(&stat, layout)), limit))
+        let files = files(&stat, layout).min(usage);
+        Some(GroupMemory { held: usage - files, files, limit })
     }
 }
 
@@ -176,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn the_group_with_the_least_counts_and_what_can_be_given_back_does_not() {
+    fn the_group_with_the_least_counts_and_files_are_told_apart() {
         let mount = tempfile::tempdir().expect("a folder");
         let own = mount.path().join("pod/web");
         fs::create_dir_all(&own).expect("a folder");
@@ -193,7 +204,14 @@ mod tests {
         let place =
             Place { mount: mount.path().to_owned(), group: "pod/web".into(), layout: &VERSION_2 };
         let group = Cgroup::tightest(&place).expect("one has a limit");
-        assert_eq!(group.read(), Some((500, NonZeroU64::new(1000).expect("it is not 0"))));
+        let limit = NonZeroU64::new(1000).expect("it is not 0");
+        assert_eq!(group.read(), Some(GroupMemory { held: 500, files: 200, limit }));
+        write(pod, "memory.stat", "anon 0\ninactive_file 400\nactive_file 400\n");
+        assert_eq!(
+            group.read(),
+            Some(GroupMemory { held: 0, files: 700, limit }),
+            "read a moment later"
+        );
         let elsewhere = Place { group: "called/otherwise".into(), ..place };
         let group = Cgroup::tightest(&elsewhere).expect("the mount has a limit");
         assert_eq!(group.folder, mount.path());

@@ -1,10 +1,9 @@
 //! What is kept for later is given back: when a crowd has left, and while memory is short.
 //!
-//! Owns the look at how many connections there are, and the word to the allocator once most of them
-//! have gone: the C library keeps pages for later that nobody may ever need again. Between one ebb
-//! and the next nothing is done, so that steady traffic pays nothing. While memory is short, idle
-//! connections to endpoints go as well. Refuses to know who had what, and how much memory there is:
-//! that is in `memory`.
+//! Owns the look at how many connections there are, and when `allocator` is told that most of them
+//! have gone. Between one ebb and the next nothing is done, so that steady traffic pays nothing.
+//! While memory is short, idle connections to endpoints go as well. Refuses to know who had what,
+//! and how much memory there is: that is in `memory`.
 
 use std::ops::BitOr;
 use std::sync::Arc;
@@ -13,6 +12,7 @@ use std::time::Duration;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep};
 
+use super::allocator;
 use super::world::World;
 use crate::drain::DrainWatch;
 use crate::limit::{Memory, Slots};
@@ -39,7 +39,7 @@ async fn look(slots: Arc<Slots>, memory: Arc<Memory>, mut watch: DrainWatch) {
         }
         if tide.has_ebbed(slots.taken(), Instant::now()) || memory.is_short() {
             // It takes milliseconds, in which others may wait for the allocator.
-            let _ = spawn_blocking(give_back).await;
+            let _ = spawn_blocking(allocator::give_back).await;
         }
     }
 }
@@ -68,19 +68,6 @@ impl Tide {
         self.due.iter_mut().map(was_due).fold(false, BitOr::bitor)
     }
 }
-
-/// Has the allocator return what it keeps for later.
-#[cfg(all(target_os = "linux", target_env = "gnu"))]
-#[expect(unsafe_code, reason = "no crate offers malloc_trim(3) without; see the note inside")]
-fn give_back() {
-    // SAFETY: it takes a number by value and may be called from any thread at any time (MT-Safe by
-    // its manual); it changes no memory that anybody has been given.
-    let _ = unsafe { libc::malloc_trim(0) };
-}
-
-/// Other allocators do so by themselves, or cannot.
-#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
-fn give_back() {}
 
 /// Between two looks.
 const PAUSE: Duration = Duration::from_secs(1);

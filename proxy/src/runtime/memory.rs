@@ -13,9 +13,10 @@ use std::time::Duration;
 
 use tracing::{info, warn};
 
-use super::cgroup::Cgroup;
+use super::allocator::Allocator;
+use super::cgroup::{Cgroup, GroupMemory};
 use crate::limit::{Barometer, Memory, Pressure, Reading};
-use crate::metrics::{Limit, ProcessMetrics, own_bytes};
+use crate::metrics::{Limit, ProcessMetrics, code_bytes, own_bytes};
 
 /// The thread that measures; it ends when this is dropped.
 #[derive(Debug)]
@@ -66,16 +67,21 @@ pub(super) fn guard(
 
 fn watch(scales: &Scales, memory: &Memory, metrics: &ProcessMetrics, stopped: &Receiver<()>) {
     let mut barometer = Barometer::default();
+    let mut allocator = Allocator::default();
     let mut level = Pressure::None;
     let mut period = PERIOD;
     let mut last = u64::MAX;
     while stopped.recv_timeout(period) == Err(RecvTimeoutError::Timeout) {
+        if level == Pressure::Critical {
+            // What those had who were reset still looks used while the allocator keeps it.
+            allocator.give_back_now_and_then();
+        }
         let Some(Weight { used, available }) = scales.read() else { continue };
         // What comes between two looks will come again before the next.
         let soon = used.saturating_add(used.saturating_sub(last));
         last = used;
-        let reading = Reading { used: soon, connections: memory.connections() };
-        let next = barometer.read(reading, all_but_a_reserve(available));
+        let reading = Reading { used, soon, connections: memory.connections() };
+        let next = barometer.read(reading, available);
         memory.enter(next);
         tell(level, next, used, available);
         level = next;
@@ -83,10 +89,10 @@ fn watch(scales: &Scales, memory: &Memory, metrics: &ProcessMetrics, stopped: &R
         metrics.memory_used.set(i64::try_from(used).unwrap_or(i64::MAX));
         metrics.memory_available.set(i64::try_from(available.get()).unwrap_or(i64::MAX));
         if level == Pressure::Critical {
-            let count = memory.break_off(level.excess(soon, all_but_a_reserve(available)));
+            let count = memory.break_off(level.excess(soon, available));
             metrics.limit_hits.of(Limit::Memory).inc_by(count as u64);
         }
-        period = period_after(soon, all_but_a_reserve(available));
+        period = period_after(soon, available);
     }
 }
 
@@ -126,10 +132,14 @@ impl Scales {
             Some(Weight { used, available: self.own_max? })
         };
         let group = || {
-            let (used, available) = self.cgroup.as_ref()?.read()?;
-            Some(Weight { used, available })
+            let GroupMemory { held, files, limit } = self.cgroup.as_ref()?.read()?;
+            // Files can go, but for the code: where that has to be read again and again, nothing
+            // gets on any more.
+            let code = files.min(code_bytes().unwrap_or(0));
+            Some(Weight { used: held + code, available: limit })
         };
-        tightest(own(), group())
+        let Weight { used, available } = tightest(own(), group())?;
+        Some(Weight { used, available: all_but_a_reserve(available) })
     }
 }
 
@@ -146,7 +156,7 @@ const PERIOD: Duration = Duration::from_millis(250);
 const PERIOD_MIN: Duration = Duration::from_millis(5);
 
 /// What is kept back where there is much.
-const RESERVE_BYTES_MAX: u64 = 4 << 20;
+const RESERVE_BYTES_MAX: u64 = 16 << 20;
 
 /// What may come in a millisecond, at the fastest that buffers are filled.
 const GROWTH_BYTES: u64 = 512 * 1024;
@@ -185,6 +195,8 @@ mod tests {
         let scales = Scales { cgroup: None, own_max: NonZeroU64::new(1 << 40) };
         let reading = scales.read().expect("proc is mounted where tests run");
         assert!(reading.used > 1 << 20, "{reading:?}");
+        let code = code_bytes().expect("proc is mounted where tests run");
+        assert!(code > 1 << 20, "{code}");
         assert_eq!(Scales { cgroup: None, own_max: None }.read(), None);
     }
 }

@@ -6,6 +6,7 @@
 
 pub mod activation;
 mod addresses;
+mod allocator;
 mod blocking;
 mod cgroup;
 pub mod clients;

@@ -143,7 +143,8 @@ async fn a_process_that_runs_short_of_its_control_group_lives() {
         eprintln!("skipped: there is no memory control group that this test may use");
         return;
     };
-    let enter = format!("echo $$ > {}/cgroup.procs && exec \"$0\" \"$@\"", group.0.display());
+    let folder = tempfile::tempdir().unwrap();
+    let enter = group.enter_with_program_of_its_own(folder.path());
     let backend = generous();
     let probe = proxy(&backend).under(&["sh", "-c", &enter]).start().await;
     let held = hold(&probe, CROWD).await;
@@ -225,6 +226,17 @@ impl Group {
         // It has one, but not yet one that anybody reaches.
         group.limit(1 << 32);
         Some(group)
+    }
+
+    /// The script of a shell that becomes the program it is given, in this group, and has the
+    /// group pay for all of the program too: of a copy in `folder`, no page is in the cache yet.
+    fn enter_with_program_of_its_own(&self, folder: &Path) -> String {
+        let (group, program) = (self.0.display(), folder.join("program"));
+        let program = program.display();
+        format!(
+            "cp \"$0\" {program} && dd of={program} oflag=nocache conv=notrunc,fdatasync count=0 \
+             2>&1 && echo $$ > {group}/cgroup.procs && exec {program} \"$@\""
+        )
     }
 
     fn limit(&self, bytes: u64) {
