@@ -155,6 +155,19 @@ impl Proxy {
         .await
     }
 
+    /// Begins as many handshakes as said, and does not go on with them. The proxy counts each, so
+    /// that whoever comes later is not taken for one of these: its workers accept in any order.
+    pub async fn hold_handshakes(&self, client: &Client, count: usize) -> Vec<TcpStream> {
+        let pending = "portunus_handshakes_pending";
+        let before = self.metric(pending, &[]).await;
+        let mut held = Vec::new();
+        for _ in 0..count {
+            held.push(client.tcp().await);
+        }
+        self.wait_for_metric(pending, &[], |pending| pending == before + count as f64).await;
+        held
+    }
+
     /// Has the certificates read again, and waits until they were; by a reading, maybe, that was
     /// under way.
     pub async fn reload(&self) {

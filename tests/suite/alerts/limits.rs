@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use portunus_tests::wait::within;
 use portunus_tests::{Builder, Client, Proxy, Tls, echo, tls};
-use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{interval, timeout};
 
@@ -23,15 +22,6 @@ async fn hold(client: &Client, count: usize) -> Vec<Tls> {
     let mut held = Vec::new();
     for _ in 0..count {
         held.push(client.connect().await);
-    }
-    held
-}
-
-/// Connections on which nothing is said.
-async fn hold_silent(client: &Client, count: usize) -> Vec<TcpStream> {
-    let mut held = Vec::new();
-    for _ in 0..count {
-        held.push(client.tcp().await);
     }
     held
 }
@@ -82,9 +72,9 @@ async fn handshakes_that_do_not_go_on_are_told_of_and_so_are_those_that_are_shed
     let Some(watch) = watch(&proxy).await else { return };
     watch.is_calm().await;
     let client = proxy.client(NAME);
-    let mut held = hold_silent(&client, 9).await;
+    let mut held = proxy.hold_handshakes(&client, 9).await;
     watch.fires("PortunusHandshakesNearLimit").await;
-    held.extend(hold_silent(&client, 1).await);
+    held.extend(proxy.hold_handshakes(&client, 1).await);
     let call = async || drop(client.try_connect().await);
     let page = watch.fires_amid("PortunusHandshakesShed", call).await;
     assert_eq!(page.labels["limit"], "handshakes");
@@ -96,7 +86,7 @@ async fn a_source_that_is_held_back_is_told_of() {
     let Some(watch) = watch(&proxy).await else { return };
     watch.is_calm().await;
     let client = proxy.client(NAME);
-    let _held = hold_silent(&client, 2).await;
+    let _held = proxy.hold_handshakes(&client, 2).await;
     let call = async || drop(client.try_connect().await);
     let ticket = watch.fires_amid("PortunusSourcesLimited", call).await;
     assert_eq!(ticket.labels["limit"], "handshakes_per_source");
@@ -109,7 +99,7 @@ async fn descriptors_are_told_of_before_there_are_none_left() {
     watch.is_calm().await;
     let free = proxy.metric("process_max_fds", &[]).await - proxy.metric(OPEN, &[]).await;
     // Some are left for the admin listener.
-    let _held = hold_silent(&proxy.client(NAME), free as usize - 12).await;
+    let _held = proxy.hold_handshakes(&proxy.client(NAME), free as usize - 12).await;
     watch.fires("PortunusDescriptorsNearLimit").await;
 }
 

@@ -144,16 +144,10 @@ async fn one_source_gets_no_more_than_its_share_of_handshakes() {
 }
 
 /// As many handshakes as said, begun and not gone on with.
-async fn hold(proxy: &Proxy, client: &Client, count: u32) -> Vec<TcpStream> {
-    let pending = "portunus_handshakes_pending";
+async fn hold(proxy: &Proxy, client: &Client, count: usize) -> Vec<TcpStream> {
     // A client knows of the end of its handshake a little before the proxy does.
-    proxy.wait_for_metric(pending, &[], |pending| pending == 0.0).await;
-    let mut held = Vec::new();
-    for _ in 0..count {
-        held.push(client.tcp().await);
-    }
-    proxy.wait_for_metric(pending, &[], |pending| pending == f64::from(count)).await;
-    held
+    proxy.wait_for_metric("portunus_handshakes_pending", &[], |pending| pending == 0.0).await;
+    proxy.hold_handshakes(client, count).await
 }
 
 /// Writes a byte every now and then, until the other side has had enough.
