@@ -38,7 +38,7 @@ impl Usage {
             cpu_seconds: ticks as f64 / TICKS_PER_SECOND,
             open_fds: i64::try_from(fs::read_dir("/proc/self/fd").ok()?.count()).ok()?,
             max_fds: limits.split_ascii_whitespace().next()?.parse().ok()?,
-            resident_bytes: kib_of("VmRSS:")?,
+            resident_bytes: bytes_of(&status()?, "VmRSS:")?,
             virtual_bytes: field(23)?,
             start_time_seconds: boot + field(22)? as f64 / TICKS_PER_SECOND,
             threads: field(20)?,
@@ -62,27 +62,36 @@ fn reckoned_boot_time() -> f64 {
 
 /// Memory of the process that is in RAM and is its own: the kernel can drop pages of files.
 pub fn own_bytes() -> Option<u64> {
-    let bytes = kib_of("RssAnon:")? + kib_of("RssShmem:")?;
+    let status = status()?;
+    let bytes = bytes_of(&status, "RssAnon:")? + bytes_of(&status, "RssShmem:")?;
     u64::try_from(bytes).ok()
 }
 
 /// Of the files that are mapped and in RAM, as much as can be code, that of libraries included: at
 /// most what all code takes, so that files of data, however large, are not meant.
 pub fn code_bytes() -> Option<u64> {
-    let bytes = kib_of("RssFile:")?.min(kib_of("VmExe:")? + kib_of("VmLib:")?);
-    u64::try_from(bytes).ok()
+    let status = status()?;
+    let code = bytes_of(&status, "VmExe:")? + bytes_of(&status, "VmLib:")?;
+    u64::try_from(bytes_of(&status, "RssFile:")?.min(code)).ok()
 }
 
 /// The rest of the line of `file` that begins with `start`.
 fn line_of(file: &str, start: &str) -> Option<String> {
-    let text = fs::read_to_string(file).ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix(start));
-    line.map(|rest| rest.trim().to_owned())
+    line_in(&fs::read_to_string(file).ok()?, start).map(str::to_owned)
 }
 
-fn kib_of(start: &str) -> Option<i64> {
-    let rest = line_of("/proc/self/status", start)?;
-    Some(rest.strip_suffix(" kB")?.trim().parse::<i64>().ok()? * 1024)
+fn line_in<'text>(text: &'text str, start: &str) -> Option<&'text str> {
+    text.lines().find_map(|line| line.strip_prefix(start)).map(str::trim)
+}
+
+fn status() -> Option<String> {
+    fs::read_to_string("/proc/self/status").ok()
+}
+
+/// What a line of `status` says in KiB.
+fn bytes_of(status: &str, start: &str) -> Option<i64> {
+    let kib = line_in(status, start)?.strip_suffix(" kB")?;
+    Some(kib.trim().parse::<i64>().ok()? * 1024)
 }
 
 /// The number that proc(5) gives to the first field behind the name of the program.

@@ -128,8 +128,8 @@ impl Scales {
     /// What there is the least left of; nothing if nothing limits.
     fn read(&self) -> Option<Weight> {
         let own = || {
-            let used = own_bytes()?;
-            Some(Weight { used, available: self.own_max? })
+            let available = self.own_max?;
+            Some(Weight { used: own_bytes()?, available })
         };
         let group = || {
             let GroupMemory { held, files, limit } = self.cgroup.as_ref()?.read()?;
